@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The constitutive law: the one seam between physics and discretization.
+
+A law maps a trial deformation gradient to a stress and to the elastic deformation that remains
+after plastic flow. The same form serves a return mapping in MPM, history in finite elements and
+a homogenized cell.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a law answers to a trial deformation."""
+
+    tau: Tensor
+    """Kirchhoff stress [Pa], shape (q, 3, 3)."""
+    F_elastic: Tensor
+    """Elastic deformation gradient [-], shape (q, 3, 3)."""
+    internal: Tensor
+    """History variables, shape (q, m)."""
+
+
+class Twin(NamedTuple):
+    """The names under which kernels/update.py builds the device form of an analytic law."""
+
+    elasticity: str
+    plasticity: str = "none"
+    damped: bool = False
+
+
+class Pullback(NamedTuple):
+    """Gradients of a scalar with respect to the inputs of `ConstitutiveLaw.update`."""
+
+    F_trial: Tensor
+    """Shape (q, 3, 3)."""
+    internal: Tensor
+    """Shape (q, m)."""
+    parameters: tuple[Tensor, ...]
+    """One per entry of `law.parameters()`, of that parameter's shape."""
+
+
+class ConstitutiveLaw(nn.Module, ABC):
+    """Stress and plastic flow of one material, as a torch module.
+
+    Subclasses set `name` (the word used in files and on the command line) and implement `stress`,
+    `update` and `example`; all else has a default.
+    """
+
+    name: ClassVar[str]
+    n_internal: int = 0
+    """History variables per material point."""
+    kinematics: ClassVar[str] = "finite"
+
+    @abstractmethod
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Kirchhoff stress [Pa], shape (q, 3, 3), of a given elastic state (no flow, no rate)."""
+
+    @abstractmethod
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """Answer to a step.
+
+        Args:
+            F_trial: Deformation gradient before plastic flow [-], shape (q, 3, 3).
+            internal: History variables at the start of the step, shape (q, n_internal).
+            dt: Step length [s].
+        """
+
+    @classmethod
+    @abstractmethod
+    def example(cls) -> ConstitutiveLaw:
+        """An instance with ordinary parameters, which the property tests use."""
+
+    @property
+    def twin(self) -> Twin | None:
+        """The device form, or None for a law that runs as batched torch."""
+        return None
+
+    def coefficients(self) -> Tensor:
+        """What the device form is given, shape (c,), differentiable in the parameters.
+
+        Raises:
+            TypeError: The law has no device form.
+        """
+        raise TypeError(f"{type(self).__name__} has no device form and so no coefficients")
+
+    def rest_internal(self, q: int, like: Tensor) -> Tensor:
+        """History variables of `q` points at rest, shape (q, n_internal), typed as `like`."""
+        return torch.zeros(q, self.n_internal, dtype=like.dtype, device=like.device)
+
+    def pullback(
+        self,
+        F_trial: Tensor,
+        internal: Tensor,
+        dt: float,
+        tau_bar: Tensor,
+        F_bar: Tensor,
+        internal_bar: Tensor,
+    ) -> Pullback:
+        """Gradients of `update` given those of its outputs; by autograd unless overridden.
+
+        Args:
+            F_trial: As in `update`.
+            internal: As in `update`.
+            dt: As in `update`.
+            tau_bar: Gradient with respect to tau, shape (q, 3, 3).
+            F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
+            internal_bar: Gradient with respect to the new history, shape (q, n_internal).
+        """
+        parameters = tuple(self.parameters())
+        with torch.enable_grad():
+            F_in = F_trial.detach().requires_grad_()
+            h_in = internal.detach().requires_grad_()
+            out = self.update(F_in, h_in, dt)
+            grads = torch.autograd.grad(
+                (out.tau, out.F_elastic, out.internal),
+                (F_in, h_in, *parameters),
+                (tau_bar, F_bar, internal_bar),
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        return Pullback(grads[0], grads[1], tuple(grads[2:]))
+
+    def tangent(self, F_trial: Tensor, internal: Tensor, dt: float) -> Tensor:
+        """Consistent tangent dτ/dF_trial [Pa], shape (q, 3, 3, 3, 3), by automatic differentiation.
+
+        Entry [p, i, j, k, l] is the derivative of τ_ij with respect to F_kl at point p.
+        """
+        F_in = F_trial.detach().requires_grad_()
+        with torch.enable_grad():
+            tau = self.update(F_in, internal, dt).tau
+            rows = [
+                torch.autograd.grad(
+                    tau[:, i, j].sum(), F_in, retain_graph=True, materialize_grads=True
+                )[0]
+                for i in range(3)
+                for j in range(3)
+            ]
+        return torch.stack(rows, dim=1).reshape(-1, 3, 3, 3, 3)
+
+    def wave_modulus(self) -> float:
+        """Stiffest longitudinal modulus at rest [Pa]: ρ c² of the fastest acoustic wave.
+
+        The largest diagonal entry dτ_ii/dF_ii of the tangent at F = I; analytic laws override it
+        with λ + 2μ.
+        """
+        reference = next(self.parameters(), torch.zeros(()))
+        identity = torch.eye(3, dtype=reference.dtype, device=reference.device)[None]
+        tangent = self.tangent(identity, self.rest_internal(1, identity), 1.0)[0]
+        return max(float(tangent[i, i, i, i]) for i in range(3))
+
+    def save(self, path: Path | str) -> None:
+        """Write the law to a .safetensors file with its architecture and units."""
+        from .files import save_law
+
+        save_law(self, path)
+
+    @staticmethod
+    def load(path: Path | str) -> ConstitutiveLaw:
+        """Read a law from a .safetensors file; see `rheograd.materials.files.load_law`."""
+        from .files import load_law
+
+        return load_law(path)
+
+
+class Elasticity(ConstitutiveLaw):
+    """A law without plastic flow or history: the trial deformation is the elastic one."""
+
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """See `ConstitutiveLaw.update`."""
+        return Response(self.stress(F_trial, internal), F_trial, internal)
+
+
+class Plasticity(nn.Module, ABC):
+    """A return mapping: which elastic deformation is left of a trial deformation."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def return_map(self, F_trial: Tensor) -> Tensor:
+        """Elastic deformation gradient, shape (q, 3, 3), of a trial one of the same shape."""
