@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: seeds, threads, the gpu marker and the reference data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked gpu on a machine without one."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test starts from the same random state, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Callable[[str], Path]:
+    """A function from a name such as "nclaw/jelly.npz" to its path; skips where there is no data.
+
+    The folder is RHEOGRAD_REFERENCE_DATA, by default ../shared/data beside the repository.
+    """
+    folder = Path(os.environ.get("RHEOGRAD_REFERENCE_DATA", ROOT.parent / "shared" / "data"))
+
+    def path(name: str) -> Path:
+        found = folder / name
+        if not found.exists():
+            pytest.skip(f"no reference data {found}: set RHEOGRAD_REFERENCE_DATA to their folder")
+        return found
+
+    return path
