@@ -133,26 +133,24 @@ def test_modules_and_functions_stay_small(module: str) -> None:
 
 
 def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function without its decorators, its docstring and the functions in it.
+    """Lines of a function's body without its docstring and without the functions in it.
 
     A kernel factory is as long as the kernels it holds, and each of these is counted by itself.
     """
-    nested: list[ast.FunctionDef | ast.AsyncFunctionDef] = []
-    pending = list(ast.iter_child_nodes(function))
+    body = function.body[ast.get_docstring(function, clean=False) is not None :]
+    nested: list[ast.AST] = []
+    pending: list[ast.AST] = list(body)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             nested.append(node)
         else:
             pending.extend(ast.iter_child_nodes(node))
-    docstring = ast.get_docstring(function, clean=False)
-    first = function.body[0]
-    extent = [*nested, *([first] if docstring is not None else [])]
-    return span(function) - sum(span(node) for node in extent)
+    return sum(map(span, body)) - sum(map(span, nested))
 
 
 def span(node: ast.AST) -> int:
-    """Lines from the first to the last of a node."""
+    """Lines from the first to the last of a statement."""
     return node.end_lineno - node.lineno + 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
