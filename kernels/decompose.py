@@ -174,7 +174,7 @@ def _polar(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """
     t = types(dtype)
     scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
-    zero, half, one, three = scalar(0.0), scalar(0.5), scalar(1.0), scalar(3.0)
+    zero, half, three = scalar(0.0), scalar(0.5), scalar(3.0)
     ill = scalar(1.0e-6)
     far = scalar(0.5)
     converged = scalar(1.0e-7 if dtype is wp.float32 else 1.0e-15)
@@ -248,7 +248,7 @@ def _spectral(dtype: Any) -> tuple[wp.Function, wp.Function]:
 
     @wp.func
     def tangent(p: scalar, q: scalar, off: scalar):
-        """tan of the Jacobi angle that annihilates `off` between diagonal entries p and q."""
+        """Tangent of the Jacobi angle that annihilates `off` between diagonal entries p and q."""
         d = q - p
         r = two * off
         length = wp.sqrt(d * d + r * r)

@@ -1,0 +1,555 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The analytic laws as Warp functions: stresses and return maps, and their pullbacks.
+
+Notation: F deformation gradient, J = det F, R its rotation, sigma its signed singular values,
+eps = log sigma the Hencky strain, tau Kirchhoff stress [Pa], mu and lambda Lame [Pa]; `_bar`
+marks the gradient of a scalar with respect to a quantity. k holds the coefficients of an
+elasticity, (mu, lambda), and h those of a plasticity, (h0, h1):
+
+    corotated       tau = 2 mu (F - R) F^T + lambda J (J - 1) I
+    neo-hookean     tau = mu (F F^T - I) + lambda log J I
+    stvk            tau = F (2 mu E + lambda tr E I) F^T,  E = (F^T F - I) / 2
+    hencky          tau = U diag(2 mu eps + lambda tr eps) U^T
+    volumetric      tau = lambda J (J - 1) I
+
+    von-mises       |dev eps| <= h0 / (2 mu), without a factor sqrt(2/3)
+    drucker-prager  h0 = sqrt(2/3) 2 sin(phi) / (3 - sin(phi)), h1 the Hencky strain at the apex;
+                    Klar et al. 2016, "Drucker-Prager Elastoplasticity for Sand Animation"
+    fluid-reset     F = J^(1/3) I
+
+Hencky strains are taken of max(sigma, 0.05). The neo-Hookean law and the fluid reset answer a
+non-positive J with a NaN: it means a collapsed element and is left for the run-time check.
+
+To add a law, write one function that builds its record and enter it in ELASTICITIES or
+PLASTICITIES.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import warp as wp
+
+from .decompose import decompositions
+from .dtypes import types
+
+SMALLEST_STRETCH = 0.05
+"""Singular values are clamped here from below before their logarithm is taken [-]."""
+
+
+class PrincipalStress(NamedTuple):
+    """A stress as a function of Hencky strains."""
+
+    value: wp.Function
+    """value(eps, k) -> principal tau."""
+    jacobian: wp.Function
+    """jacobian(eps, k) -> dtau_i/deps_j."""
+    coefficients_bar: wp.Function
+    """coefficients_bar(eps, k, tau_bar) -> k_bar."""
+
+
+class PrincipalFlow(NamedTuple):
+    """A return mapping of Hencky strains."""
+
+    value: wp.Function
+    """value(eps, k, h) -> eps after the flow; eps itself, to the last bit, without flow."""
+    jacobian: wp.Function
+    """jacobian(eps, k, h) -> d eps_i after / d eps_j before."""
+    coefficients_bar: wp.Function
+    """coefficients_bar(eps, k, h, eps_bar) -> k_bar, h_bar."""
+
+
+class Elastic(NamedTuple):
+    """An elasticity of one precision."""
+
+    stress: wp.Function
+    """stress(F, k) -> tau."""
+    pullback: wp.Function
+    """pullback(F, k, tau_bar) -> F_bar, k_bar."""
+    principal: PrincipalStress | None = None
+    """Given by laws that need a spectral decomposition, so that a flow can share it."""
+
+
+class Plastic(NamedTuple):
+    """A plasticity of one precision."""
+
+    return_map: wp.Function
+    """return_map(F, k, h) -> F after the flow."""
+    pullback: wp.Function
+    """pullback(F, k, h, F_bar) -> F_bar before the flow, k_bar, h_bar."""
+    columns: int
+    """How many entries of h are used."""
+    principal: PrincipalFlow | None = None
+
+
+def corotated(dtype: Any) -> Elastic:
+    """Fixed corotated elasticity (Stomakhin et al. 2012)."""
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    one, two = scalar(1.0), scalar(2.0)
+    d = decompositions(dtype)
+    cofactor, polar, polar_pullback = d.cofactor, d.polar, d.polar_pullback
+
+    @wp.func
+    def stress(F: mat33, k: vec2):
+        J = wp.determinant(F)
+        p = k[1] * J * (J - one)
+        return (two * k[0]) * ((F - polar(F)) * wp.transpose(F)) + wp.diag(vec3(p, p, p))
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, tau_bar: mat33):
+        R = polar(F)
+        C = cofactor(F)
+        J = F[0, 0] * C[0, 0] + F[0, 1] * C[0, 1] + F[0, 2] * C[0, 2]
+        trace = wp.trace(tau_bar)
+        A = tau_bar * F
+        Q = F - R
+        F_bar = (two * k[0]) * (A + wp.transpose(tau_bar) * Q - polar_pullback(F, R, A))
+        F_bar += (k[1] * (two * J - one) * trace) * C
+        return F_bar, vec2(two * wp.ddot(tau_bar, Q * wp.transpose(F)), J * (J - one) * trace)
+
+    return Elastic(stress, pullback)
+
+
+def neo_hookean(dtype: Any) -> Elastic:
+    """Compressible neo-Hookean elasticity with a logarithmic volume term."""
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    one = scalar(1.0)
+    cofactor = decompositions(dtype).cofactor
+
+    @wp.func
+    def stress(F: mat33, k: vec2):
+        p = k[1] * wp.log(wp.determinant(F)) - k[0]
+        return k[0] * (F * wp.transpose(F)) + wp.diag(vec3(p, p, p))
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, tau_bar: mat33):
+        C = cofactor(F)
+        J = F[0, 0] * C[0, 0] + F[0, 1] * C[0, 1] + F[0, 2] * C[0, 2]
+        trace = wp.trace(tau_bar)
+        F_bar = k[0] * ((tau_bar + wp.transpose(tau_bar)) * F) + (k[1] * trace / J) * C
+        strain = F * wp.transpose(F) - wp.diag(vec3(one, one, one))
+        return F_bar, vec2(wp.ddot(tau_bar, strain), wp.log(J) * trace)
+
+    return Elastic(stress, pullback)
+
+
+def stvk(dtype: Any) -> Elastic:
+    """Saint Venant-Kirchhoff: with b = F F^T, tau = mu b (b - I) + lambda/2 tr(b - I) b."""
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    half, one = scalar(0.5), scalar(1.0)
+
+    @wp.func
+    def stress(F: mat33, k: vec2):
+        b = F * wp.transpose(F)
+        e = b - wp.diag(vec3(one, one, one))
+        return k[0] * (b * e) + (half * k[1] * wp.trace(e)) * b
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, tau_bar: mat33):
+        I = wp.diag(vec3(one, one, one))
+        b = F * wp.transpose(F)
+        e = b - I
+        trace = wp.trace(e)
+        T = half * (tau_bar + wp.transpose(tau_bar))
+        along = wp.ddot(T, b)
+        b_bar = k[0] * (T * e + b * T) + (half * k[1]) * (trace * T + along * I)
+        F_bar = (b_bar + wp.transpose(b_bar)) * F
+        return F_bar, vec2(wp.ddot(T, b * e), half * trace * along)
+
+    return Elastic(stress, pullback)
+
+
+def volumetric(dtype: Any) -> Elastic:
+    """Pressure of a nearly incompressible fluid; k[0] is not used."""
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    zero, one, two = scalar(0.0), scalar(1.0), scalar(2.0)
+    cofactor = decompositions(dtype).cofactor
+
+    @wp.func
+    def stress(F: mat33, k: vec2):
+        J = wp.determinant(F)
+        p = k[1] * J * (J - one)
+        return wp.diag(vec3(p, p, p))
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, tau_bar: mat33):
+        J = wp.determinant(F)
+        trace = wp.trace(tau_bar)
+        F_bar = (k[1] * (two * J - one) * trace) * cofactor(F)
+        return F_bar, vec2(zero, J * (J - one) * trace)
+
+    return Elastic(stress, pullback)
+
+
+def hencky(dtype: Any) -> Elastic:
+    """Hencky elasticity: linear in the logarithmic strain."""
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    two = scalar(2.0)
+    d = decompositions(dtype)
+    spectral, left_pullback = d.spectral, d.left_pullback
+    log_stretch, log_slope = _log_stretch(dtype)
+
+    @wp.func
+    def value(eps: vec3, k: vec2):
+        p = k[1] * (eps[0] + eps[1] + eps[2])
+        return (two * k[0]) * eps + vec3(p, p, p)
+
+    @wp.func
+    def jacobian(eps: vec3, k: vec2):
+        a = two * k[0] + k[1]
+        b = k[1]
+        return mat33(a, b, b, b, a, b, b, b, a)
+
+    @wp.func
+    def coefficients_bar(eps: vec3, k: vec2, tau_bar: vec3):
+        trace = eps[0] + eps[1] + eps[2]
+        return vec2(two * wp.dot(eps, tau_bar), trace * (tau_bar[0] + tau_bar[1] + tau_bar[2]))
+
+    @wp.func
+    def stress(F: mat33, k: vec2):
+        U, sigma, _V = spectral(F)
+        return U * wp.diag(value(log_stretch(sigma), k)) * wp.transpose(U)
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, tau_bar: mat33):
+        U, sigma, V = spectral(F)
+        eps = log_stretch(sigma)
+        B = wp.transpose(U) * tau_bar * U
+        slopes = jacobian(eps, k) * wp.diag(log_slope(sigma))
+        D_bar = left_pullback(sigma, value(eps, k), slopes, B)
+        return U * D_bar * wp.transpose(V), coefficients_bar(eps, k, wp.get_diag(B))
+
+    return Elastic(stress, pullback, PrincipalStress(value, jacobian, coefficients_bar))
+
+
+def von_mises(dtype: Any) -> Plastic:
+    """Perfect plasticity: |dev eps| is kept at h0 / (2 mu)."""
+    t = types(dtype)
+    scalar, vec2, vec3 = t.scalar, pair(dtype), t.vec3
+    zero, half, one = scalar(0.0), scalar(0.5), scalar(1.0)
+    deviator, complement = _deviator(dtype)
+
+    @wp.func
+    def value(eps: vec3, k: vec2, h: vec2):
+        dev = deviator(eps)
+        norm = wp.length(dev)
+        limit = half * h[0] / k[0]
+        after = eps
+        if norm > limit:
+            after = (eps - dev) + (limit / norm) * dev
+        return after
+
+    @wp.func
+    def jacobian(eps: vec3, k: vec2, h: vec2):
+        dev = deviator(eps)
+        norm = wp.length(dev)
+        limit = half * h[0] / k[0]
+        slopes = wp.diag(vec3(one, one, one))
+        if norm > limit:
+            # I - P + (limit / norm) (P - n n^T), P the projection on deviators
+            n = dev / norm
+            slopes = slopes - complement(n) - wp.outer(n, n) + (limit / norm) * complement(n)
+        return slopes
+
+    @wp.func
+    def coefficients_bar(eps: vec3, k: vec2, h: vec2, eps_bar: vec3):
+        dev = deviator(eps)
+        norm = wp.length(dev)
+        limit = half * h[0] / k[0]
+        limit_bar = zero
+        if norm > limit:
+            limit_bar = wp.dot(dev, eps_bar) / norm
+        return vec2(-limit_bar * limit / k[0], zero), vec2(half * limit_bar / k[0], zero)
+
+    return _principal_plastic(dtype, PrincipalFlow(value, jacobian, coefficients_bar), 1)
+
+
+def drucker_prager(dtype: Any) -> Plastic:
+    """Sand: no tension beyond the apex, friction below it, no volume correction.
+
+    With tr' = tr eps - 3 h1: tr' >= 0 returns to the apex eps = (h1, h1, h1); else the deviator
+    is shortened by delta = |dev eps| + (3 lambda + 2 mu) / (2 mu) h0 tr' where that is positive,
+    which implies |dev eps| > 0.
+    """
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    zero, one, three, three_halves = scalar(0.0), scalar(1.0), scalar(3.0), scalar(1.5)
+    deviator, complement = _deviator(dtype)
+
+    @wp.func
+    def excess(eps: vec3, k: vec2, h: vec2):
+        """|dev eps|, tr', (3 lambda + 2 mu) / (2 mu) and delta."""
+        norm = wp.length(deviator(eps))
+        trace = eps[0] + eps[1] + eps[2] - three * h[1]
+        ratio = one + three_halves * k[1] / k[0]
+        return norm, trace, ratio, norm + ratio * h[0] * trace
+
+    @wp.func
+    def value(eps: vec3, k: vec2, h: vec2):
+        norm, trace, _ratio, delta = excess(eps, k, h)
+        after = eps
+        if trace >= zero:
+            after = vec3(h[1], h[1], h[1])
+        elif delta > zero:
+            after = eps - (delta / norm) * deviator(eps)
+        return after
+
+    @wp.func
+    def jacobian(eps: vec3, k: vec2, h: vec2):
+        norm, trace, ratio, delta = excess(eps, k, h)
+        slopes = wp.diag(vec3(one, one, one))
+        if trace >= zero:
+            slopes = mat33()
+        elif delta > zero:
+            n = deviator(eps) / norm
+            a = ratio * h[0]
+            slopes = slopes - wp.outer(n, n + vec3(a, a, a)) - (delta / norm) * complement(n)
+        return slopes
+
+    @wp.func
+    def coefficients_bar(eps: vec3, k: vec2, h: vec2, eps_bar: vec3):
+        norm, trace, ratio, delta = excess(eps, k, h)
+        k_bar = vec2()
+        h_bar = vec2()
+        if trace >= zero:
+            h_bar = vec2(zero, eps_bar[0] + eps_bar[1] + eps_bar[2])
+        elif delta > zero:
+            delta_bar = -wp.dot(deviator(eps), eps_bar) / norm
+            ratio_bar = delta_bar * h[0] * trace * three_halves / k[0]
+            k_bar = vec2(-ratio_bar * k[1] / k[0], ratio_bar)
+            h_bar = vec2(delta_bar * ratio * trace, -three * delta_bar * ratio * h[0])
+        return k_bar, h_bar
+
+    return _principal_plastic(dtype, PrincipalFlow(value, jacobian, coefficients_bar), 2)
+
+
+def fluid_reset(dtype: Any) -> Plastic:
+    """A fluid keeps its volume and forgets its shape."""
+    t = types(dtype)
+    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    third, three = scalar(1.0 / 3.0), scalar(3.0)
+    cofactor = decompositions(dtype).cofactor
+
+    @wp.func
+    def return_map(F: mat33, k: vec2, h: vec2):
+        c = wp.pow(wp.determinant(F), third)
+        return wp.diag(vec3(c, c, c))
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, h: vec2, F_bar: mat33):
+        J = wp.determinant(F)
+        slope = wp.pow(J, third) / (three * J)
+        return (slope * wp.trace(F_bar)) * cofactor(F), vec2(), vec2()
+
+    return Plastic(return_map, pullback, 0)
+
+
+def unyielding(dtype: Any) -> Plastic:
+    """No flow."""
+    vec2, mat33 = pair(dtype), types(dtype).mat33
+
+    @wp.func
+    def return_map(F: mat33, k: vec2, h: vec2):
+        return F
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, h: vec2, F_bar: mat33):
+        return F_bar, vec2(), vec2()
+
+    return Plastic(return_map, pullback, 0)
+
+
+ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
+    "corotated": functools.cache(corotated),
+    "neo-hookean": functools.cache(neo_hookean),
+    "stvk": functools.cache(stvk),
+    "hencky": functools.cache(hencky),
+    "volumetric": functools.cache(volumetric),
+}
+
+PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
+    "none": functools.cache(unyielding),
+    "von-mises": functools.cache(von_mises),
+    "drucker-prager": functools.cache(drucker_prager),
+    "fluid-reset": functools.cache(fluid_reset),
+}
+
+
+class Respond(NamedTuple):
+    """Elasticity and plasticity together."""
+
+    value: wp.Function
+    """value(F_trial, k, h) -> tau, F."""
+    pullback: wp.Function
+    """pullback(F_trial, k, h, tau_bar, F_bar) -> F_trial_bar, k_bar, h_bar."""
+
+
+def respond(elastic: Elastic, plastic: Plastic, dtype: Any) -> Respond:
+    """Return mapping, then stress; one spectral decomposition where both need one."""
+    if elastic.principal and plastic.principal:
+        return _respond_principal(elastic.principal, plastic.principal, dtype)
+    vec2, mat33 = pair(dtype), types(dtype).mat33
+    stress, stress_pullback = elastic.stress, elastic.pullback
+    return_map, flow_pullback = plastic.return_map, plastic.pullback
+
+    @wp.func
+    def value(F_trial: mat33, k: vec2, h: vec2):
+        F = return_map(F_trial, k, h)
+        return stress(F, k), F
+
+    @wp.func
+    def pullback(F_trial: mat33, k: vec2, h: vec2, tau_bar: mat33, F_bar: mat33):
+        through, k_bar = stress_pullback(return_map(F_trial, k, h), k, tau_bar)
+        F_trial_bar, k_flow, h_bar = flow_pullback(F_trial, k, h, F_bar + through)
+        return F_trial_bar, k_bar + k_flow, h_bar
+
+    return Respond(value, pullback)
+
+
+def _respond_principal(elastic: PrincipalStress, plastic: PrincipalFlow, dtype: Any) -> Respond:
+    t = types(dtype)
+    vec2, vec3, mat33 = pair(dtype), t.vec3, t.mat33
+    d = decompositions(dtype)
+    spectral, left_pullback, mixed_pullback = d.spectral, d.left_pullback, d.mixed_pullback
+    log_stretch, log_slope = _log_stretch(dtype)
+    stress, stress_jacobian, stress_coefficients = elastic
+    flow, flow_jacobian, flow_coefficients = plastic
+    recompose = _recompose(dtype)
+
+    @wp.func
+    def value(F_trial: mat33, k: vec2, h: vec2):
+        U, sigma, V = spectral(F_trial)
+        eps = log_stretch(sigma)
+        after = flow(eps, k, h)
+        tau = U * wp.diag(stress(after, k)) * wp.transpose(U)
+        return tau, recompose(F_trial, U, sigma, V, eps, after)
+
+    @wp.func
+    def pullback(F_trial: mat33, k: vec2, h: vec2, tau_bar: mat33, F_bar: mat33):
+        U, sigma, V = spectral(F_trial)
+        eps = log_stretch(sigma)
+        after = flow(eps, k, h)
+        stretch = vec3(wp.exp(after[0]), wp.exp(after[1]), wp.exp(after[2]))
+        B = wp.transpose(U) * tau_bar * U
+        H = wp.transpose(U) * F_bar * V
+        slopes = flow_jacobian(eps, k, h) * wp.diag(log_slope(sigma))
+        jacobian = stress_jacobian(after, k)
+        D_bar = left_pullback(sigma, stress(after, k), jacobian * slopes, B)
+        D_bar += mixed_pullback(sigma, stretch, wp.diag(stretch) * slopes, H)
+        b_bar = wp.get_diag(B)
+        after_bar = wp.transpose(jacobian) * b_bar + wp.cw_mul(stretch, wp.get_diag(H))
+        k_flow, h_bar = flow_coefficients(eps, k, h, after_bar)
+        k_bar = stress_coefficients(after, k, b_bar) + k_flow
+        return U * D_bar * wp.transpose(V), k_bar, h_bar
+
+    return Respond(value, pullback)
+
+
+def _principal_plastic(dtype: Any, principal: PrincipalFlow, columns: int) -> Plastic:
+    t = types(dtype)
+    vec2, vec3, mat33 = pair(dtype), t.vec3, t.mat33
+    d = decompositions(dtype)
+    spectral, mixed_pullback = d.spectral, d.mixed_pullback
+    log_stretch, log_slope = _log_stretch(dtype)
+    flow, flow_jacobian, flow_coefficients = principal
+    recompose = _recompose(dtype)
+
+    @wp.func
+    def return_map(F: mat33, k: vec2, h: vec2):
+        U, sigma, V = spectral(F)
+        eps = log_stretch(sigma)
+        return recompose(F, U, sigma, V, eps, flow(eps, k, h))
+
+    @wp.func
+    def pullback(F: mat33, k: vec2, h: vec2, F_bar: mat33):
+        U, sigma, V = spectral(F)
+        eps = log_stretch(sigma)
+        after = flow(eps, k, h)
+        stretch = vec3(wp.exp(after[0]), wp.exp(after[1]), wp.exp(after[2]))
+        H = wp.transpose(U) * F_bar * V
+        slopes = flow_jacobian(eps, k, h) * wp.diag(log_slope(sigma))
+        D_bar = mixed_pullback(sigma, stretch, wp.diag(stretch) * slopes, H)
+        k_bar, h_bar = flow_coefficients(eps, k, h, wp.cw_mul(stretch, wp.get_diag(H)))
+        return U * D_bar * wp.transpose(V), k_bar, h_bar
+
+    return Plastic(return_map, pullback, columns, principal)
+
+
+@functools.cache
+def _recompose(dtype: Any) -> wp.Function:
+    t = types(dtype)
+    vec3, mat33 = t.vec3, t.mat33
+    floor = t.scalar(SMALLEST_STRETCH)
+
+    @wp.func
+    def recompose(F: mat33, U: mat33, sigma: vec3, V: mat33, eps: vec3, after: vec3):
+        """U diag(exp(after)) V^T, or F itself where nothing was clamped and nothing flowed."""
+        out = F
+        same = eps[0] == after[0] and eps[1] == after[1] and eps[2] == after[2]
+        if not same or wp.min(sigma) < floor:
+            stretch = vec3(wp.exp(after[0]), wp.exp(after[1]), wp.exp(after[2]))
+            out = U * wp.diag(stretch) * wp.transpose(V)
+        return out
+
+    return recompose
+
+
+@functools.cache
+def _log_stretch(dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """The clamped logarithm of singular values, and its derivative."""
+    t = types(dtype)
+    scalar, vec3 = t.scalar, t.vec3
+    zero, one, floor = scalar(0.0), scalar(1.0), scalar(SMALLEST_STRETCH)
+
+    @wp.func
+    def slope(s: scalar):
+        d = zero
+        if s >= floor:
+            d = one / s
+        return d
+
+    @wp.func
+    def log_stretch(sigma: vec3):
+        return vec3(
+            wp.log(wp.max(sigma[0], floor)),
+            wp.log(wp.max(sigma[1], floor)),
+            wp.log(wp.max(sigma[2], floor)),
+        )
+
+    @wp.func
+    def log_slope(sigma: vec3):
+        return vec3(slope(sigma[0]), slope(sigma[1]), slope(sigma[2]))
+
+    return log_stretch, log_slope
+
+
+@functools.cache
+def _deviator(dtype: Any) -> tuple[wp.Function, wp.Function]:
+    t = types(dtype)
+    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    third, two_thirds = scalar(1.0 / 3.0), scalar(2.0 / 3.0)
+
+    @wp.func
+    def deviator(a: vec3):
+        m = third * (a[0] + a[1] + a[2])
+        return a - vec3(m, m, m)
+
+    @wp.func
+    def complement(n: vec3):
+        """Projection on the deviators orthogonal to the unit deviator n."""
+        p = two_thirds
+        q = -third
+        return mat33(p, q, q, q, p, q, q, q, p) - wp.outer(n, n)
+
+    return deviator, complement
+
+
+@functools.cache
+def pair(dtype: Any) -> Any:
+    """The type of k and h."""
+    return wp.types.vector(length=2, dtype=types(dtype).scalar)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels that update the material points of one analytic law, and their adjoints.
+
+Each thread takes one entry of `index`, the particles of that law. `row[p]` is the row of
+`coefficients` that holds for particle p, so that bodies and worlds may differ; its columns are
+
+    mu [Pa], lambda [Pa], those of the plasticity (kernels/laws.py), then, if damped, a time [s].
+
+A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D + lambda tr D I), D the symmetric part of
+L = (F_trial F_n^-1 - I) / dt, where F_n = internal[p, :9], row by row, is F at the end of the
+last step. Other laws leave `internal` alone and may be given one of width 0.
+
+All kernels are launched forward; the adjoints are hand-written. They compile into modules of
+their own, so a run without gradients does not wait for them.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import warp as wp
+
+from .dtypes import types
+from .laws import ELASTICITIES, PLASTICITIES, pair, respond
+
+
+class LawKernels(NamedTuple):
+    """Kernels of one law in one precision."""
+
+    stress: wp.Kernel
+    """(index, F, row, coefficients, tau_out): elastic stress of given states."""
+    update: wp.Kernel
+    """(index, F_trial, internal, dt, row, coefficients, tau_out, F_out, internal_out)"""
+    adjoint: wp.Kernel
+    """(index, F_trial, internal, dt, row, coefficients, tau_bar, F_bar, internal_out_bar,
+    F_trial_bar_out, internal_bar_out, coefficients_bar): of `update`; overwrites the two `_out`
+    at the particles of `index` and adds to coefficients_bar."""
+    stress_adjoint: wp.Kernel
+    """(index, F, row, coefficients, tau_bar, F_bar_out, coefficients_bar): of `stress`."""
+
+
+def coefficient_count(plasticity: str, damped: bool) -> int:
+    """Columns of `coefficients`."""
+    return 2 + _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32).columns + int(damped)
+
+
+@functools.cache
+def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> LawKernels:
+    """The kernels of a law; nothing is compiled before the first launch.
+
+    Args:
+        elasticity: A key of `laws.ELASTICITIES`.
+        plasticity: A key of `laws.PLASTICITIES`, "none" for an elastic law.
+        damped: Whether Kelvin-Voigt damping is added.
+        dtype: wp.float32 or wp.float64.
+
+    Raises:
+        KeyError: A name is not in its table.
+    """
+    elastic = _entry(ELASTICITIES, elasticity, "elasticity")(dtype)
+    plastic = _entry(PLASTICITIES, plasticity, "plasticity")(dtype)
+    words = ["rheograd.laws", elasticity, plasticity, *(["damped"] if damped else [])]
+    module = ".".join([*words, types(dtype).suffix]).replace("-", "_")
+    both = respond(elastic, plastic, dtype)
+    update = _update(both, plastic.columns, damped, dtype, module)
+    adjoint = _adjoint(both, plastic.columns, damped, dtype, f"{module}.adjoint")
+    stress, stress_adjoint = _stress(elastic, dtype, module)
+    return LawKernels(stress, update, adjoint, stress_adjoint)
+
+
+def _entry(table: Any, name: str, kind: str) -> Any:
+    if name not in table:
+        raise KeyError(f"no {kind} is named {name!r}; there are {', '.join(table)}")
+    return table[name]
+
+
+def _stress(elastic: Any, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
+    mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
+    value, pullback = elastic.stress, elastic.pullback
+
+    @wp.kernel(module=module, enable_backward=False)
+    def stress(
+        index: wp.array[wp.int32],
+        F: wp.array[mat33],
+        row: wp.array[wp.int32],
+        coefficients: wp.array2d[scalar],
+        tau_out: wp.array[mat33],
+    ):
+        p = index[wp.tid()]
+        r = row[p]
+        tau_out[p] = value(F[p], vec2(coefficients[r, 0], coefficients[r, 1]))
+
+    @wp.kernel(module=f"{module}.adjoint", enable_backward=False)
+    def stress_adjoint(
+        index: wp.array[wp.int32],
+        F: wp.array[mat33],
+        row: wp.array[wp.int32],
+        coefficients: wp.array2d[scalar],
+        tau_bar: wp.array[mat33],
+        F_bar_out: wp.array[mat33],
+        coefficients_bar: wp.array2d[scalar],
+    ):
+        p = index[wp.tid()]
+        r = row[p]
+        F_bar, k_bar = pullback(F[p], vec2(coefficients[r, 0], coefficients[r, 1]), tau_bar[p])
+        F_bar_out[p] = F_bar
+        for c in range(2):
+            wp.atomic_add(coefficients_bar, r, c, k_bar[c])
+
+    return stress, stress_adjoint
+
+
+def _update(both: Any, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
+    mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
+    value = both.value
+    flow_coefficients = _flow_coefficients(columns, dtype)
+    load, save = _history(dtype)
+    rate, viscous, _pullback = _damping(dtype)
+
+    @wp.kernel(module=module, enable_backward=False)
+    def update(
+        index: wp.array[wp.int32],
+        F_trial: wp.array[mat33],
+        internal: wp.array2d[scalar],
+        dt: scalar,
+        row: wp.array[wp.int32],
+        coefficients: wp.array2d[scalar],
+        tau_out: wp.array[mat33],
+        F_out: wp.array[mat33],
+        internal_out: wp.array2d[scalar],
+    ):
+        p = index[wp.tid()]
+        r = row[p]
+        k = vec2(coefficients[r, 0], coefficients[r, 1])
+        F_in = F_trial[p]
+        tau, F = value(F_in, k, flow_coefficients(coefficients, r))
+        if wp.static(damped):
+            D = rate(F_in, load(internal, p), dt)
+            tau += viscous(k, coefficients[r, wp.static(2 + columns)], D)
+            save(internal_out, p, F)
+        tau_out[p] = tau
+        F_out[p] = F
+
+    return update
+
+
+def _adjoint(both: Any, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
+    mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
+    pullback = both.pullback
+    flow_coefficients = _flow_coefficients(columns, dtype)
+    load, save = _history(dtype)
+    _rate, _viscous, damping_pullback = _damping(dtype)
+
+    @wp.kernel(module=module, enable_backward=False)
+    def adjoint(
+        index: wp.array[wp.int32],
+        F_trial: wp.array[mat33],
+        internal: wp.array2d[scalar],
+        dt: scalar,
+        row: wp.array[wp.int32],
+        coefficients: wp.array2d[scalar],
+        tau_bar: wp.array[mat33],
+        F_bar: wp.array[mat33],
+        internal_out_bar: wp.array2d[scalar],
+        F_trial_bar_out: wp.array[mat33],
+        internal_bar_out: wp.array2d[scalar],
+        coefficients_bar: wp.array2d[scalar],
+    ):
+        p = index[wp.tid()]
+        r = row[p]
+        k = vec2(coefficients[r, 0], coefficients[r, 1])
+        h = flow_coefficients(coefficients, r)
+        F_in = F_trial[p]
+        tau_in = tau_bar[p]
+        F_bar_in = F_bar[p]
+        if wp.static(damped):
+            F_bar_in += load(internal_out_bar, p)
+        F_trial_bar, k_bar, h_bar = pullback(F_in, k, h, tau_in, F_bar_in)
+        if wp.static(damped):
+            time = coefficients[r, wp.static(2 + columns)]
+            F_n = load(internal, p)
+            F_v, F_n_bar, k_v, time_bar = damping_pullback(F_in, F_n, dt, k, time, tau_in)
+            F_trial_bar += F_v
+            k_bar += k_v
+            save(internal_bar_out, p, F_n_bar)
+            wp.atomic_add(coefficients_bar, r, wp.static(2 + columns), time_bar)
+        F_trial_bar_out[p] = F_trial_bar
+        for c in range(2):
+            wp.atomic_add(coefficients_bar, r, c, k_bar[c])
+        for c in range(columns):
+            wp.atomic_add(coefficients_bar, r, 2 + c, h_bar[c])
+
+    return adjoint
+
+
+@functools.cache
+def _flow_coefficients(columns: int, dtype: Any) -> wp.Function:
+    scalar, vec2 = types(dtype).scalar, pair(dtype)
+
+    @wp.func
+    def flow_coefficients(coefficients: wp.array2d[scalar], r: int):
+        h = vec2()
+        for c in range(columns):
+            h[c] = coefficients[r, 2 + c]
+        return h
+
+    return flow_coefficients
+
+
+@functools.cache
+def _history(dtype: Any) -> tuple[wp.Function, wp.Function]:
+    mat33, scalar = types(dtype).mat33, types(dtype).scalar
+
+    @wp.func
+    def load(internal: wp.array2d[scalar], p: int):
+        F = mat33()
+        for i in range(3):
+            for j in range(3):
+                F[i, j] = internal[p, 3 * i + j]
+        return F
+
+    @wp.func
+    def save(internal: wp.array2d[scalar], p: int, F: mat33):
+        for i in range(3):
+            for j in range(3):
+                internal[p, 3 * i + j] = F[i, j]
+
+    return load, save
+
+
+@functools.cache
+def _damping(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
+    t = types(dtype)
+    mat33, scalar, vec2, vec3 = t.mat33, t.scalar, pair(dtype), t.vec3
+    half, two = t.scalar(0.5), t.scalar(2.0)
+
+    @wp.func
+    def rate(F_trial: mat33, F_n: mat33, dt: scalar):
+        """Symmetric part of (F_trial F_n^-1 - I) / dt."""
+        # (F_trial - F_n) F_n^-1 keeps the digits that F_trial F_n^-1 - I loses
+        L = ((F_trial - F_n) * wp.inverse(F_n)) / dt
+        return half * (L + wp.transpose(L))
+
+    @wp.func
+    def viscous(k: vec2, time: scalar, D: mat33):
+        p = time * k[1] * wp.trace(D)
+        return (two * time * k[0]) * D + wp.diag(vec3(p, p, p))
+
+    @wp.func
+    def damping_pullback(
+        F_trial: mat33, F_n: mat33, dt: scalar, k: vec2, time: scalar, tau_bar: mat33
+    ):
+        """F_trial_bar, F_n_bar, k_bar and time_bar."""
+        D = rate(F_trial, F_n, dt)
+        trace = wp.trace(tau_bar)
+        L_bar = viscous(k, time, half * (tau_bar + wp.transpose(tau_bar))) / dt
+        F_trial_bar = L_bar * wp.transpose(wp.inverse(F_n))
+        F_n_bar = -wp.transpose(F_trial * wp.inverse(F_n)) * F_trial_bar
+        mu_bar = two * wp.ddot(tau_bar, D)
+        lambda_bar = trace * wp.trace(D)
+        time_bar = k[0] * mu_bar + k[1] * lambda_bar
+        return F_trial_bar, F_n_bar, time * vec2(mu_bar, lambda_bar), time_bar
+
+    return rate, viscous, damping_pullback
