@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two ways in which the engine fails, each with one readable sentence.
+
+Bad input is a ValueError (or FileNotFoundError) raised where it is read; see the command line.
+"""
+
+
+class SimulationError(RuntimeError):
+    """A run left the range in which its numbers mean anything; says when, where and likely why."""
+
+
+class GradientError(RuntimeError):
+    """A gradient is not finite; says at which step and behind which kernel."""

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From scenes to the arrays of an MPM model, with the checks that users need before a run."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from rheograd.kernels.dtypes import types
+from rheograd.kernels.grid import contacts, grid
+from rheograd.materials.arrays import as_warp
+from rheograd.materials.law import ConstitutiveLaw
+
+from ..boundaries import FACES, Wall
+from ..scene import Body, Scene, vector
+from .colliders import MODES, collider_table
+from .model import FOREVER, Colliders, Grid, LawGroup, MPMModel, Walls
+
+if TYPE_CHECKING:
+    from .solver import MPMSolver
+
+CFL_LIMIT = 1.0
+"""Largest c dt / cell at which a run is started."""
+
+
+def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
+    """See `Solver.discretize`."""
+    like = torch.zeros((), dtype=solver.dtype, device=solver.device)
+    frame = _grid(solver, scenes)
+    dt = _step(solver, scenes)
+    steps = math.ceil(max(s.duration for s in scenes) / dt)
+    xs, vs, densities, volumes, worlds, bodies, lives = [], [], [], [], [], [], []
+    laws: list[ConstitutiveLaw] = []
+    counts: list[int] = []
+    spacing = solver.cell / solver.particles_per_cell ** (1 / 3)
+    for world, scene in enumerate(scenes):
+        for number, body in enumerate(scene.bodies):
+            x, volume = (torch.as_tensor(a).to(like) for a in body.shape.sample(spacing))
+            n = len(x)
+            _check_particles(body, x, volume, scene, solver)
+            xs.append(x)
+            vs.append(_velocity(body, x))
+            densities.append(torch.as_tensor(body.density).to(like).expand(n))
+            volumes.append(volume)
+            worlds.append(torch.full((n,), world, dtype=torch.int32))
+            bodies.append(torch.full((n,), number, dtype=torch.int32))
+            lives.append(_life(body, dt, n))
+            laws.append(body.law)
+            counts.append(n)
+    first = scenes[0]
+    model = MPMModel(
+        dt=dt,
+        grid=frame,
+        x0=torch.cat(xs).contiguous(),
+        v0=torch.cat(vs),
+        density=torch.cat(densities),
+        volume=torch.cat(volumes),
+        gravity=torch.stack([vector(s.gravity, like) for s in scenes]),
+        mass_offset=solver.mass_offset,
+        world=torch.cat(worlds).to(like.device),
+        body=torch.cat(bodies).to(like.device),
+        life=torch.cat(lives).to(like.device),
+        walls=_walls(scenes, like),
+        colliders=collider_table(scenes, steps, dt, like),
+        groups=_groups(laws, counts, like),
+        body_names=tuple(b.name for b in first.bodies),
+        body_laws=tuple(b.law.name for b in first.bodies),
+    )
+    _check_penetration(model)
+    return model
+
+
+def _grid(solver: MPMSolver, scenes: Sequence[Scene]) -> Grid:
+    domain = scenes[0].domain
+    if any(s.domain != domain for s in scenes):
+        raise ValueError("worlds of one model share their domain; got scenes with different ones")
+    nodes = []
+    for low, high in zip(domain.lower, domain.upper, strict=True):
+        cells = round((high - low) / solver.cell)
+        if abs(cells * solver.cell - (high - low)) > 1e-3 * solver.cell or cells < 1:
+            raise ValueError(
+                f"the domain's edge of {high - low:g} m is not a whole number of cells of"
+                f" {solver.cell:g} m: choose a cell of {(high - low) / max(1, cells):g} m"
+            )
+        nodes.append(cells + 2 * solver.margin + 2)
+    x, y, z = (low - solver.margin * solver.cell for low in domain.lower)
+    return Grid((x, y, z), solver.cell, (nodes[0], nodes[1], nodes[2]), solver.margin)
+
+
+def _step(solver: MPMSolver, scenes: Sequence[Scene]) -> float:
+    """The step asked for, or the automatic one; refuses one beyond the acoustic limit."""
+    fastest, culprit = 0.0, scenes[0].bodies[0]
+    for body in (b for s in scenes for b in s.bodies):
+        speed = math.sqrt(body.law.wave_modulus() / float(body.density))
+        if speed > fastest:
+            fastest, culprit = speed, body
+    limit = CFL_LIMIT * solver.cell / max(fastest, 1e-12)
+    if solver.dt is None:
+        return min(solver.cfl * limit, min(s.duration for s in scenes))
+    if solver.dt > limit:
+        raise ValueError(
+            f"the step dt = {solver.dt:g} s is over the CFL limit of {limit:.3g} s: sound in"
+            f" {culprit.name} ({culprit.law.name}) travels {fastest:.3g} m/s, more than one cell"
+            f" of {solver.cell:g} m a step; take dt <= {0.5 * limit:.2g} or a larger cell"
+        )
+    return solver.dt
+
+
+def _velocity(body: Body, x: Tensor) -> Tensor:
+    arm = x - x.mean(0)
+    spin = vector(body.spin, x).expand_as(arm)
+    return vector(body.velocity, x) + torch.linalg.cross(spin, arm)
+
+
+def _life(body: Body, dt: float, n: int) -> Tensor:
+    start, stop = body.life
+    if not stop > start:
+        raise ValueError(f"the life of {body.name} ends at {stop} s, before it starts at {start} s")
+    steps = [round(start / dt), FOREVER if math.isinf(stop) else round(stop / dt)]
+    return torch.tensor(steps, dtype=torch.int32).expand(n, 2).contiguous()
+
+
+def _walls(scenes: Sequence[Scene], like: Tensor) -> Walls:
+    modes = torch.full((len(scenes), 6), MODES["contact"], dtype=torch.int32)
+    rows = []
+    for world, scene in enumerate(scenes):
+        friction = [like.new_zeros(()) for _ in FACES]
+        for wall in (b for b in scene.boundaries if isinstance(b, Wall)):
+            face = FACES.index(wall.face)
+            modes[world, face] = MODES[wall.mode]
+            friction[face] = torch.as_tensor(wall.friction).to(like)
+        rows.append(torch.stack(friction))
+    return Walls(modes.to(like.device), torch.stack(rows))
+
+
+def _groups(
+    laws: Sequence[ConstitutiveLaw], counts: Sequence[int], like: Tensor
+) -> list[LawGroup]:
+    """Laws with one device form share a launch; each law of torch has a call of its own."""
+    starts = [0]
+    for count in counts:
+        starts.append(starts[-1] + count)
+    keys: dict[object, list[int]] = {}
+    for piece, law in enumerate(laws):
+        keys.setdefault(law.twin or id(law), []).append(piece)
+    groups = []
+    for pieces in keys.values():
+        members = list({id(laws[p]): laws[p] for p in pieces}.values())
+        order = {id(law): row for row, law in enumerate(members)}
+        row = torch.zeros(starts[-1], dtype=torch.int32)
+        for p in pieces:
+            row[starts[p] : starts[p + 1]] = order[id(laws[p])]
+        index = torch.cat(
+            [torch.arange(starts[p], starts[p + 1], dtype=torch.int32) for p in pieces]
+        )
+        everything = len(index) == starts[-1]
+        twin = members[0].twin
+        if twin is None:
+            members[0].to(like.device)
+        groups.append(
+            LawGroup(tuple(members), twin, index.to(like.device), row.to(like.device), everything)
+        )
+    return groups
+
+
+def _check_particles(
+    body: Body, x: Tensor, volume: Tensor, scene: Scene, solver: MPMSolver
+) -> None:
+    if len(x) == 0:
+        raise ValueError(
+            f"{body.name} has no particles: it is smaller than a cell of {solver.cell:g} m;"
+            " take a smaller cell"
+        )
+    lower = torch.tensor(scene.domain.lower).to(x)
+    upper = torch.tensor(scene.domain.upper).to(x)
+    slack = 1e-4 * solver.cell
+    outside = ((x < lower - slack) | (x > upper + slack)).any(1)
+    if bool(outside.any()):
+        where = x[outside.nonzero()[0, 0]].tolist()
+        raise ValueError(
+            f"{int(outside.sum())} of {len(x)} particles of {body.name} are outside the domain"
+            f" {scene.domain.lower} to {scene.domain.upper}, one at"
+            f" ({where[0]:.3g}, {where[1]:.3g}, {where[2]:.3g}): move the body or enlarge the domain"
+        )
+    cells = torch.floor((x - lower) / solver.cell).long()
+    _, count = torch.unique(cells, dim=0, return_counts=True)
+    filled = float(volume.sum()) / solver.cell**3
+    densest = int(count.max())
+    if len(x) / max(filled, 1.0) < 4:
+        warnings.warn(
+            f"{body.name} has {len(x) / filled:.1f} particles a cell (densest {densest}); below 4"
+            " a solid may crack numerically: take more particles_per_cell",
+            stacklevel=4,
+        )
+    if densest > 64:
+        warnings.warn(
+            f"{body.name} has up to {densest} particles in one cell: slower without being more"
+            " accurate; take fewer particles_per_cell or a smaller cell",
+            stacklevel=4,
+        )
+
+
+def _check_penetration(model: MPMModel) -> None:
+    colliders: Colliders = model.colliders
+    if colliders.shape.shape[1] == 0:
+        return
+    t = types(wp.float64 if model.x0.dtype == torch.float64 else wp.float32)
+    table = contacts(t.scalar).Colliders()
+    solid = torch.where(colliders.mode == MODES["sticky"], 0, colliders.shape).contiguous()
+    views = {
+        "shape": (solid, wp.int32), "mode": (colliders.mode, wp.int32),
+        "mesh": (colliders.mesh, wp.uint64), "size": (colliders.size, t.vec3),
+        "friction": (colliders.friction.detach(), t.scalar),
+        "position": (colliders.position.detach(), t.vec3),
+        "rotation": (colliders.rotation.detach(), t.quat),
+        "velocity": (colliders.velocity.detach(), t.vec3),
+        "spin": (colliders.spin.detach(), t.vec3),
+    }  # fmt: skip
+    for name, (value, dtype) in views.items():
+        setattr(table, name, as_warp(value, dtype))
+    hit = torch.full((model.n,), -1, dtype=torch.int32, device=model.x0.device)
+    x = model.x0.detach().contiguous()
+    inputs = [as_warp(x, t.vec3), as_warp(model.world, wp.int32), table, as_warp(hit, wp.int32)]
+    wp.launch(grid(t.scalar).penetration, model.n, inputs=inputs, device=inputs[0].device)
+    inside = hit >= 0
+    if bool(inside.any()):
+        p = int(inside.nonzero()[0, 0])
+        raise ValueError(
+            f"{int(inside.sum())} particles start inside a collider, among them"
+            f" {model.describe(p)} in collider {int(hit[p])}: move the body or the collider apart"
+        )
+
+

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MPM as a solver: numerical choices, discretization with its checks, roll-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..scene import Scene
+from ..solver import Checkpoint, Rollout, Solver
+from ..state import State
+from .discretize import discretize
+from .model import MPMModel
+from .rollout import Job, check, law_tensors, model_inputs, run_chunk
+from .workspace import Workspace
+
+NAMES = ("x", "v", "C", "F", "tau", "internal")
+
+
+@dataclass(frozen=True)
+class MPMSolver(Solver):
+    """MLS-MPM with APIC transfers, quadratic B-splines and explicit steps."""
+
+    cell: float
+    """Cell length [m]."""
+    dt: float | None = None
+    """Step [s]; None takes `cfl` of the acoustic limit."""
+    particles_per_cell: int = 8
+    """Of a body at rest; the particle spacing is cell / particles_per_cell^(1/3)."""
+    precision: Literal["float32", "float64"] = "float32"
+    device: str = "cpu"
+    cfl: float = 0.3
+    """Share of the acoustic limit cell / c that an automatic step takes."""
+    margin: int = 2
+    """Cells of grid outside the walls."""
+    mass_offset: float = 0.0
+    """Added to the mass of every node [kg]; the published NCLaw experiment has 1e-7."""
+    scratch: dict[tuple[int, int, bool], Workspace] = field(
+        default_factory=dict, repr=False, compare=False, init=False
+    )
+    """Memory of the last model, kept for its next roll-out; never state."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no grid or no step."""
+        if not self.cell > 0.0:
+            raise ValueError(f"the cell length must be positive [m]; got {self.cell}")
+        if self.dt is not None and not self.dt > 0.0:
+            raise ValueError(f"the step dt must be positive [s]; got {self.dt}")
+        if self.particles_per_cell < 1:
+            raise ValueError(
+                f"at least one particle a cell is needed; got {self.particles_per_cell}"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The torch type of `precision`."""
+        return {"float32": torch.float32, "float64": torch.float64}[self.precision]
+
+    def discretize(self, scenes: Scene | Sequence[Scene]) -> MPMModel:
+        """See `Solver.discretize`; particles keep the order of scenes, then bodies."""
+        return discretize(self, [scenes] if isinstance(scenes, Scene) else list(scenes))
+
+    def start(self, model: MPMModel) -> State:
+        """The state at time 0: bodies undeformed, moving as they were told."""
+        eye = torch.eye(3, dtype=model.x0.dtype, device=model.x0.device)
+        return self.state(model, model.x0, model.v0, F=eye.repeat(model.n, 1, 1))
+
+    def state(
+        self,
+        model: MPMModel,
+        x: Tensor,
+        v: Tensor,
+        F: Tensor,
+        C: Tensor | None = None,
+        internal: Tensor | None = None,
+        step: int = 0,
+    ) -> State:
+        """A state from recorded fields; stresses follow from F by the laws.
+
+        Args:
+            model: What the particles are.
+            x: Positions [m], shape (n, 3).
+            v: Velocities [m/s], shape (n, 3).
+            F: Elastic deformation gradients, shape (n, 3, 3).
+            C: Affine velocities [1/s], shape (n, 3, 3); zero (or, for a start, the spin) if None.
+            internal: History, shape (n, m); the laws' rest value if None.
+            step: Steps taken before.
+        """
+        if C is None:
+            C = x.new_zeros(model.n, 3, 3)
+        tau = x.new_zeros(model.n, 3, 3)
+        if internal is None:
+            internal = x.new_zeros(model.n, model.n_internal)
+            for group in model.groups:
+                law, i = group.laws[0], group.index.long()
+                rest = law.rest_internal(len(i), x)
+                if law.n_internal:
+                    internal[i, : law.n_internal] = rest
+        for group in model.groups:
+            for row, law in enumerate(group.laws):
+                i = group.index.long()
+                if len(group.laws) > 1:
+                    i = i[group.row.long()[i] == row]
+                tau = tau.index_put((i,), law.stress(F[i], internal[i, : law.n_internal]))
+        return State(step, step * model.dt, x, v, F, internal, {"C": C, "tau": tau})
+
+    def workspace(self, model: MPMModel, slots: int, adjoint: bool) -> Workspace:
+        """Scratch memory for `slots` steps of `model`; the last few are kept."""
+        key = (id(model), slots, adjoint)
+        found = self.scratch.pop(key, None)
+        if found is None or found.model is not model:
+            stale = [k for k, space in self.scratch.items() if space.model is not model]
+            for k in stale + list(self.scratch)[:-2]:
+                self.scratch.pop(k, None)
+            found = Workspace(model, slots, adjoint)
+        self.scratch[key] = found
+        return found
+
+    def rollout(
+        self,
+        model: MPMModel,
+        state: State,
+        steps: int,
+        *,
+        observe: Sequence[int] = (),
+        adjoint: Checkpoint | None = None,
+    ) -> Rollout:
+        """See `Solver.rollout`."""
+        carry = state.carry
+        now = (state.x, state.v, carry["C"], state.F, carry["tau"], state.internal)
+        if adjoint is None:
+            return self._forward(model, state.step, now, steps, sorted(observe))
+        chunk = adjoint.chunk(steps, Workspace.bytes_a_step(model))
+        inputs, laws = model_inputs(model), law_tensors(model)
+        xs, vs = [], []
+        for first in range(0, steps, chunk):
+            count = min(chunk, steps - first)
+            space = self.workspace(model, count, adjoint=True)
+            seen = tuple(o - first for o in sorted(observe) if first < o <= first + count)
+            job = Job(space, state.step + first, count, seen)
+            x, v, *rest = run_chunk(job, [*now, *inputs, *laws])
+            now = tuple(rest)
+            xs.append(x)
+            vs.append(v)
+        return Rollout(torch.cat(xs), torch.cat(vs), pack(model, state.step + steps, now))
+
+    @torch.no_grad()
+    def _forward(
+        self,
+        model: MPMModel,
+        first: int,
+        now: Sequence[Tensor],
+        steps: int,
+        observe: Sequence[int],
+    ) -> Rollout:
+        space = self.workspace(model, 0, adjoint=False)
+        space.load(now, model_inputs(model), law_tensors(model), first)
+        xs, vs, done = [], [], 0
+        for stop in [*observe, steps] if not observe or observe[-1] != steps else observe:
+            space.forward(stop - done)
+            done = stop
+            check(space, 0, f"after step {first + stop}")
+            if stop in observe:
+                xs.append(space.state.x[0].clone())
+                vs.append(space.state.v[0].clone())
+        empty = model.x0.new_zeros(0, model.n, 3)
+        final = [history[0].clone() for history in space.state]
+        return Rollout(
+            torch.stack(xs) if xs else empty,
+            torch.stack(vs) if vs else empty,
+            pack(model, first + steps, final),
+        )
+
+
+def pack(model: MPMModel, step: int, values: Sequence[Tensor]) -> State:
+    """A state from x, v, C, F, tau and internal."""
+    named: Mapping[str, Tensor] = dict(zip(NAMES, values, strict=True))
+    carry = {"C": named["C"], "tau": named["tau"]}
+    return State(step, step * model.dt, named["x"], named["v"], named["F"], named["internal"],
+                 carry)  # fmt: skip
+
+

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The constitutive update of a step: a Warp launch for analytic laws, batched torch for the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from rheograd.kernels.update import law_kernels
+
+from .model import LawGroup, MPMModel
+
+if TYPE_CHECKING:
+    from .workspace import Workspace
+
+
+class Histories(NamedTuple):
+    """States at every slot; the first axis is the slot."""
+
+    x: Tensor
+    v: Tensor
+    C: Tensor
+    F: Tensor
+    tau: Tensor
+    internal: Tensor
+
+
+class Stage(ABC):
+    """The laws of one group, reading F_trial and history at slot k, writing slot k + 1."""
+
+    @abstractmethod
+    def load(self, tensors: Sequence[Tensor]) -> int:
+        """Take the group's tensors from the front of `tensors`; how many were taken."""
+
+    @abstractmethod
+    def forward(self, k: int) -> None:
+        """F_trial[k], internal[k] -> tau, F, internal at slot k + 1."""
+
+    @abstractmethod
+    def start_backward(self) -> None:
+        """Forget gathered parameter gradients."""
+
+    @abstractmethod
+    def backward(self, k: int) -> None:
+        """Gradients of tau, F and internal -> of F_trial and internal, and of the parameters."""
+
+    @abstractmethod
+    def gradients(self) -> list[Tensor]:
+        """Of the tensors that `load` took."""
+
+
+class AnalyticStage(Stage):
+    """Laws with a device form: no torch operation in the time loop."""
+
+    def __init__(self, group: LawGroup, model: MPMModel, space: Workspace) -> None:
+        """Allocate coefficients; launches are recorded at first use of a slot."""
+        assert group.twin is not None
+        self.group, self.model, self.space = group, model, space
+        self.kernels = law_kernels(*group.twin, space.types.scalar)
+        like = model.x0
+        self.coefficients = like.new_zeros(
+            len(group.laws), len(group.laws[0].coefficients())
+        ).contiguous()
+        self.coefficients_bar = torch.zeros_like(self.coefficients)
+        self.nothing = like.new_zeros(1, 1)
+        self.internal_bar = like.new_zeros(model.n, model.n_internal)
+        self.index = space.as_warp(group.index, wp.int32)
+        self.row = space.as_warp(group.row, wp.int32)
+        self.launches: dict[int, wp.Launch] = {}
+        self.adjoints: dict[int, wp.Launch] = {}
+
+    def load(self, tensors: Sequence[Tensor]) -> int:
+        """See `Stage.load`."""
+        self.coefficients.copy_(tensors[0])
+        return 1
+
+    def _history(self, value: Tensor) -> wp.array:
+        scalar = self.space.types.scalar
+        return self.space.as_warp(value if value.shape[-1] else self.nothing, scalar)
+
+    def forward(self, k: int) -> None:
+        """See `Stage.forward`."""
+        if k not in self.launches:
+            t, view, s = self.space.types, self.space.as_warp, self.space.state
+            after = min(k + 1, self.space.slots)
+            self.launches[k] = self.space.launch(self.kernels.update, len(self.group.index), [
+                self.index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
+                self.model.dt, self.row, view(self.coefficients, t.scalar),
+                view(s.tau[after], t.mat33), view(s.F[after], t.mat33),
+                self._history(s.internal[after]),
+            ])  # fmt: skip
+        self.launches[k].launch()
+
+    def start_backward(self) -> None:
+        """See `Stage.start_backward`."""
+        self.coefficients_bar.zero_()
+
+    def backward(self, k: int) -> None:
+        """See `Stage.backward`."""
+        bars = self.space.bars
+        if k not in self.adjoints:
+            t, view, s = self.space.types, self.space.as_warp, self.space.state
+            self.adjoints[k] = self.space.launch(self.kernels.adjoint, len(self.group.index), [
+                self.index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
+                self.model.dt, self.row, view(self.coefficients, t.scalar),
+                view(bars["tau"], t.mat33), view(bars["F"], t.mat33),
+                self._history(bars["internal"]), view(bars["F_trial"], t.mat33),
+                self._history(self.internal_bar), view(self.coefficients_bar, t.scalar),
+            ])  # fmt: skip
+        self.adjoints[k].launch()
+        if self.group.laws[0].n_internal:
+            i = self.group.index
+            bars["internal"][i] = self.internal_bar[i]
+
+    def gradients(self) -> list[Tensor]:
+        """See `Stage.gradients`."""
+        return [self.coefficients_bar.clone()]
+
+
+class TorchStage(Stage):
+    """A law of torch, for all its particles at once."""
+
+    def __init__(self, group: LawGroup, model: MPMModel, space: Workspace) -> None:
+        """Remember which particles are served."""
+        self.law = group.laws[0]
+        self.m = self.law.n_internal
+        self.dt = model.dt
+        self.space = space
+        self.index = slice(None) if group.everything else group.index.long()
+        self.total: list[Tensor] = []
+
+    def load(self, tensors: Sequence[Tensor]) -> int:
+        """See `Stage.load`; the law itself holds its parameters."""
+        return len(list(self.law.parameters()))
+
+    def forward(self, k: int) -> None:
+        """See `Stage.forward`."""
+        s, i = self.space.state, self.index
+        after = min(k + 1, self.space.slots)
+        out = self.law.update(self.space.F_trial[k][i], s.internal[k][i, : self.m], self.dt)
+        s.tau[after][i] = out.tau
+        s.F[after][i] = out.F_elastic
+        if self.m:
+            s.internal[after][i, : self.m] = out.internal
+
+    def start_backward(self) -> None:
+        """See `Stage.start_backward`."""
+        self.total = [torch.zeros_like(p) for p in self.law.parameters()]
+
+    def backward(self, k: int) -> None:
+        """See `Stage.backward`."""
+        bars, i, m = self.space.bars, self.index, self.m
+        back = self.law.pullback(
+            self.space.F_trial[k][i], self.space.state.internal[k][i, :m], self.dt,
+            bars["tau"][i], bars["F"][i], bars["internal"][i, :m],
+        )  # fmt: skip
+        bars["F_trial"][i] = back.F_trial
+        if m:
+            bars["internal"][i, :m] = back.internal
+        for total, part in zip(self.total, back.parameters, strict=True):
+            total += part
+
+    def gradients(self) -> list[Tensor]:
+        """See `Stage.gradients`."""
+        return self.total

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is simulated: bodies of some shape and law, what they meet, gravity and a duration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rheograd.materials.law import ConstitutiveLaw
+
+from .boundaries import Boundary, Vector
+from .shapes import Shape
+
+
+@dataclass(frozen=True)
+class Body:
+    """A piece of one material."""
+
+    shape: Shape
+    law: ConstitutiveLaw
+    density: float | Tensor
+    """Rest density [kg/m³]."""
+    velocity: Vector | Tensor = (0.0, 0.0, 0.0)
+    """Initial velocity of its centre [m/s]."""
+    spin: Vector | Tensor = (0.0, 0.0, 0.0)
+    """Initial angular velocity about its centre [rad/s]."""
+    life: tuple[float, float] = (0.0, float("inf"))
+    """It takes part from the first time to the second [s]; before and after it stands still."""
+    name: str = "body"
+
+    def __post_init__(self) -> None:
+        """Refuse a density that is not positive."""
+        if not float(self.density) > 0.0:
+            raise ValueError(
+                f"the density of {self.name} must be positive [kg/m³]; got {float(self.density)}"
+            )
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The axis-aligned box that the walls enclose."""
+
+    lower: Vector = (0.0, 0.0, 0.0)
+    """Corner [m]."""
+    upper: Vector = (1.0, 1.0, 1.0)
+    """Opposite corner [m]."""
+
+    def __post_init__(self) -> None:
+        """Refuse a box without volume."""
+        if not all(b > a for a, b in zip(self.lower, self.upper, strict=True)):
+            raise ValueError(f"the domain is empty: lower {self.lower}, upper {self.upper}")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a solver must be told about the world."""
+
+    bodies: Sequence[Body]
+    boundaries: Sequence[Boundary] = ()
+    """Walls that are not named are free-slip and separating."""
+    gravity: Vector | Tensor = (0.0, -9.81, 0.0)
+    """[m/s²]"""
+    duration: float = 1.0
+    """[s]"""
+    domain: Domain = field(default_factory=Domain)
+    name: str = "scene"
+
+    def __post_init__(self) -> None:
+        """Refuse a scene with nothing in it."""
+        if not self.bodies:
+            raise ValueError("a scene needs at least one body; got none")
+
+
+def vector(value: Vector | Tensor, like: Tensor) -> Tensor:
+    """`value` as a tensor of shape (3,), typed as `like`; differentiable where it is a tensor."""
+    out = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    if out.shape != (3,):
+        raise ValueError(f"expected a vector of three numbers; got shape {tuple(out.shape)}")
+    return out

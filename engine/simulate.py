@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only time loop: a scene and a solver in, a trajectory out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .scene import Scene
+from .solver import Checkpoint, Solver
+from .state import State
+from .trajectory import Trajectory
+
+Sink = Callable[[State], None]
+"""Is given each frame as it is made: a file writer, a progress bar, a live view."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which steps are frames."""
+
+    steps: int
+    """Steps in all."""
+    every: int
+    """Steps between frames; step 0 and the last multiple are frames."""
+
+    @classmethod
+    def of(
+        cls, scene: Scene, dt: float, steps: int | None, every: int | None, frames: int | None
+    ) -> Schedule:
+        """From what the caller gave; the scene's duration where it gave nothing.
+
+        Raises:
+            ValueError: A count is below 1, or both `every` and `frames` are given.
+        """
+        for name, value in (("steps", steps), ("every", every), ("frames", frames)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more; got {value}")
+        if every is not None and frames is not None:
+            raise ValueError("give the steps between frames or the number of frames, not both")
+        total = steps if steps is not None else max(1, math.ceil(scene.duration / dt - 1e-9))
+        if every is None:
+            every = max(1, round(total / frames)) if frames else max(1, total // 100)
+        return cls(total, every)
+
+
+def simulate(
+    scene: Scene,
+    solver: Solver,
+    *,
+    steps: int | None = None,
+    every: int | None = None,
+    frames: int | None = None,
+    adjoint: Checkpoint | None = None,
+    sink: Sink | None = None,
+    start: State | None = None,
+    keep: bool = True,
+) -> Trajectory:
+    """Run a scene.
+
+    Args:
+        scene: What to simulate.
+        solver: How.
+        steps: Steps to take; None follows the scene's duration.
+        every: Steps between frames; None makes about 100 frames.
+        frames: Frames to make over the run, instead of `every`.
+        adjoint: How gradients are taken; None records nothing for them.
+        sink: Is given each frame's state, the first (unless resuming) and last included.
+        start: A state of the same scene and solver to go on from.
+        keep: Whether the frames are returned as well; a long run with a sink needs not.
+
+    Returns:
+        Positions and velocities at the frames (those from `start` on), differentiable if `adjoint`
+        is given.
+
+    Raises:
+        ValueError: The scene cannot be run with this solver.
+        SimulationError: The run failed; its message says when, where and likely why. Frames given
+            to the sink before are whole.
+    """
+    model = solver.discretize(scene)
+    schedule = Schedule.of(scene, model.dt, steps, every, frames)
+    state = solver.start(model) if start is None else start
+    taken: list[tuple[int, Tensor, Tensor]] = []
+    if start is None:
+        taken.append((0, state.x, state.v))
+        if sink is not None:
+            sink(state)
+    if adjoint is not None:
+        stops = range(state.step + schedule.every, schedule.steps + 1, schedule.every)
+        seen = [stop - state.step for stop in stops]
+        out = solver.rollout(
+            model, state, schedule.steps - state.step, observe=seen, adjoint=adjoint
+        )
+        taken += [(s, x, v) for s, x, v in zip(stops, out.x, out.v, strict=True)]
+    else:
+        _loop(solver, model, state, schedule, sink, taken if keep else None)
+    return _trajectory(scene, model, taken, schedule)
+
+
+@torch.no_grad()
+def _loop(
+    solver: Solver,
+    model: Any,
+    state: State,
+    schedule: Schedule,
+    sink: Sink | None,
+    taken: list[tuple[int, Tensor, Tensor]] | None,
+) -> None:
+    for stop in range(state.step + schedule.every, schedule.steps + 1, schedule.every):
+        state = solver.rollout(model, state, stop - state.step).last
+        if taken is not None:
+            taken.append((stop, state.x, state.v))
+        if sink is not None:
+            sink(state)
+
+
+def describe(scene: Scene, model: Any, schedule: Schedule) -> Mapping[str, str]:
+    """What a trajectory's file says about how it was made."""
+    return {
+        "scene": scene.name,
+        "dt": repr(model.dt),
+        "every": str(schedule.every),
+        "laws": ", ".join(b.law.name for b in scene.bodies),
+        "units": "SI",
+    }
+
+
+def _trajectory(
+    scene: Scene, model: Any, taken: list[tuple[int, Tensor, Tensor]], schedule: Schedule
+) -> Trajectory:
+    if not taken:
+        like = model.x0
+        empty = like.new_zeros(0, model.n, 3)
+        taken_x, taken_v, at = empty, empty, torch.zeros(0, dtype=torch.int64)
+    else:
+        taken_x = torch.stack([x for _, x, _ in taken])
+        taken_v = torch.stack([v for _, _, v in taken])
+        at = torch.tensor([s for s, _, _ in taken], dtype=torch.int64)
+    return Trajectory(
+        time=at.double() * model.dt,
+        x=taken_x,
+        step=at,
+        v=taken_v,
+        fields={},
+        body=model.body.cpu(),
+        metadata=describe(scene, model, schedule),
+    )
+
+

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Torch tensors seen as Warp arrays."""
+
+from typing import Any
+
+import warp as wp
+from torch import Tensor
+
+wp.init()  # wp.from_torch fails before it
+
+
+def as_warp(tensor: Tensor, dtype: Any) -> wp.array:
+    """A Warp array on the memory of `tensor`, without gradient; the caller keeps the tensor alive.
+
+    Args:
+        tensor: Contiguous; its last axes are the components of `dtype` (none for a scalar).
+        dtype: A Warp scalar, vector, matrix or quaternion type of the tensor's precision.
+
+    Raises:
+        ValueError: The tensor is not contiguous.
+    """
+    if not tensor.is_contiguous():
+        raise ValueError(f"a Warp view needs a contiguous tensor; got strides {tensor.stride()}")
+    components = getattr(dtype, "_shape_", ())
+    shape = tuple(tensor.shape[: tensor.ndim - len(components)])
+    return wp.array(
+        ptr=tensor.data_ptr(),
+        dtype=dtype,
+        shape=shape,
+        device=wp.device_from_torch(tensor.device),
+        copy=False,
+    )
