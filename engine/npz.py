@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trajectories as .npz: `step` (t,), `time` (t,), `x` and `v` (t, n, 3) float32, any fields."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .atomic import replacing
+
+RESERVED = ("step", "time", "x", "body", "metadata")
+
+
+class Frames(Protocol):
+    """A sequence of frames: a Trajectory in memory or a TrajectoryReader on a file."""
+
+    def __len__(self) -> int: ...
+    def frame(self, k: int) -> dict[str, Any]:
+        """One frame: `time`, `step`, `x` and fields."""
+        ...
+
+
+def write_npz(path: str | Path, frames: Frames, body: Any, metadata: Mapping[str, str]) -> None:
+    """Write all frames, one at a time in memory, and replace `path` at the end.
+
+    Args:
+        path: The file.
+        frames: At least one frame.
+        body: Body of each particle, shape (n,).
+        metadata: Free text about the whole.
+    """
+    first = frames.frame(0)
+    names = [name for name in first if name not in ("time", "step")]
+    small = {
+        "step": np.array([frames.frame(k)["step"] for k in range(len(frames))], np.int64),
+        "time": np.array([frames.frame(k)["time"] for k in range(len(frames))], np.float64),
+        "body": np.asarray(body, np.int32),
+        "metadata": np.array(json.dumps(dict(metadata))),
+    }
+    with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in small.items():
+            with archive.open(name + ".npy", "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+        for name in names:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
+                "fortran_order": False,
+                "shape": (len(frames), *np.shape(first[name])),
+            }
+            with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array_header_1_0(entry, header)
+                for k in range(len(frames)):
+                    block = np.asarray(frames.frame(k)[name], np.float32)
+                    entry.write(np.ascontiguousarray(block).data)
+
+
+def read_npz(
+    path: str | Path, *, dt: float | None = None, frame_rate: float | None = None
+) -> dict[str, Any]:
+    """Read the arrays of a trajectory.
+
+    Args:
+        path: The file.
+        dt: Length of a time step [s], for a file with `step` and without `time`.
+        frame_rate: Frames per second [1/s], for a file without `time`.
+
+    Returns:
+        `time`, `step`, `x`, `fields` (those shaped (t, n, ...)), `body` (or None), `metadata`.
+
+    Raises:
+        ValueError: If the file is unreadable or something needed is missing.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a readable .npz file ({error}): it is damaged, cut off or of another "
+            "kind; write it again"
+        ) from error
+    if "x" not in arrays:
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise ValueError(
+            f"{path} has no array 'x' of positions, shape (frames, particles, 3); it holds {held}"
+        )
+    x = arrays["x"]
+    if x.ndim != 3 or x.shape[2] != 3 or x.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path}: x is {x.dtype} of shape {x.shape}, expected floats of shape "
+            "(frames, particles, 3)"
+        )
+    step = arrays.get("step", np.arange(len(x)))
+    fields = {
+        name: array
+        for name, array in arrays.items()
+        if name not in RESERVED and array.shape[:2] == x.shape[:2] and array.dtype.kind in "fiu"
+    }
+    if "v" in arrays and arrays["v"].shape != x.shape:
+        raise ValueError(f"{path}: v has shape {arrays['v'].shape}, expected that of x {x.shape}")
+    return {
+        "time": _times(path, arrays, step, dt, frame_rate),
+        "step": step,
+        "x": x,
+        "fields": fields,
+        "body": arrays.get("body"),
+        "metadata": _metadata(path, arrays),
+    }
+
+
+def _times(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    step: np.ndarray,
+    dt: float | None,
+    frame_rate: float | None,
+) -> np.ndarray:
+    for name, value in (("dt", dt), ("frame_rate", frame_rate)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ValueError(f"got {name}={value}, expected a positive number")
+    if "time" in arrays:
+        return arrays["time"]
+    if frame_rate is not None:
+        return np.arange(len(step)) / frame_rate
+    if dt is not None and "step" in arrays:
+        return step * float(dt)
+    if "step" in arrays:
+        raise ValueError(
+            f"{path} has no array 'time': say how long a step is with dt (--dt, seconds) or how "
+            "many frames there are a second with frame_rate (--frame-rate)"
+        )
+    raise ValueError(
+        f"{path} has neither 'time' nor 'step': say how many frames there are a second with "
+        "frame_rate (--frame-rate)"
+    )
+
+
+def _metadata(path: str | Path, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    if "metadata" not in arrays:
+        return {}
+    try:
+        metadata = json.loads(str(arrays["metadata"]))
+        return {str(key): str(value) for key, value in metadata.items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: its metadata is not a JSON object of strings ({error}): remove or mend it"
+        ) from error

@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Temporal VTKHDF files of particles (PolyData), written frame by frame and safe against a kill.
+
+The layout is that of the VTKHDF specification 2.x, so ParaView and PyVista open the files as they
+are. Beside the group VTKHDF, which VTK reads, the group `rheograd` holds what VTK has no place for.
+
+How a file survives `kill -9` at any instant:
+
+- Room for `capacity` frames is reserved when the file is made (contiguous, sparse on disk). Adding
+  a frame then writes raw numbers into reserved places and changes three fields of the HDF5
+  metadata, each in place: `NSteps` and the length and content of `Steps/Values`.
+- The frame's numbers are flushed first, then `NSteps`, then `Steps/Values`. VTK takes the number
+  of frames from the first and overruns its buffer if the second is the longer; in this order it
+  never is. Our own reader takes the smaller of the two.
+- A file that is full is copied to one of twice the room, which then takes its name in one rename.
+
+The file is opened without HDF5's lock, so that others can follow it while it grows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .atomic import temporary
+
+VERSION = (2, 2)
+"""Of the VTKHDF specification: the first with temporal data and groups of others beside it."""
+ROOM = 256 * 2**20
+"""Bytes reserved when the number of frames to come is not known."""
+CELLS = ("Vertices", "Lines", "Polygons", "Strips")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all frames of a file have in common."""
+
+    particles: int
+    """Number of particles n."""
+    fields: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shape of each field per particle: () scalar, (3,) vector, (3, 3) tensor."""
+    body: np.ndarray | None = None
+    """Body of each particle, shape (n,), int32; None: all are of body 0."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Free text about the whole file."""
+
+    def __post_init__(self) -> None:
+        if self.particles < 1:
+            raise ValueError(f"got {self.particles} particles, expected at least one")
+        if self.body is not None and np.shape(self.body) != (self.particles,):
+            raise ValueError(
+                f"body has shape {np.shape(self.body)}, expected ({self.particles},): "
+                "one number per particle"
+            )
+        taken = {"x", "time", "step", "body", "metadata"} & set(self.fields)
+        if taken:
+            raise ValueError(f"field name {sorted(taken)[0]!r} is taken: choose another name")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame."""
+        return 4 * self.particles * (3 + sum(int(np.prod(s)) for s in self.fields.values()))
+
+
+def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_layout(h5py.h5d.CONTIGUOUS)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape)
+    h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(np.dtype(dtype)), space, plist)
+    return group[name]
+
+
+def _create(path: Path, layout: Layout, capacity: int) -> h5py.File:
+    """A file with room for `capacity` frames and none in it."""
+    n, none = layout.particles, np.zeros(capacity, np.int64)
+    file = h5py.File(path, "w", locking=False)
+    root = file.create_group("VTKHDF")
+    root.attrs["Version"] = np.array(VERSION, np.int64)
+    root.attrs.create("Type", np.bytes_("PolyData"), dtype=h5py.string_dtype("ascii", 8))
+    root["NumberOfPoints"] = np.array([n], np.int64)
+    _reserve(root, "Points", (capacity * n, 3), "f4")
+    for kind in CELLS:
+        cells = n if kind == "Vertices" else 0
+        group = root.create_group(kind)
+        group["NumberOfCells"] = group["NumberOfConnectivityIds"] = np.array([cells], np.int64)
+        group["Offsets"] = np.arange(cells + 1, dtype=np.int64)
+        group["Connectivity"] = np.arange(cells, dtype=np.int64)
+    steps = root.create_group("Steps")
+    steps.attrs["NSteps"] = np.int64(0)
+    steps.create_dataset(
+        "Values", (0,), "f8", maxshape=(None,), chunks=(capacity,), fill_time="never"
+    )
+    steps["PartOffsets"] = none
+    steps["NumberOfParts"] = none + 1
+    steps["PointOffsets"] = np.arange(capacity, dtype=np.int64) * n
+    steps["CellOffsets"] = steps["ConnectivityIdOffsets"] = np.zeros((capacity, 4), np.int64)
+    data, offsets = root.create_group("PointData"), steps.create_group("PointDataOffsets")
+    data["body"] = np.zeros(n, np.int32) if layout.body is None else layout.body.astype(np.int32)
+    offsets["body"] = none
+    for name, shape in layout.fields.items():
+        width = () if shape == () else (int(np.prod(shape)),)
+        _reserve(data, name, (capacity * n, *width), "f4")
+        offsets[name] = np.arange(capacity, dtype=np.int64) * n
+    _reserve(root.create_group("FieldData"), "step", (capacity,), "i8")
+    steps.create_group("FieldDataOffsets")["step"] = np.arange(capacity, dtype=np.int64)
+    ours = {
+        "fields": {k: list(s) for k, s in layout.fields.items()},
+        "metadata": dict(layout.metadata),
+    }
+    file.create_group("rheograd")["layout"] = np.bytes_(json.dumps(ours))
+    return file
+
+
+class FrameWriter:
+    """Appends frames to a VTKHDF file; the file appears with the first frame."""
+
+    def __init__(self, path: str | Path, layout: Layout, *, capacity: int | None = None) -> None:
+        """Prepare a new file, which replaces any at `path` with the first frame.
+
+        Args:
+            path: The file.
+            layout: What all its frames have in common.
+            capacity: Number of frames to come, if known: saves copying.
+        """
+        self.path = Path(path)
+        self.layout = layout
+        self.frames = 0
+        if capacity is None:
+            capacity = min(max(ROOM // layout.frame_bytes, 4), 64)
+        self._capacity = self._expected = max(int(capacity), 1)
+        self._last: tuple[int, float] | None = None
+        self._file: h5py.File | None = None
+
+    @classmethod
+    def reopen(cls, path: str | Path, *, capacity: int | None = None) -> FrameWriter:
+        """Continue an existing file after its last complete frame.
+
+        Args:
+            path: The file, as this class wrote it.
+            capacity: Number of frames it is to have in the end, if known.
+
+        Raises:
+            ValueError: If it is not readable or another program wrote it.
+        """
+        with TrajectoryReader(path) as reader:
+            if not reader.ours:
+                raise ValueError(
+                    f"{path} was not written by this program, expected one of its own files to "
+                    "continue: load it and save it under another name"
+                )
+            self = cls(path, reader.layout, capacity=capacity)
+            self._capacity, frames = reader.capacity, len(reader)
+            if frames:
+                self._last = int(reader.step[-1]), float(reader.time[-1])
+        self._file = h5py.File(path, "r+", locking=False)
+        self.frames = frames
+        self._commit(frames)
+        return self
+
+    @property
+    def last(self) -> tuple[int, float] | None:
+        """Step and time [s] of the last frame, None before the first."""
+        return self._last
+
+    def append(
+        self, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write one frame.
+
+        Args:
+            step: Number of the time step.
+            time: [s].
+            x: Positions [m], shape (n, 3).
+            fields: One array per field of the layout, shape (n, *shape of the field).
+        """
+        if self._file is None:
+            draft = temporary(self.path)
+            self._file = _create(draft, self.layout, self._capacity)
+            self._write(0, step, time, x, fields)
+            os.replace(draft, self.path)
+        else:
+            if self.frames == self._capacity:
+                self._copy(max(2 * self._capacity, self._expected))
+            self._write(self.frames, step, time, x, fields)
+
+    def rewind(self, step: int) -> None:
+        """Drop the frames after a step."""
+        if self._file is None:
+            return
+        steps = np.asarray(self._file["VTKHDF/FieldData/step"])[: self.frames]
+        self.frames = k = int((steps <= step).sum())
+        times = self._file["VTKHDF/Steps/Values"]
+        self._last = (int(steps[k - 1]), float(times[k - 1])) if k else None
+        self._commit(k)
+
+    def close(self, *, trim: bool = True) -> None:
+        """Close the file.
+
+        Args:
+            trim: Whether to give back the room that was not used.
+        """
+        if self._file is None:
+            return
+        if trim and 0 < self.frames < self._capacity:
+            self._copy(self.frames)
+        self._file.close()
+        self._file = None
+
+    def _write(
+        self, k: int, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
+    ) -> None:
+        assert self._file is not None
+        root, n = self._file["VTKHDF"], self.layout.particles
+        root["Points"][k * n : (k + 1) * n] = x
+        for name in self.layout.fields:
+            data = root["PointData"][name]
+            data[k * n : (k + 1) * n] = np.reshape(fields[name], (n, *data.shape[1:]))
+        root["FieldData/step"][k] = step
+        self._file.flush()
+        self._commit(k + 1, time)
+        self.frames, self._last = k + 1, (step, time)
+
+    def _commit(self, frames: int, time: float | None = None) -> None:
+        assert self._file is not None
+        steps = self._file["VTKHDF/Steps"]
+        values = steps["Values"]
+        if len(values) > frames:
+            values.resize((frames,))
+            self._file.flush()
+        steps.attrs.modify("NSteps", np.int64(frames))
+        self._file.flush()
+        if time is not None:
+            values.resize((frames,))
+            values[frames - 1] = time
+            self._file.flush()
+
+    def _copy(self, capacity: int) -> None:
+        assert self._file is not None
+        draft, old = temporary(self.path), TrajectoryReader(self.path)
+        new = FrameWriter(draft, self.layout, capacity=capacity)
+        new._file = _create(draft, self.layout, capacity)
+        try:
+            for k in range(self.frames):
+                frame = old.frame(k)
+                new._write(k, frame["step"], frame["time"], frame["x"], frame)
+            os.replace(draft, self.path)
+        except BaseException:
+            new._file.close()
+            draft.unlink(missing_ok=True)
+            raise
+        finally:
+            old.close()
+        self._file.close()
+        self._file, self._capacity = new._file, capacity
+
+
+class TrajectoryReader:
+    """A .vtkhdf trajectory on disk, read frame by frame; follows a file that is being written."""
+
+    layout: Layout
+    """What all frames have in common."""
+    time: np.ndarray
+    """Time of each frame [s], shape (t,), float64."""
+    step: np.ndarray
+    """Number of the time step of each frame, shape (t,), int64."""
+    capacity: int
+    """Number of frames the file has room for."""
+    ours: bool
+    """Whether this program wrote it."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file.
+
+        Args:
+            path: The file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it is not a temporal VTKHDF file of points, constant in number.
+        """
+        self.path = Path(path)
+        self._file: h5py.File | None = None
+        self.refresh()
+
+    def refresh(self) -> int:
+        """Open the file anew, to see frames written since; their number."""
+        self.close()
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no trajectory file {self.path}: check the path")
+        try:
+            self._file = h5py.File(self.path, "r", locking=False)
+            self._open(self._file)
+        except Exception as error:
+            self.close()
+            if not isinstance(error, OSError | LookupError | TypeError | ValueError | RuntimeError):
+                raise
+            reason = str(error).strip("'\"")
+            raise ValueError(
+                f"{self.path} is not a readable trajectory in temporal VTKHDF ({reason}): it is "
+                "damaged, cut off or of another kind; write it again"
+            ) from error
+        return len(self)
+
+    def _open(self, file: h5py.File) -> None:
+        self._root = root = file["VTKHDF"]
+        kind = root.attrs["Type"]
+        kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+        if kind not in ("PolyData", "UnstructuredGrid"):
+            raise TypeError(f"it holds {kind}, expected PolyData or UnstructuredGrid")
+        steps = root["Steps"]
+        self.time = np.asarray(steps["Values"], np.float64)[: int(steps.attrs["NSteps"])]
+        t = len(self)
+        self.capacity = len(steps["PointOffsets"])
+        self._starts = np.asarray(steps["PointOffsets"])[:t]
+        step = root.get("FieldData/step")
+        self.step = np.arange(t) if step is None else np.asarray(step, np.int64)[:t]
+        self.ours = "rheograd" in file
+        data = root.get("PointData", {})
+        if self.ours:
+            said: dict[str, Any] = json.loads(bytes(file["rheograd/layout"][()]).decode())
+            fields = {name: tuple(shape) for name, shape in said["fields"].items()}
+            metadata = said["metadata"]
+        else:
+            fields = {name: array.shape[1:] for name, array in data.items() if name != "body"}
+            metadata = {}
+        n = _points(root, steps, max(t, 1))
+        body = np.asarray(data["body"], np.int32)[:n] if "body" in data else None
+        self.layout = Layout(n, fields, body, metadata)
+        for k in {0, t - 1} if t else ():
+            self.frame(k)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def particles(self) -> int:
+        """Number of points n."""
+        return self.layout.particles
+
+    @property
+    def body(self) -> np.ndarray:
+        """Body of each particle, shape (n,), int32."""
+        body = self.layout.body
+        return np.zeros(self.particles, np.int32) if body is None else body
+
+    @property
+    def fields(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape per particle of each field, v among them."""
+        return self.layout.fields
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Free text about the whole."""
+        return self.layout.metadata
+
+    def frame(self, k: int) -> dict[str, Any]:
+        """One frame from the disk.
+
+        Args:
+            k: Its number, negative from the end.
+
+        Returns:
+            `time` [s], `step`, `x` [m] of shape (n, 3) and one array (n, ...) per field, float32.
+        """
+        k = range(len(self))[k]
+        offsets = self._root["Steps"].get("PointDataOffsets", {})
+        frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
+        frame["x"] = self._rows("Points", int(self._starts[k]), (3,))
+        for name, shape in self.layout.fields.items():
+            start = int(offsets[name][k]) if name in offsets else 0
+            frame[name] = self._rows(f"PointData/{name}", start, shape)
+        return frame
+
+    def arrays(self) -> dict[str, Any]:
+        """All frames at once, as `read_npz` gives them.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        t, n = len(self), self.particles
+        if not t:
+            raise ValueError(f"{self.path} holds no frame: the run that wrote it ended too soon")
+        x = np.empty((t, n, 3), np.float32)
+        fields = {k: np.empty((t, n, *shape), np.float32) for k, shape in self.fields.items()}
+        for k in range(t):
+            frame = self.frame(k)
+            for name, array in {"x": x, **fields}.items():
+                array[k] = frame[name]
+        kept = {"time": self.time, "step": self.step, "body": self.body, "metadata": self.metadata}
+        return {"x": x, "fields": fields, **kept}
+
+    def _rows(self, name: str, start: int, shape: tuple[int, ...]) -> np.ndarray:
+        n = self.layout.particles
+        rows = self._root[name][start : start + n]
+        if len(rows) != n:
+            raise ValueError(f"{name} ends after {start + len(rows)} of {start + n} rows")
+        return rows.reshape(n, *shape).astype(np.float32, copy=False)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def __enter__(self) -> TrajectoryReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _points(root: h5py.Group, steps: h5py.Group, frames: int) -> int:
+    """The number of points, the same in all frames."""
+    counts, first = np.asarray(root["NumberOfPoints"]), np.asarray(steps["PartOffsets"])[:frames]
+    parts = np.asarray(steps["NumberOfParts"]) if "NumberOfParts" in steps else 1 + 0 * first
+    sizes = {int(counts[p : p + m].sum()) for p, m in zip(first, parts, strict=False)}
+    if len(sizes) != 1:
+        raise TypeError("its number of points changes over time, expected a constant one")
+    return sizes.pop()
