@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chunk of steps as one differentiable operation."""
+"""A roll-out as one differentiable operation that recomputes from kept states."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from ..errors import GradientError, SimulationError
 from .model import FOREVER, MPMModel
 from .workspace import INPUTS, Workspace
 
-STATE = 6
-"""x, v, C, F, tau, internal."""
+NAMES = ("x", "v", "C", "F", "tau", "internal")
+STATE = len(NAMES)
 
 
 @dataclass(frozen=True)
 class Job:
-    """Which steps a chunk takes and which of them are observed."""
+    """Which steps a roll-out takes and which of them are observed."""
 
     space: Workspace
     first: int
-    """Step at which the chunk starts."""
+    """Step at which it starts."""
     steps: int
+    chunk: int
+    """Steps between kept states; the workspace has as many slots."""
     observe: tuple[int, ...]
-    """Slots (1 to steps) after which positions and velocities are given out."""
+    """Steps (1 to `steps`) after which positions and velocities are given out."""
+
+    def chunks(self) -> list[tuple[int, int]]:
+        """First step and number of steps of each chunk, counted from the roll-out's start."""
+        return [(at, min(self.chunk, self.steps - at)) for at in range(0, self.steps, self.chunk)]
 
 
 def model_inputs(model: MPMModel) -> list[Tensor]:
@@ -75,69 +81,85 @@ def check(space: Workspace, slot: int, steps: str) -> None:
             )
 
 
-class _Chunk(torch.autograd.Function):
-    """Forward: the steps. Backward: their adjoint, after computing them again where need be."""
+class _Rollout(torch.autograd.Function):
+    """Forward: the steps, keeping the state at the start of each chunk.
+
+    Backward: chunk after chunk from the last, each computed again from its start (the last one
+    only if its memory was used for something else since), then swept.
+    """
 
     @staticmethod
     def forward(ctx: Any, job: Job, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)
         ctx.job = job
         ctx.token = object()
-        _run(job, tensors, ctx.token)
-        s = job.space.state
-        seen = list(job.observe)
-        final = tuple(history[job.steps].clone() for history in s)
-        return s.x[seen], s.v[seen], *final
+        state, rest = tensors[:STATE], tensors[STATE:]
+        space, s = job.space, job.space.state
+        starts: list[Tensor] = []
+        xs, vs = [], []
+        for at, count in job.chunks():
+            starts += state
+            _run(job, at, count, state, rest)
+            seen = [o - at for o in job.observe if at < o <= at + count]
+            xs.append(s.x[seen])
+            vs.append(s.v[seen])
+            state = tuple(history[count].clone() for history in s)
+        space.owner = ctx.token
+        ctx.save_for_backward(*rest, *starts)
+        ctx.split = len(rest)
+        return torch.cat(xs), torch.cat(vs), *state
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        job: Job = ctx.job
-        space = job.space
-        if space.owner is not ctx.token:
-            _run(job, ctx.saved_tensors, ctx.token)
-        found = _sweep(job, grads, watch=False)
+        found = _backward(ctx, grads, watch=False)
         if not all(bool(torch.isfinite(g.sum())) for g in found):
-            _run(job, ctx.saved_tensors, ctx.token)
-            _sweep(job, grads, watch=True)
-            raise GradientError(f"a gradient of steps {job.first} to {job.first + job.steps} is "
-                                "not finite")  # fmt: skip
+            _backward(ctx, grads, watch=True)
+            job: Job = ctx.job
+            raise GradientError(
+                f"a gradient of steps {job.first} to {job.first + job.steps} overflowed"
+            )
         return None, *found
 
 
-def _run(job: Job, tensors: Sequence[Tensor], token: object) -> None:
-    split = STATE + len(INPUTS)
+def _run(
+    job: Job, at: int, count: int, state: Sequence[Tensor], rest: Sequence[Tensor]
+) -> None:
     space = job.space
     space.owner = None
-    space.load(tensors[:STATE], tensors[STATE:split], tensors[split:], job.first)
-    space.forward(job.steps)
-    check(space, job.steps, f"after step {job.first + job.steps}")
-    space.owner = token
+    space.load(state, rest[: len(INPUTS)], rest[len(INPUTS) :], job.first + at)
+    space.forward(count)
+    check(space, count, f"after step {job.first + at + count}")
 
 
-def _sweep(job: Job, grads: Sequence[Tensor | None], watch: bool) -> list[Tensor]:
-    """Backward through all steps of the chunk; with `watch`, stop at the first bad number."""
+def _backward(ctx: Any, grads: Sequence[Tensor | None], watch: bool) -> list[Tensor]:
+    """All chunks; with `watch`, stop at the first number that is not finite."""
+    job: Job = ctx.job
     space, bars = job.space, job.space.bars
+    rest, starts = ctx.saved_tensors[: ctx.split], ctx.saved_tensors[ctx.split :]
     x_seen, v_seen, *last = grads
-    for name, value in zip(("x", "v", "C", "F", "tau", "internal"), last, strict=True):
+    for name, value in zip(NAMES, last, strict=True):
         bars[name].zero_() if value is None else bars[name].copy_(value)
     for name in INPUTS:
         bars[name].zero_()
     for stage in space.stages:
         stage.start_backward()
-    slot_of = {slot: i for i, slot in enumerate(job.observe)}
-    space.clock.fill_(job.first + job.steps)
-    for k in reversed(range(job.steps)):
-        seen = slot_of.get(k + 1)
-        if seen is not None and x_seen is not None:
-            bars["x"] += x_seen[seen]
-        if seen is not None and v_seen is not None:
-            bars["v"] += v_seen[seen]
-        space.backward_step(k)
-        if watch:
-            _watch(space, job.first + k)
-    out = [bars[name].clone() for name in ("x", "v", "C", "F", "tau", "internal", *INPUTS)]
+    slot_of = {step: i for i, step in enumerate(job.observe)}
+    for number, (at, count) in reversed(list(enumerate(job.chunks()))):
+        if space.owner is not ctx.token:
+            _run(job, at, count, starts[number * STATE : (number + 1) * STATE], rest)
+        space.owner = None
+        space.clock.fill_(job.first + at + count)
+        for k in reversed(range(count)):
+            seen = slot_of.get(at + k + 1)
+            if seen is not None and x_seen is not None:
+                bars["x"] += x_seen[seen]
+            if seen is not None and v_seen is not None:
+                bars["v"] += v_seen[seen]
+            space.backward_step(k)
+            if watch:
+                _watch(space, job.first + at + k)
+    out = [bars[name].clone() for name in (*NAMES, *INPUTS)]
     for stage in space.stages:
         out += stage.gradients()
     return out
@@ -158,6 +180,6 @@ def _watch(space: Workspace, step: int) -> None:
             )
 
 
-def run_chunk(job: Job, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def run(job: Job, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Observed x and v, then x, v, C, F, tau and internal after the last step; differentiable."""
-    return _Chunk.apply(job, *tensors)
+    return _Rollout.apply(job, *tensors)

@@ -15,10 +15,9 @@ from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
 from .discretize import discretize
 from .model import MPMModel
-from .rollout import Job, check, law_tensors, model_inputs, run_chunk
+from .rollout import NAMES, Job, check, law_tensors, model_inputs, run
 from .workspace import Workspace
 
-NAMES = ("x", "v", "C", "F", "tau", "internal")
 
 
 @dataclass(frozen=True)
@@ -135,18 +134,10 @@ class MPMSolver(Solver):
         if adjoint is None:
             return self._forward(model, state.step, now, steps, sorted(observe))
         chunk = adjoint.chunk(steps, Workspace.bytes_a_step(model))
-        inputs, laws = model_inputs(model), law_tensors(model)
-        xs, vs = [], []
-        for first in range(0, steps, chunk):
-            count = min(chunk, steps - first)
-            space = self.workspace(model, count, adjoint=True)
-            seen = tuple(o - first for o in sorted(observe) if first < o <= first + count)
-            job = Job(space, state.step + first, count, seen)
-            x, v, *rest = run_chunk(job, [*now, *inputs, *laws])
-            now = tuple(rest)
-            xs.append(x)
-            vs.append(v)
-        return Rollout(torch.cat(xs), torch.cat(vs), pack(model, state.step + steps, now))
+        space = self.workspace(model, chunk, adjoint=True)
+        job = Job(space, state.step, steps, chunk, tuple(sorted(observe)))
+        x, v, *last = run(job, [*now, *model_inputs(model), *law_tensors(model)])
+        return Rollout(x, v, pack(model, state.step + steps, last))
 
     @torch.no_grad()
     def _forward(
