@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was seen of a motion, and how far a simulated motion is from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .trajectory import Trajectory
+
+
+class Observation(ABC):
+    """Measured motion; compared with a simulated trajectory at its own times."""
+
+    @property
+    @abstractmethod
+    def time(self) -> Tensor:
+        """Times of the observed frames [s], shape (t,), increasing, float64."""
+
+    @abstractmethod
+    def residual(self, trajectory: Trajectory) -> Tensor:
+        """Differences simulated − observed in the observation's unit, differentiable.
+
+        Args:
+            trajectory: Frames at `time`, one for each.
+
+        Returns:
+            Shape (t, k, c): k tracks of c components; 0 where nothing was observed.
+
+        Raises:
+            ValueError: The trajectory has other frames or other particles than were observed.
+        """
+
+    @abstractmethod
+    def seen(self) -> Tensor:
+        """Which tracks were observed when, shape (t, k), bool."""
+
+    def misfit(self, trajectory: Trajectory) -> Tensor:
+        """Mean squared residual component over all that was observed."""
+        residual = self.residual(trajectory)
+        return residual.square().sum() / (self.seen().sum() * residual.shape[-1])
+
+
+@dataclass(frozen=True)
+class Positions(Observation):
+    """Positions of all particles, as from a simulation with the same particles."""
+
+    trajectory: Trajectory
+
+    def __post_init__(self) -> None:
+        """Refuse a motion that does not move in time."""
+        if len(self.trajectory.time) < 2:
+            raise ValueError(
+                f"a motion needs two frames or more; got {len(self.trajectory.time)}"
+            )
+
+    @property
+    def time(self) -> Tensor:
+        """See `Observation.time`."""
+        return self.trajectory.time
+
+    def seen(self) -> Tensor:
+        """See `Observation.seen`: everything, always."""
+        return torch.ones(self.trajectory.x.shape[:2], dtype=torch.bool)
+
+    def residual(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.residual`; unit metres, shape (t, n, 3)."""
+        mine = self.trajectory.x
+        if trajectory.x.shape != mine.shape:
+            raise ValueError(
+                f"the simulated motion has frames × particles {tuple(trajectory.x.shape[:2])},"
+                f" the observed one {tuple(mine.shape[:2])}: observe the same particles at the"
+                " same times"
+            )
+        gap = (trajectory.time - self.time).abs().max()
+        if float(gap) > 1e-6 * max(1.0, float(self.time[-1])):
+            raise ValueError(
+                f"the simulated frames are up to {float(gap):.3g} s away from the observed ones:"
+                " choose a step that divides the frame interval"
+            )
+        return trajectory.x - mine.to(trajectory.x)
