@@ -13,13 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .lengths import LENGTHS
 from .npz import read_npz, write_npz
 from .vtkhdf import FrameWriter, Layout, TrajectoryReader
 
-__all__ = ["LENGTHS", "Trajectory", "TrajectoryReader", "TrajectoryWriter", "open_trajectory"]
-
-LENGTHS = {"m": 1.0, "dm": 0.1, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "in": 0.0254}
-"""Units of length that files may come in [m]."""
+__all__ = ["Trajectory", "TrajectoryReader", "TrajectoryWriter", "open_trajectory"]
 
 _DEFAULT: Any = None
 
@@ -280,9 +278,8 @@ class TrajectoryWriter:
         body = None if body is None else np.asarray(body)
         layout = Layout(particles, shapes, body, texts)
         self._spool = partial(self.path) if self.path.suffix == ".npz" else self.path
-        self._writer = self._resume(layout, expected) if append else None
-        if self._writer is None:
-            self._writer = FrameWriter(self._spool, layout, capacity=expected)
+        found = self._resume(layout, expected) if append else None
+        self._writer = found or FrameWriter(self._spool, layout, capacity=expected)
         self._closed = False
 
     def _resume(self, layout: Layout, expected: int | None) -> FrameWriter | None:

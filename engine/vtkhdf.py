@@ -212,7 +212,8 @@ class FrameWriter:
             return
         if trim and 0 < self.frames < self._capacity:
             self._copy(self.frames)
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         self._file = None
 
     def _write(
