@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures and movies, drawn off screen at twice their size and averaged for smooth edges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .display import require_renderer
+from .stage import Stage, plotter_for
+from .view import View, describe
+
+_OVERSAMPLING = 2
+_LONGEST = 900
+_MOVIES = (".mp4", ".gif")
+_PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def screenshot(
+    trajectories: Any,
+    path: str | Path | None = None,
+    *,
+    frame: int = -1,
+    field: str | None = None,
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    up: str | None = None,
+    size: tuple[int, int] = (1280, 720),
+) -> np.ndarray:
+    """Draw one frame.
+
+    Args:
+        trajectories: one trajectory or path, or several to be seen side by side.
+        path: picture to write, .png or .jpg; none is written without it.
+        frame: place on the timeline, from the end where negative.
+        field: what to colour by, for example ``"speed"``, ``"J"`` or ``"von Mises stress"``.
+        titles: names shown above the panels.
+        limits: range of that field in SI units.
+        up: axis that points up, ``"x"``, ``"y"`` or ``"z"``.
+        size: width and height [pixels].
+
+    Returns:
+        The picture (height, width, 3), uint8.
+
+    Raises:
+        DisplayError: where nothing can be drawn.
+        ValueError: for a frame, field or file type that there is not.
+    """
+    out = None if path is None else _writable(path, _PICTURES)
+    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    count = len(view.times)
+    if not -count <= frame < count:
+        raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
+    with _off_screen(view, size) as draw:
+        picture = draw(frame % count)
+    if out is not None:
+        from PIL import Image
+
+        Image.fromarray(picture).save(out)
+    return picture
+
+
+def movie(
+    trajectories: Any,
+    path: str | Path,
+    *,
+    field: str | None = None,
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    up: str | None = None,
+    size: tuple[int, int] = (1280, 720),
+    rate: int = 30,
+    speed: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write a movie of the whole run.
+
+    Args:
+        trajectories: one trajectory or path, or several to be seen side by side.
+        path: movie to write, .mp4 or .gif; it appears when it is complete.
+        field: what to colour by.
+        titles: names shown above the panels.
+        limits: range of that field in SI units.
+        up: axis that points up.
+        size: width and height [pixels], even numbers.
+        rate: pictures a second.
+        speed: seconds of the run that pass in a second of the movie; by default each frame is one
+            picture (of a very long run every other, or fewer).
+        progress: called with the number of pictures drawn and their total.
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        DisplayError: where nothing can be drawn.
+        ValueError: for a field, size or file type that there is not.
+    """
+    out = _writable(path, _MOVIES)
+    if size[0] % 2 or size[1] % 2 or min(size) < 64:
+        raise ValueError(f"size of a movie: got {size}, expected even numbers from 64")
+    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    frames = shown_frames(view, rate, speed)
+    partial = out.with_name(f".{out.stem}.partial{out.suffix}")
+    try:
+        with _off_screen(view, size) as draw, _encoder(partial, size, rate) as write:
+            for count, frame in enumerate(frames, 1):
+                write(draw(int(frame)))
+                if progress is not None:
+                    progress(count, len(frames))
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(frames)
+
+
+def shown_frames(view: View, rate: int, speed: float | None) -> np.ndarray:
+    """Places of the timeline that a movie of `rate` pictures a second shows, (k,)."""
+    times = view.times
+    if rate < 1 or (speed is not None and not speed > 0):
+        raise ValueError(f"a movie: got rate {rate} and speed {speed}, expected positive numbers")
+    if speed is None:
+        return np.arange(0, len(times), -(-len(times) // _LONGEST))
+    asked = np.arange(times[0], times[-1] + 1e-9, speed / rate)
+    return np.abs(times[None, :] - asked[:, None]).argmin(-1)
+
+
+def _writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
+    out = Path(path)
+    if out.suffix.lower() not in suffixes:
+        raise ValueError(f"{out}: got the type {out.suffix!r}, expected {' or '.join(suffixes)}")
+    if not out.parent.is_dir():
+        raise ValueError(f"{out}: got a folder that does not exist, expected one that does")
+    return out
+
+
+@contextmanager
+def _off_screen(view: View, size: tuple[int, int]) -> Iterator[Callable[[int], np.ndarray]]:
+    """A function from a frame to its picture (height, width, 3), uint8."""
+    require_renderer()
+    many = _OVERSAMPLING
+    plotter = plotter_for(view, (many * size[0], many * size[1]), off_screen=True)
+    try:
+        stage = Stage(plotter, view, pixels=many)
+
+        def draw(frame: int) -> np.ndarray:
+            stage.show(frame)
+            plotter.render()
+            large = np.asarray(plotter.screenshot(return_img=True))[..., :3].astype(np.uint16)
+            rows = large[0::2] + large[1::2]
+            return ((rows[:, 0::2] + rows[:, 1::2] + 2) // 4).astype(np.uint8)
+
+        yield draw
+    finally:
+        plotter.close()
+
+
+@contextmanager
+def _encoder(
+    path: Path, size: tuple[int, int], rate: int
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """A function that appends a picture to a movie file."""
+    import imageio_ffmpeg
+
+    if path.suffix == ".gif":
+        palette = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=none"
+        options = {"codec": "gif", "output_params": ["-filter_complex", palette, "-loop", "0"]}
+        options["pix_fmt_out"] = "pal8"
+    else:
+        options = {"codec": "libx264", "output_params": ["-crf", "18", "-movflags", "+faststart"]}
+        options |= {"pix_fmt_out": "yuv420p", "macro_block_size": 2, "quality": None}
+    writer = imageio_ffmpeg.write_frames(
+        str(path), size, fps=rate, ffmpeg_log_level="error", **options
+    )
+    writer.send(None)
+    try:
+        yield lambda picture: writer.send(np.ascontiguousarray(picture))
+    finally:
+        writer.close()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trajectory as the viewer reads it: NumPy arrays, one frame at a time."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_KEPT = 4
+
+
+def numpy_of(values: Any) -> np.ndarray:
+    """The values of a tensor on any device, or of anything else array-like, as a NumPy array."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+class Source:
+    """Frames of one trajectory, in memory or read from the disk as they are asked for.
+
+    Args:
+        trajectory: a Trajectory, a TrajectoryReader, the path of a file, or anything with `x`
+            (t, n, 3) [m]; `time`, `v`, `fields`, `body` and `metadata` are used if it has them.
+        title: name shown above it.
+    """
+
+    title: str
+    """Name shown above the panel."""
+    count: int
+    """Number of frames t."""
+    particles: int
+    """Number of particles n."""
+    times: np.ndarray
+    """Time of each frame [s], shape (t,)."""
+    body: np.ndarray
+    """Body of each particle, shape (n,)."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Recorded fields beside x and v: shape per particle by name."""
+    metadata: Mapping[str, str]
+    """What the file or solver says of the scene."""
+
+    def __init__(self, trajectory: Any, title: str = "") -> None:
+        if isinstance(trajectory, str | Path):
+            from rheograd.engine.trajectory import open_trajectory
+
+            title = title or Path(trajectory).stem
+            trajectory = open_trajectory(trajectory)
+        self._recent: dict[int, Mapping[str, Any]] = {}
+        self._trajectory = trajectory
+        self._on_disk = not hasattr(trajectory, "x") and callable(
+            getattr(trajectory, "frame", None)
+        )
+        fields = dict(getattr(trajectory, "fields", None) or {})
+        if self._on_disk:
+            shape = (len(trajectory), trajectory.particles, 3)
+            self.shapes = {name: tuple(one) for name, one in fields.items()}
+        else:
+            shape = tuple(getattr(getattr(trajectory, "x", None), "shape", ()))
+            self.shapes = {name: tuple(one.shape[2:]) for name, one in fields.items()}
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape:
+            raise ValueError(
+                f"a trajectory to look at: got {type(trajectory).__name__} with x of shape "
+                f"{shape}, expected x of shape (frames, particles, 3), none of them zero; pass "
+                "a Trajectory or the path of one"
+            )
+        self.count, self.particles = shape[:2]
+        self._has_velocity = "v" in fields or getattr(trajectory, "v", None) is not None
+        self.shapes.pop("v", None)
+        times = getattr(trajectory, "time", None)
+        self.times = np.arange(self.count) * 1.0 if times is None else numpy_of(times) * 1.0
+        body = getattr(trajectory, "body", None)
+        self.body = np.zeros(self.particles, int) if body is None else numpy_of(body).astype(int)
+        self.metadata = dict(getattr(trajectory, "metadata", None) or {})
+        self.title = title or self.metadata.get("title", self.metadata.get("scene", ""))
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what cannot be seen."""
+        if not np.isfinite(self.positions(0)).all(-1).any():
+            raise ValueError(
+                f"a trajectory to look at: got {self.title or 'one'} whose first frame has no "
+                "finite position, expected at least one particle; see what wrote it"
+            )
+        if not (np.diff(self.times) > 0).all():
+            raise ValueError(
+                f"a trajectory to look at: got {self.title or 'one'} with times that do not "
+                "increase from frame to frame; see what wrote it"
+            )
+
+    def _read(self, name: str, frame: int) -> np.ndarray:
+        """An array of a frame, (n, ...); the last frames read from a disk are kept."""
+        if not self._on_disk:
+            own = self._trajectory
+            return numpy_of((getattr(own, name) if name in ("x", "v") else own.fields[name])[frame])
+        if frame not in self._recent:
+            while len(self._recent) >= _KEPT:
+                self._recent.pop(next(iter(self._recent)))
+            self._recent[frame] = self._trajectory.frame(frame)
+        return numpy_of(self._recent[frame][name])
+
+    def positions(self, frame: int) -> np.ndarray:
+        """Positions [m], shape (n, 3); NaN where a particle is not seen."""
+        return self._read("x", frame)
+
+    def velocity(self, frame: int) -> np.ndarray:
+        """Velocities [m/s], shape (n, 3), by differences of positions where none are recorded."""
+        if self._has_velocity:
+            return self._read("v", frame)
+        before, after = max(frame - 1, 0), min(frame + 1, self.count - 1)
+        lapse = self.times[after] - self.times[before]
+        moved = self.positions(after).astype(float) - self.positions(before)
+        return moved / lapse if lapse > 0 else 0 * moved
+
+    def recorded(self, name: str, frame: int) -> np.ndarray:
+        """A recorded field at a frame, shape (n, ...)."""
+        return self._read(name, frame)
+
+    def sampled(self, count: int) -> np.ndarray:
+        """At most `count` frames, spread evenly from the first to the last."""
+        return np.unique(np.linspace(0, self.count - 1, min(count, self.count)).astype(int))
+
+    def described(self, name: str, expected: str, shape: tuple[int, ...] | None = None) -> Any:
+        """What the metadata says under `name` (JSON), or None where it says nothing usable.
+
+        With `shape`, an array of that shape. A value that cannot be read is left out with a
+        warning: a picture without a box is better than none.
+        """
+        text = self.metadata.get(name)
+        if text is None:
+            return None
+        try:
+            value = json.loads(text)
+            if shape is None:
+                return value
+            array = np.array(value, float)
+            if array.shape == shape and np.isfinite(array).all():
+                return array
+        except (ValueError, TypeError):
+            pass
+        warnings.warn(
+            f"metadata {name!r} is left out of the picture: got {text[:60]!r}, expected {expected}",
+            stacklevel=2,
+        )
+        return None

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drawn panels: particles as lit spheres in their surroundings, moved from frame to frame."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from .display import chosen_window
+from .fields import Scale
+from .flat import INK, draw, drawing, text, write
+from .source import Source
+from .strip import Strip
+from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, pose
+from .view import View
+
+_SKY = "#dbe4ee"
+_DIVIDER = (196, 204, 213)
+_DIRECTIONS = ((0.85, 0.42, 1.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.001))
+_ANGLE = 26.0
+_FIT = 0.93
+_SEED = 7
+
+
+def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
+    """A plotter with a renderer for each panel and one for the strip; `size` in screen pixels."""
+    import pyvista
+
+    with chosen_window():
+        plotter = pyvista.Plotter(
+            off_screen=off_screen,
+            notebook=False,
+            shape=(1, len(view.sources) + 1),
+            window_size=list(size),
+            border=False,
+        )
+    plotter.render_window.SetMultiSamples(0)
+    return plotter
+
+
+class Particles:
+    """The particles of one source as an actor."""
+
+    def __init__(self, source: Source, radius: float, most: int | None) -> None:
+        from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+        from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR, vtkPoints
+        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+        from vtkmodules.vtkRenderingCore import vtkActor
+        from vtkmodules.vtkRenderingOpenGL2 import vtkOpenGLSphereMapper
+
+        self.source = source
+        self.kept = slice(None)
+        self.radius = radius
+        count = source.particles
+        if most is not None and count > most:
+            generator = np.random.default_rng(_SEED)
+            self.kept = np.sort(generator.choice(count, most, replace=False))
+            self.radius = radius * (count / most) ** (1 / 3)
+            count = most
+        self._points = vtkPoints()
+        self._points.SetData(numpy_to_vtk(np.zeros((count, 3), np.float32), deep=True))
+        colours = numpy_to_vtk(
+            np.zeros((count, 3), np.uint8), deep=True, array_type=VTK_UNSIGNED_CHAR
+        )
+        colours.SetName("colour")
+        sizes = numpy_to_vtk(np.full(count, self.radius, np.float32), deep=True)
+        sizes.SetName("radius")
+        self._held = [vtk_to_numpy(a) for a in (self._points.GetData(), colours, sizes)]
+        self._arrays = (self._points.GetData(), colours, sizes)
+        self._data = vtkPolyData()
+        self._data.SetPoints(self._points)
+        vertices = vtkCellArray()
+        vertices.InsertNextCell(count, range(count))
+        self._data.SetVerts(vertices)
+        self._data.GetPointData().SetScalars(colours)
+        self._data.GetPointData().AddArray(sizes)
+        mapper = vtkOpenGLSphereMapper()
+        mapper.SetInputData(self._data)
+        mapper.SetScaleArray("radius")
+        mapper.SetColorModeToDirectScalars()
+        self.actor = vtkActor()
+        self.actor.SetMapper(mapper)
+        surface = self.actor.GetProperty()
+        surface.SetAmbient(0.42)
+        surface.SetDiffuse(0.72)
+        surface.SetSpecular(0.16)
+        surface.SetSpecularPower(24)
+
+    def show(self, frame: int, scale: Scale) -> np.ndarray:
+        """Move and colour them; returns the positions drawn (m, 3) [m]."""
+        x = self.source.positions(frame)[self.kept]
+        seen = np.isfinite(x).all(-1)
+        points, colours, sizes = self._held
+        points[:] = np.where(seen[:, None], x, x[seen].mean(0) if seen.any() else 0.0)
+        colours[:] = scale.colours(self.source, frame)[self.kept]
+        sizes[:] = np.where(seen, self.radius, 0.0)
+        for array in self._arrays:
+            array.Modified()
+        self._points.Modified()
+        self._data.Modified()
+        return x[seen]
+
+
+class Stage:
+    """All panels of a view in one plotter, and the strip below them.
+
+    Args:
+        plotter: with one renderer for each source and a last one for the strip.
+        view: what is to be seen.
+        pixels: screen pixels for one pixel of text and lines; 2 for pictures drawn at twice
+            their size.
+        most: the most particles drawn in a panel, None for all.
+    """
+
+    def __init__(
+        self, plotter: Any, view: View, *, pixels: int = 1, most: int | None = None
+    ) -> None:
+        self.plotter, self.view, self.pixels = plotter, view, pixels
+        self.frame, self.field = 0, view.field
+        self.size = (0, 0)
+        self.top = 0.0
+        self.particles = [
+            Particles(source, radius, most)
+            for source, radius in zip(view.sources, view.radii, strict=True)
+        ]
+        self.floors: list[Floor | None] = []
+        self._moving: list[tuple[int, dict, Any]] = []
+        self._titles: list[Any] = []
+        self._dividers: list[Any] = []
+        for panel, particles in enumerate(self.particles):
+            self._furnish(panel, particles)
+        self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels)
+        self.lay_out()
+        self.look(0)
+        self.show(0)
+
+    def _furnish(self, panel: int, particles: Particles) -> None:
+        """Background, lights, surroundings and title of one panel."""
+        plotter, view = self.plotter, self.view
+        renderer = plotter.renderers[panel]
+        plotter.subplot(0, panel)
+        renderer.set_background("white", top=_SKY)
+        domain = view.domains[panel]
+        Outline(renderer, view.motion if domain is None else domain, 1.2 * self.pixels)
+        floor = None if domain is None else Floor(domain, view.up)
+        self.floors.append(floor)
+        if floor is not None:
+            plotter.add_mesh(floor.mesh, texture=floor.texture, lighting=False, reset_camera=False)
+        for described in view.colliders[panel]:
+            surface = collider(described, view.extent if domain is None else domain)
+            if surface is None:
+                continue
+            see_through = 0.75 if described["kind"] == "plane" else 1.0
+            actor = plotter.add_mesh(
+                surface, color=COLLIDER_COLOUR, opacity=see_through, reset_camera=False,
+                ambient=0.35, diffuse=0.7,
+                smooth_shading=described["kind"] in {"sphere", "capsule"},
+            )  # fmt: skip
+            if "path" in described or "turn" in described:
+                self._moving.append((panel, described, actor))
+        renderer.AddActor(particles.actor)
+        self._titles.append(text(renderer, self.pixels, 17, INK))
+        self._dividers.append(drawing(renderer))
+
+    def lay_out(self) -> None:
+        """Fit the panels and the strip to the window: panels in rows, the strip below."""
+        self.size = width, height = tuple(self.plotter.render_window.GetSize())
+        below = min(Strip.HEIGHT * self.pixels / height, 0.5)
+        count = len(self.view.sources)
+
+        def size(columns: int) -> float:
+            """Shorter side of a panel, taken as a little wider than high."""
+            return min(width / columns / 1.2, (1 - below) * height / -(-count // columns))
+
+        columns = max(range(1, count + 1), key=size)
+        rows = -(-count // columns)
+        for panel, source in enumerate(self.view.sources):
+            row, column = divmod(panel, columns)
+            across = min(columns, count - row * columns)
+            wide, high = 1 / across, (1 - below) / rows
+            corner = np.array([column * wide, 1 - (row + 1) * high])
+            self.plotter.renderers[panel].SetViewport(*corner, corner[0] + wide, corner[1] + high)
+            top = high * height - 36 * self.pixels
+            self.top = high * height
+            write(self._titles[panel], source.title, 24 * self.pixels, top)
+            sides = [(0, self.pixels, high * height)] if column else []
+            sides += [(0, wide * width, self.pixels)] if row < rows - 1 else []
+            if sides:
+                shapes = [np.array([(x, 0), (w, 0), (w, h), (x, h)], float) for x, w, h in sides]
+                draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
+        self.plotter.renderers[count].SetViewport(0, 0, 1, below)
+        self.strip.lay_out(width, round(below * height))
+
+    def look(self, preset: int) -> None:
+        """Point the one camera of all panels: from a corner, two sides, or above (0 to 3)."""
+        view = self.view
+        low, high = view.extent
+        centre, up = (low + high) / 2, np.eye(3)[view.up]
+        right, forward = np.eye(3)[(view.up + 2) % 3], np.eye(3)[(view.up + 1) % 3]
+        a, h, b = _DIRECTIONS[preset % len(_DIRECTIONS)]
+        toward = a * right + h * up + b * forward
+        toward /= np.linalg.norm(toward)
+        upward = -forward if abs(toward @ up) > 0.99 else up
+        across = np.cross(upward, toward)
+        across /= np.linalg.norm(across)
+        camera = self.plotter.renderers[0].camera
+        camera.focal_point, camera.up, camera.view_angle = centre, upward, _ANGLE
+        camera.position = centre + self._distance(toward, across) * toward
+        for renderer in self._panels:
+            renderer.camera = camera
+            renderer.camera_set = True
+            renderer.ResetCameraClippingRange()
+
+    @property
+    def _panels(self) -> list[Any]:
+        return [self.plotter.renderers[panel] for panel in range(len(self.view.sources))]
+
+    def _distance(self, toward: np.ndarray, across: np.ndarray) -> float:
+        """Distance [m] from which everything fits into the narrowest panel."""
+        low, high = self.view.extent
+        margin = 2 * max(self.view.radii)
+        half = np.maximum((high - low) / 2 + margin, 1e-9)
+        corners = half * np.array(list(itertools.product((-1, 1), repeat=3)))
+        width, height = self.size
+        sides = [renderer.viewport for renderer in self._panels]
+        aspect = min((x1 - x0) * width / ((y1 - y0) * height) for x0, y0, x1, y1 in sides)
+        slope = _FIT * math.tan(math.radians(_ANGLE / 2))
+        above = np.abs(corners @ np.cross(toward, across)) / slope
+        beside = np.abs(corners @ across) / (slope * aspect)
+        return float((corners @ toward + np.maximum(above, beside)).max())
+
+    def show(self, frame: int) -> None:
+        """Show a frame of the timeline."""
+        self.frame = int(np.clip(frame, 0, len(self.view.times) - 1))
+        scale = self.view.scale(self.field)
+        for panel, particles in enumerate(self.particles):
+            own = int(self.view.frames[panel][self.frame])
+            drawn = particles.show(own, scale)
+            floor = self.floors[panel]
+            if floor is not None:
+                floor.shade(drawn, particles.radius)
+        for panel, described, actor in self._moving:
+            actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
+        self.strip.show(self.frame, scale)
+
+    def colour_by(self, field: str) -> None:
+        """Colour by another field."""
+        self.field = field
+        self.show(self.frame)

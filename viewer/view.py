@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be seen, free of any drawing: window, movie and screenshot all start from a View.
+
+Of a trajectory's metadata (text; JSON where it is more than a word) it reads, each optional:
+
+========= ==========================================================================
+domain    ``[[x0, y0, z0], [x1, y1, z1]]`` [m], drawn as a box with a floor
+gravity   ``[gx, gy, gz]`` [m/s²]; up is against its largest component
+colliders list of ``{"kind": "plane", "point", "normal"}``, ``{"kind": "sphere", "centre",
+          "radius"}``, ``{"kind": "box", "centre", "size"}``, ``{"kind": "capsule", "start",
+          "end", "radius"}`` or ``{"kind": "mesh", "vertices", "faces"}`` [m]; one that
+          moves adds, for each frame, ``"path"``, its displacement [m], and ``"turn"``,
+          a quaternion (x, y, z, w) about its centre
+bodies    list of names, in the order of the trajectory's body indices
+spacing   distance between neighbouring particles [m]
+title     name of the run (or ``scene``)
+field_units  JSON object, unit of each recorded field by name
+========= ==========================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .fields import Field, Scale, fields_of, scale_of
+from .source import Source
+
+_AXES = {"x": 0, "y": 1, "z": 2}
+_MOTION_SAMPLES = 32
+_NEIGHBOURS_OF = 400
+_FILL = 0.62
+_FAR_LARGER = 4.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything a picture shows, over the whole run."""
+
+    sources: tuple[Source, ...]
+    """One a panel."""
+    times: np.ndarray
+    """Timeline [s], shape (k,): a shown frame is an index of it."""
+    frames: tuple[np.ndarray, ...]
+    """For each source, the frame shown at each place of the timeline, shape (k,)."""
+    fields: dict[str, Field]
+    """What particles can be coloured by."""
+    field: str
+    """Name of the field shown first."""
+    limits: tuple[float, float] | None
+    """Range asked for that field [SI], or None for that of the run."""
+    up: int
+    """Axis that points up: 0, 1 or 2."""
+    motion: np.ndarray
+    """Lowest and highest corner of all positions over the run [m], shape (2, 3)."""
+    domains: tuple[np.ndarray | None, ...]
+    """Lowest and highest corner of each simulated domain [m], shape (2, 3)."""
+    colliders: tuple[tuple[dict[str, Any], ...], ...]
+    """As in the metadata of each source."""
+    radii: tuple[float, ...]
+    """Radius of a particle [m], one a source."""
+    _scales: dict[str, Scale] = field(default_factory=dict, repr=False, compare=False)
+
+    def scale(self, name: str) -> Scale:
+        """Range and colours of a field, found once."""
+        if name not in self._scales:
+            limits = self.limits if name == self.field else None
+            self._scales[name] = scale_of(self.fields[name], self.sources, limits)
+        return self._scales[name]
+
+    @property
+    def extent(self) -> np.ndarray:
+        """Corners of what the cameras frame [m], (2, 3): the domains unless they are far larger."""
+        boxes = [self.motion, *(domain for domain in self.domains if domain is not None)]
+        whole = np.stack([np.min(boxes, axis=0)[0], np.max(boxes, axis=0)[1]])
+        sizes = [np.linalg.norm(box[1] - box[0]) for box in (whole, self.motion)]
+        return self.motion if sizes[0] > _FAR_LARGER * sizes[1] else whole
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point that tell neighbouring times apart."""
+        if len(self.times) < 2:
+            return 3
+        lapse = float(np.median(np.diff(self.times)))
+        return int(np.clip(math.ceil(-math.log10(lapse) - 1e-9), 0, 6)) if lapse > 0 else 3
+
+
+def describe(
+    trajectories: Any,
+    *,
+    field: str | None = None,
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    up: str | None = None,
+) -> View:
+    """Look at one trajectory, or at several side by side.
+
+    Args:
+        trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed.
+        field: what to colour by; by default the first there is, the speed.
+        titles: names shown above the panels.
+        limits: range of that field in SI units; by default that of the whole run.
+        up: ``"x"``, ``"y"`` or ``"z"``; by default against gravity, or y where none is recorded.
+
+    Raises:
+        ValueError: for an unknown field or axis, an empty range, or titles that do not match.
+    """
+    sources = _sources(trajectories, titles)
+    axis = _up(sources[0], up)
+    fields = fields_of(sources, axis)
+    chosen = next(iter(fields)) if field is None else field
+    if chosen not in fields:
+        raise ValueError(
+            f"a field to colour by: got {chosen!r}, expected one of {', '.join(fields)}"
+        )
+    if limits is not None and not limits[0] < limits[1]:
+        raise ValueError(f"limits: got {limits}, expected a lower and then a higher number")
+    times, frames = _timeline(sources)
+    return View(
+        sources=sources,
+        times=times,
+        frames=frames,
+        fields=fields,
+        field=chosen,
+        limits=limits,
+        up=axis,
+        motion=_motion(sources),
+        domains=tuple(_domain(source, sources[0]) for source in sources),
+        colliders=tuple(_colliders(source, sources[0]) for source in sources),
+        radii=tuple(_radius(source) for source in sources),
+    )
+
+
+def _sources(trajectories: Any, titles: Sequence[str] | None) -> tuple[Source, ...]:
+    several = isinstance(trajectories, Sequence) and not isinstance(trajectories, str | Path)
+    listed = list(trajectories) if several else [trajectories]
+    if not listed:
+        raise ValueError("trajectories to look at: got none, expected at least one")
+    if titles is not None and len(titles) != len(listed):
+        raise ValueError(
+            f"titles: got {len(titles)}, expected one for each of the {len(listed)} trajectories"
+        )
+    return tuple(Source(one, titles[k] if titles else "") for k, one in enumerate(listed))
+
+
+def _up(source: Source, up: str | None) -> int:
+    if up is not None:
+        if up not in _AXES:
+            raise ValueError(f"up: got {up!r}, expected 'x', 'y' or 'z'")
+        return _AXES[up]
+    gravity = source.described("gravity", "[gx, gy, gz]", (3,))
+    if gravity is None or not gravity.any():
+        return 1
+    return int(np.abs(gravity).argmax())
+
+
+def _timeline(sources: Sequence[Source]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """The times of the finest source, then those of any that runs on for longer.
+
+    Each source shows the frame nearest in time, and stays at its last when it has ended.
+    """
+    order = sorted(sources, key=lambda s: s.times[-1] / max(s.count - 1, 1))
+    times = order[0].times
+    for source in order[1:]:
+        gap = np.diff(times).min() / 2 if len(times) > 1 else 0.0
+        times = np.concatenate([times, source.times[source.times > times[-1] + gap]])
+    return times, tuple(_nearest(source.times, times) for source in sources)
+
+
+def _nearest(recorded: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    after = np.clip(np.searchsorted(recorded, asked), 0, len(recorded) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(recorded[before] - asked) < np.abs(recorded[after] - asked)
+    return np.where(nearer, before, after)
+
+
+def _motion(sources: Sequence[Source]) -> np.ndarray:
+    corners = []
+    for source in sources:
+        for frame in source.sampled(_MOTION_SAMPLES):
+            x = source.positions(int(frame))
+            x = x[np.isfinite(x).all(-1)]
+            if len(x):
+                corners.append((x.min(0), x.max(0)))
+    lows, highs = zip(*corners, strict=True)
+    return np.stack([np.min(lows, axis=0), np.max(highs, axis=0)]).astype(float)
+
+
+def _radius(source: Source) -> float:
+    """Half the distance between neighbours and a little more, so that a body looks closed."""
+    x = source.positions(0)
+    x = x[np.isfinite(x).all(-1)].astype(float)
+    size = float(np.linalg.norm(x.max(0) - x.min(0))) if len(x) > 1 else 0.0
+    spacing = source.described("spacing", "a length in metres such as 0.02", ())
+    distance = _spacing(x) if spacing is None else float(spacing)
+    if size == 0.0 and distance == 0.0:
+        return 0.01
+    return min(_FILL * distance, size / 40) if len(x) < 200 else _FILL * distance
+
+
+def _spacing(x: np.ndarray) -> float:
+    """Median distance [m] to the nearest neighbour in x (n, 3)."""
+    from scipy.spatial import cKDTree
+
+    if len(x) < 2:
+        return 0.0
+    some = x[:: max(1, len(x) // _NEIGHBOURS_OF)]
+    distance, _ = cKDTree(x).query(some, k=2)
+    return float(np.median(distance[:, 1]))
+
+
+def _domain(source: Source, first: Source) -> np.ndarray | None:
+    """That of the source, or of the first where it does not say: recordings know of no box."""
+    told = source if "domain" in source.metadata else first
+    return told.described("domain", "[[x0, y0, z0], [x1, y1, z1]]", (2, 3))
+
+
+def _colliders(source: Source, first: Source) -> tuple[dict[str, Any], ...]:
+    told = source if "colliders" in source.metadata else first
+    listed = told.described("colliders", 'a JSON list such as [{"kind": "sphere", ...}]')
+    return tuple(one for one in listed if isinstance(one, dict)) if isinstance(listed, list) else ()

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interactive window: play, pause, scrub and colour by field."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .display import require_window
+from .flat import INK, PALE, draw, drawing, text
+from .stage import Stage, plotter_for
+from .view import View, describe
+
+_TICK = 16
+_RATE = 30.0
+_LONGEST = 30.0
+_MOST = 60_000
+_KEY_INK = (0.17, 0.44, 0.70)
+_SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+_KEYS = (
+    ("space", "play or pause"),
+    ("left, right", "one frame back or on; with shift ten"),
+    ("home, end", "first or last frame"),
+    ("up, down", "faster or slower"),
+    ("l", "play in a loop or once"),
+    ("c, shift-c", "colour by the next field, or the one before"),
+    ("v", "look from the next side"),
+    ("r", "reset the camera"),
+    ("x", "save a picture in this folder"),
+    ("h", "show or hide this help"),
+    ("escape", "close"),
+    ("mouse", "drag turns, shift-drag moves, wheel zooms"),
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the window shows at a moment."""
+
+    frame: int
+    """Place on the timeline."""
+    playing: bool
+    """Whether time runs."""
+    field: str
+    """What particles are coloured by."""
+    speed: float
+    """Times the normal speed of thirty frames a second (more where a run would last for long)."""
+    loop: bool
+    """Whether it starts again at the end."""
+    help: bool
+    """Whether the keys are listed."""
+
+
+def play(
+    trajectories: Any,
+    *,
+    field: str | None = None,
+    titles: Sequence[str] | None = None,
+    limits: tuple[float, float] | None = None,
+    up: str | None = None,
+    paused: bool = False,
+    frame: int = 0,
+    size: tuple[int, int] = (1280, 720),
+    watch: Callable[[Shown], None] | None = None,
+) -> None:
+    """Open a window and play a run; returns when it is closed. Press h for the keys.
+
+    Args:
+        trajectories: one trajectory or path, or several to be seen side by side with one camera.
+        field: what to colour by at first, by default the speed.
+        titles: names shown above the panels.
+        limits: range of that field in SI units.
+        up: axis that points up, ``"x"``, ``"y"`` or ``"z"``.
+        paused: wait for the space key.
+        frame: place on the timeline to start from.
+        size: width and height [pixels].
+        watch: called with what is shown after every change.
+
+    Raises:
+        DisplayError: where no window can be opened.
+        ValueError: for a field or frame that there is not.
+    """
+    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    count = len(view.times)
+    if not -count <= frame < count:
+        raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
+    require_window()
+    Window(view, size, frame % count, not paused, watch).run()
+
+
+class Window:
+    """A window on a view.
+
+    Args:
+        view: what is to be seen.
+        size: width and height [pixels].
+        frame: place on the timeline to start from.
+        playing: whether time runs at first.
+        watch: called with what is shown after every change.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        size: tuple[int, int],
+        frame: int,
+        playing: bool,
+        watch: Callable[[Shown], None] | None = None,
+    ) -> None:
+        self.view, self._watch = view, watch
+        self.shown = Shown(frame, playing and len(view.times) > 1, view.field, 1.0, True, False)
+        self._plotter = plotter_for(view, size, off_screen=False)
+        self._window = self._plotter.render_window
+        share = _MOST // len(view.sources)
+        self._stage = Stage(self._plotter, view, most=share)
+        self._rate = max(_RATE, len(view.times) / _LONGEST)
+        self._preset = 0
+        self._dragging = False
+        self._origin = (0.0, frame)
+        self._failure: Exception | None = None
+        self._help = self._list_keys()
+        most = max(source.particles for source in view.sources)
+        thinned = f";  {share / most:.0%} of the particles are drawn" if most > share else ""
+        self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
+        self._say(f"h lists the keys{thinned}")
+
+    def run(self) -> None:
+        """Show it until it is closed."""
+        from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
+
+        interactor = self._plotter.iren.interactor
+        style = vtkInteractorStyleTrackballCamera()
+        interactor.SetInteractorStyle(style)
+        style.AddObserver("CharEvent", lambda *_: None)
+        for event, handler in (
+            ("LeftButtonPressEvent", self._on_press),
+            ("MouseMoveEvent", self._on_move),
+            ("LeftButtonReleaseEvent", self._on_release),
+        ):
+            style.AddObserver(event, self._guarded(handler))
+        interactor.AddObserver("KeyPressEvent", self._guarded(self._on_key))
+        interactor.AddObserver("TimerEvent", self._guarded(self._on_timer))
+        interactor.Initialize()
+        title = ", ".join(source.title for source in self.view.sources if source.title)
+        self._window.SetWindowName(f"rheograd: {title}" if title else "rheograd")
+        self._fit()
+        self._change()
+        interactor.CreateRepeatingTimer(_TICK)
+        interactor.Start()
+        self._plotter.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _guarded(self, handler: Callable[[Any], None]) -> Callable[..., None]:
+        """A VTK observer that closes the window where `handler` fails, to raise from `run`."""
+
+        def observe(caller: Any, _: str) -> None:
+            try:
+                handler(caller)
+            except Exception as error:
+                self._failure = error
+                self._close()
+
+        return observe
+
+    def _close(self) -> None:
+        self._plotter.iren.interactor.TerminateApp()
+
+    def _change(self, *, moved: bool = True, **values: Any) -> None:
+        """Change what is shown, draw it and tell who watches."""
+        self.shown = shown = replace(self.shown, **values)
+        if moved:
+            self._origin = (time.perf_counter(), shown.frame)
+        strip, times = self._stage.strip, self.view.times
+        strip.playing = shown.playing
+        if len(times) > 1:
+            lapse = float(times[-1] - times[0]) / (len(times) - 1)
+            strip.note = f",  {self._rate * shown.speed * lapse:.2g}x"
+        self._stage.field = shown.field
+        self._stage.show(shown.frame)
+        for actor in self._help:
+            actor.SetVisibility(shown.help)
+        self._hint.SetVisibility(not shown.help)
+        self._window.Render()
+        if self._watch is not None:
+            self._watch(shown)
+
+    def _on_timer(self, _: Any) -> None:
+        """Show the frame that is due."""
+        self._fit()
+        if not self.shown.playing or self._dragging:
+            return
+        start, frame = self._origin
+        due = frame + int((time.perf_counter() - start) * self._rate * self.shown.speed)
+        last = len(self.view.times) - 1
+        if due == self.shown.frame:
+            return
+        if due <= last:
+            self._change(moved=False, frame=due)
+        elif self.shown.loop:
+            self._change(frame=0)
+        else:
+            self._change(frame=last, playing=False)
+
+    def _on_key(self, interactor: Any) -> None:
+        """Do what a key stands for."""
+        key, shift = interactor.GetKeySym(), bool(interactor.GetShiftKey())
+        shown, last = self.shown, len(self.view.times) - 1
+        if key == "space":
+            ended = shown.frame == last and not shown.playing
+            self._change(playing=not shown.playing, frame=0 if ended else shown.frame)
+        elif key in ("Left", "Right"):
+            by = (10 if shift else 1) * (1 if key == "Right" else -1)
+            self._change(frame=min(max(shown.frame + by, 0), last), playing=False)
+        elif key in ("Home", "End"):
+            self._change(frame=0 if key == "Home" else last)
+        elif key in ("Up", "Down"):
+            place = _SPEEDS.index(shown.speed) + (1 if key == "Up" else -1)
+            self._change(speed=_SPEEDS[min(max(place, 0), len(_SPEEDS) - 1)])
+        elif key in ("c", "C"):
+            names = list(self.view.fields)
+            step = -1 if shift or key == "C" else 1
+            self._change(field=names[(names.index(shown.field) + step) % len(names)])
+        elif key == "l":
+            self._change(loop=not shown.loop)
+            self._say("plays in a loop" if self.shown.loop else "plays once")
+        elif key in ("h", "question", "F1"):
+            self._change(moved=False, help=not shown.help)
+        elif key in ("v", "r"):
+            self._preset = self._preset + 1 if key == "v" else 0
+            self._stage.look(self._preset)
+            self._change(moved=False)
+        elif key == "x":
+            self._say(f"saved {self._save()}")
+        elif key in ("Escape", "q"):
+            self._close()
+
+    def _on_press(self, style: Any) -> None:
+        """Take hold of the timeline, press its button, or turn the view."""
+        interactor = self._plotter.iren.interactor
+        x, y = interactor.GetEventPosition()
+        strip = self._stage.strip
+        frame = strip.frame_at(x, y)
+        if frame is not None:
+            self._dragging = True
+            self._change(frame=frame)
+        elif strip.on_button(x, y):
+            self._change(playing=not self.shown.playing)
+        elif not strip.covers(y):
+            style.OnLeftButtonDown()
+
+    def _on_move(self, style: Any) -> None:
+        if self._dragging:
+            x, _ = self._plotter.iren.interactor.GetEventPosition()
+            frame = self._stage.strip.frame_near(x)
+            if frame != self.shown.frame:
+                self._change(frame=frame)
+        else:
+            style.OnMouseMove()
+
+    def _on_release(self, style: Any) -> None:
+        if self._dragging:
+            self._dragging = False
+            self._change()
+        else:
+            style.OnLeftButtonUp()
+
+    def _fit(self) -> None:
+        """Lay the picture out anew where the window has another size than before."""
+        size = tuple(self._window.GetSize())
+        if self._stage.size == size:
+            return
+        self._stage.lay_out()
+        self._place_keys()
+        self._change(moved=False)
+
+    def _say(self, words: str) -> None:
+        """Write a line below the title."""
+        self._hint.SetInput(words)
+        self._place_keys()
+        self._window.Render()
+
+    def _list_keys(self) -> list[Any]:
+        """The keys and what they do, over the first panel; hidden at first."""
+        renderer = self._plotter.renderers[0]
+        board = drawing(renderer)
+        columns = [text(renderer, 1, 14, colour) for colour in (_KEY_INK, INK)]
+        for actor, words in zip(columns, zip(*_KEYS, strict=True), strict=True):
+            actor.SetInput("\n".join(words))
+            actor.GetTextProperty().SetLineSpacing(1.35)
+        self._board = board
+        return [board.actor, *columns]
+
+    def _place_keys(self) -> None:
+        """Put the list of keys and the hint at the upper left."""
+        top = self._stage.top - 58
+        self._hint.SetPosition(24, top)
+        high, wide = 24 * len(_KEYS) + 26, 470
+        low = top - high
+        corners = np.array([(24, low), (24 + wide, low), (24 + wide, top), (24, top)], float)
+        draw(self._board, [(corners, (255, 255, 255))])
+        for actor, x in zip(self._help[1:], (44, 172), strict=True):
+            actor.SetPosition(x, low + 16)
+
+    def _save(self) -> str:
+        """Write what the window shows to a new file in the working folder; its name."""
+        from vtkmodules.vtkIOImage import vtkPNGWriter
+        from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
+
+        number = 1
+        while Path(f"rheograd-{number}.png").exists():
+            number += 1
+        grab, writer = vtkWindowToImageFilter(), vtkPNGWriter()
+        grab.SetInput(self._window)
+        grab.ReadFrontBufferOff()
+        writer.SetInputConnection(grab.GetOutputPort())
+        writer.SetFileName(f"rheograd-{number}.png")
+        writer.Write()
+        return f"rheograd-{number}.png"
