@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import warp as wp
 
 from .dtypes import types
-from .laws import ELASTICITIES, PLASTICITIES, pair, respond
+from .laws import ELASTICITIES, PLASTICITIES
+from .response import Elastic, Respond, pair, respond
 
 
 class LawKernels(NamedTuple):
@@ -73,7 +74,7 @@ def _entry(table: Any, name: str, kind: str) -> Any:
     return table[name]
 
 
-def _stress(elastic: Any, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
+def _stress(elastic: Elastic, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
     value, pullback = elastic.stress, elastic.pullback
 
@@ -109,7 +110,7 @@ def _stress(elastic: Any, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel
     return stress, stress_adjoint
 
 
-def _update(both: Any, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
+def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
     value = both.value
     flow_coefficients = _flow_coefficients(columns, dtype)
@@ -143,7 +144,7 @@ def _update(both: Any, columns: int, damped: bool, dtype: Any, module: str) -> w
     return update
 
 
-def _adjoint(both: Any, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
+def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
     pullback = both.pullback
     flow_coefficients = _flow_coefficients(columns, dtype)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the device form of a law to torch: stress and update by the law kernels, differentiably.
+
+First derivatives reach the deformation gradient, the history and the coefficients; a second
+backward pass raises. Any device, float32 and float64, strided input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from rheograd.kernels.dtypes import types
+from rheograd.kernels.update import LawKernels, law_kernels
+
+from .arrays import as_warp
+from .law import Response, Twin
+
+SCALARS = {torch.float32: wp.float32, torch.float64: wp.float64}
+
+
+def stress(twin: Twin, coefficients: Tensor, F_elastic: Tensor) -> Tensor:
+    """Elastic Kirchhoff stress [Pa], shape (q, 3, 3).
+
+    Args:
+        twin: The law.
+        coefficients: What `ConstitutiveLaw.coefficients` gives, shape (c,).
+        F_elastic: Elastic deformation gradient, shape (q, 3, 3).
+
+    Raises:
+        TypeError: F_elastic is neither float32 nor float64.
+        ValueError: F_elastic has another shape.
+    """
+    _check(F_elastic)
+    return _Stress.apply(twin, coefficients.to(F_elastic), F_elastic)  # type: ignore[no-any-return]
+
+
+def update(
+    twin: Twin, coefficients: Tensor, F_trial: Tensor, internal: Tensor, dt: float
+) -> Response:
+    """Return mapping and stress, damped or not.
+
+    Args:
+        twin: The law.
+        coefficients: What `ConstitutiveLaw.coefficients` gives, shape (c,).
+        F_trial: Deformation gradient before plastic flow, shape (q, 3, 3).
+        internal: History at the start of the step, shape (q, 9) for a damped law, else (q, m) and
+            handed on.
+        dt: Step length [s].
+
+    Raises:
+        TypeError: F_trial is neither float32 nor float64.
+        ValueError: F_trial or internal has another shape.
+    """
+    _check(F_trial)
+    if not twin.damped:
+        unused = F_trial.new_empty(len(F_trial), 0)
+        tau, F, _ = _Update.apply(twin, coefficients.to(F_trial), F_trial, unused, float(dt))
+        return Response(tau, F, internal)
+    if internal.shape != (len(F_trial), 9):
+        raise ValueError(
+            f"a damped law keeps 9 history variables per point, the last F: expected internal of "
+            f"shape ({len(F_trial)}, 9), got {tuple(internal.shape)}; start from rest_internal()"
+        )
+    return Response(*_Update.apply(twin, coefficients.to(F_trial), F_trial, internal, float(dt)))
+
+
+class _Stress(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor) -> Tensor:
+        F, coefficients = _plain(F), _plain(coefficients)
+        ctx.twin = twin
+        ctx.save_for_backward(coefficients, F)
+        tau = torch.empty_like(F)
+        _launch(_kernels(twin, F).stress, F, _rows(F), coefficients[None], tau)
+        return tau
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, tau_bar: Tensor) -> tuple[Tensor | None, ...]:
+        coefficients, F = ctx.saved_tensors
+        F_bar, coefficients_bar = torch.empty_like(F), torch.zeros_like(coefficients)
+        kernel = _kernels(ctx.twin, F).stress_adjoint
+        _launch(
+            kernel, F, _rows(F), coefficients[None], _plain(tau_bar), F_bar, coefficients_bar[None]
+        )
+        return None, coefficients_bar, F_bar
+
+
+class _Update(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, internal: Tensor, dt: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        F, internal, coefficients = _plain(F), _plain(internal), _plain(coefficients)
+        ctx.twin, ctx.dt = twin, dt
+        ctx.save_for_backward(coefficients, F, internal)
+        tau, F_out, internal_out = (torch.empty_like(a) for a in (F, F, internal))
+        kernel = _kernels(twin, F).update
+        _launch(kernel, F, internal, dt, _rows(F), coefficients[None], tau, F_out, internal_out)
+        return tau, F_out, internal_out
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, tau_bar: Tensor, F_out_bar: Tensor, internal_out_bar: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        coefficients, F, internal = ctx.saved_tensors
+        F_bar, internal_bar = torch.empty_like(F), torch.empty_like(internal)
+        coefficients_bar = torch.zeros_like(coefficients)
+        incoming = (_plain(a) for a in (tau_bar, F_out_bar, internal_out_bar))
+        kernel = _kernels(ctx.twin, F).adjoint
+        _launch(
+            kernel, F, internal, ctx.dt, _rows(F), coefficients[None], *incoming,
+            F_bar, internal_bar, coefficients_bar[None],
+        )  # fmt: skip
+        return None, coefficients_bar, F_bar, internal_bar, None
+
+
+def _kernels(twin: Twin, like: Tensor) -> LawKernels:
+    return law_kernels(twin.elasticity, twin.plasticity, twin.damped, SCALARS[like.dtype])
+
+
+def _launch(kernel: wp.Kernel, F: Tensor, *rest: Tensor | float) -> None:
+    """Launch a law kernel over all points on the stream that torch uses."""
+    scalar = SCALARS[F.dtype]
+    index = torch.arange(len(F), dtype=torch.int32, device=F.device)
+    arguments: list[Any] = [as_warp(index, wp.int32)]
+    for value in (F, *rest):
+        if isinstance(value, Tensor):
+            dtype = {1: wp.int32, 2: scalar, 3: types(scalar).mat33}[value.ndim]
+            arguments.append(as_warp(value, dtype))
+        else:
+            arguments.append(value)
+    stream = wp.stream_from_torch(F.device) if F.is_cuda else None
+    wp.launch(kernel, len(F), arguments, device=wp.device_from_torch(F.device), stream=stream)
+
+
+def _rows(F: Tensor) -> Tensor:
+    return torch.zeros(len(F), dtype=torch.int32, device=F.device)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous()
+
+
+def _check(F: Tensor) -> None:
+    if F.dtype not in SCALARS:
+        raise TypeError(
+            f"laws compute in torch.float32 or torch.float64; got F of {F.dtype}: convert it"
+        )
+    if F.ndim != 3 or F.shape[1:] != (3, 3):
+        raise ValueError(
+            f"F has shape {tuple(F.shape)}, expected (q, 3, 3): one matrix per point, use reshape"
+        )

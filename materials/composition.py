@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws made of laws: an elasticity with a plasticity, and viscous damping around either."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from . import bridge
+from .elastic import Corotated, Hencky, IsotropicElasticity, positive
+from .law import ConstitutiveLaw, Elasticity, Plasticity, Response, Twin
+from .plastic import AnalyticPlasticity, VonMises
+
+
+class ElastoPlastic(ConstitutiveLaw):
+    """Return mapping, then the stress of what remains elastic.
+
+    With both parts analytic the law has a device form; else it runs in torch, and a plasticity
+    that needs the elastic moduli is refused.
+
+    Args:
+        elasticity: An elasticity without history of its own.
+        plasticity: A plasticity.
+
+    Raises:
+        TypeError: The plasticity needs moduli that the elasticity does not have, or an argument
+            is not of its kind.
+    """
+
+    name: ClassVar[str] = "elasto-plastic"
+
+    def __init__(self, elasticity: Elasticity, plasticity: Plasticity) -> None:
+        super().__init__()
+        for value, kind in ((elasticity, Elasticity), (plasticity, Plasticity)):
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"got {type(value).__name__}, expected a {kind.__name__}: "
+                    "write ElastoPlastic(elasticity, plasticity)"
+                )
+        needs_moduli = (
+            isinstance(plasticity, AnalyticPlasticity)
+            and type(plasticity).return_map is AnalyticPlasticity.return_map
+        )
+        if needs_moduli and not isinstance(elasticity, IsotropicElasticity):
+            raise TypeError(
+                f"{type(plasticity).__name__} reads elastic moduli, which "
+                f"{type(elasticity).__name__} lacks: take an analytic elasticity or a learned plasticity"
+            )
+        self.elasticity = elasticity
+        self.plasticity = plasticity
+        self.n_internal = elasticity.n_internal
+
+    @property
+    def twin(self) -> Twin | None:
+        """The device form, if both parts are analytic."""
+        if isinstance(self.elasticity, IsotropicElasticity) and isinstance(
+            self.plasticity, AnalyticPlasticity
+        ):
+            return Twin(self.elasticity.name, self.plasticity.name)
+        return None
+
+    def coefficients(self) -> Tensor:
+        """Columns of the elasticity, then those of the plasticity, shape (c,)."""
+        if not isinstance(self.plasticity, AnalyticPlasticity):
+            return super().coefficients()
+        elastic = self.elasticity.coefficients()
+        return torch.cat([elastic, self.plasticity.coefficients().to(elastic)])
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Kirchhoff stress [Pa], shape (q, 3, 3), without flow."""
+        return self.elasticity.stress(F_elastic, internal)
+
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """See `ConstitutiveLaw.update`."""
+        if self.twin is not None:
+            return bridge.update(self.twin, self.coefficients(), F_trial, internal, dt)
+        return self.elasticity.update(self.plasticity.return_map(F_trial), internal, dt)
+
+    def rest_internal(self, q: int, like: Tensor) -> Tensor:
+        """As of the elasticity, shape (q, n_internal)."""
+        return self.elasticity.rest_internal(q, like)
+
+    def wave_modulus(self) -> float:
+        """That of the elasticity [Pa]: flow only softens."""
+        return self.elasticity.wave_modulus()
+
+    @classmethod
+    def example(cls) -> Self:
+        """Plasticine."""
+        return cls(Hencky(young=3e5, poisson=0.25), VonMises(yield_stress=5e3))
+
+
+class Damped(ConstitutiveLaw):
+    """Kelvin-Voigt: τ + t (2μ D + λ tr D I), D the strain rate and t a relaxation time.
+
+    D is the symmetric part of (F_trial F_n⁻¹ − I)/dt, where F_n, the elastic deformation at the
+    end of the last step, is the history of the law, row by row.
+
+    Args:
+        law: An analytic elasticity, or an ElastoPlastic law of analytic parts.
+        time: t [s], at least 0. An oscillation of angular frequency ω has the damping ratio ω t/2.
+
+    Raises:
+        TypeError: The law has no moduli μ and λ.
+        ValueError: The time is negative.
+    """
+
+    name: ClassVar[str] = "damped"
+    n_internal = 9
+
+    def __init__(self, law: ConstitutiveLaw, time: float) -> None:
+        super().__init__()
+        if law.twin is None or law.twin.damped:
+            raise TypeError(
+                f"got {type(law).__name__}, expected an undamped analytic law, whose moduli scale "
+                "the damping"
+            )
+        self.law = law
+        self.time = positive(time, "time", "a relaxation time [s]", zero=True)
+        """t [s], scalar."""
+
+    @property
+    def twin(self) -> Twin:
+        """The device form."""
+        inner = self.law.twin
+        assert inner is not None
+        return Twin(inner.elasticity, inner.plasticity, True)
+
+    def coefficients(self) -> Tensor:
+        """Columns of the law, then the time; shape (c,)."""
+        inner = self.law.coefficients()
+        return torch.cat([inner, self.time.reshape(1).to(inner)])
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Elastic part of the Kirchhoff stress [Pa], shape (q, 3, 3)."""
+        return self.law.stress(F_elastic, internal)
+
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """See `ConstitutiveLaw.update`."""
+        return bridge.update(self.twin, self.coefficients(), F_trial, internal, dt)
+
+    def rest_internal(self, q: int, like: Tensor) -> Tensor:
+        """The identity at every point, shape (q, 9)."""
+        return torch.eye(3, dtype=like.dtype, device=like.device).reshape(1, 9).repeat(q, 1)
+
+    def wave_modulus(self) -> float:
+        """That of the law [Pa], without the viscous part, which vanishes with the rate."""
+        return self.law.wave_modulus()
+
+    @classmethod
+    def example(cls) -> Self:
+        """A damped rubber."""
+        return cls(Corotated(young=1e5, poisson=0.3), time=1e-3)
+
+    def extra_repr(self) -> str:
+        """Parameters, for print()."""
+        return f"time={self.time.item():.6g} s"

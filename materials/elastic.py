@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Analytic elasticities.
+
+Each is the torch face of a Warp function in kernels/laws.py, where its formula stands. Parameters
+are float64 and physical, in SI units; convert the module (`law.to(torch.float32)`) if need be.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from . import bridge
+from .law import Elasticity, Twin
+
+
+class IsotropicElasticity(Elasticity, ABC):
+    """An elasticity that is linear with Young's modulus and Poisson's ratio at rest.
+
+    Args:
+        young: Young's modulus E > 0 [Pa].
+        poisson: Poisson's ratio nu [-], -1 < nu < 0.5.
+
+    Raises:
+        ValueError: A parameter is out of its range.
+    """
+
+    def __init__(self, young: float, poisson: float) -> None:
+        super().__init__()
+        self.young = positive(young, "young", "Young's modulus [Pa]")
+        """E [Pa], scalar."""
+        if not -1.0 < poisson < 0.5:
+            raise ValueError(
+                f"got poisson = {poisson:g}, expected -1 < poisson < 0.5: at 0.5 the material is "
+                "incompressible and waves are infinitely fast; take 0.49 at most"
+            )
+        self.poisson = nn.Parameter(torch.tensor(poisson, dtype=torch.float64))
+        """nu [-], scalar."""
+
+    @property
+    def twin(self) -> Twin:
+        """The device form."""
+        return Twin(self.name)
+
+    def coefficients(self) -> Tensor:
+        """Lamé's mu and lambda [Pa], shape (2,)."""
+        E, nu = self.young, self.poisson
+        return torch.stack([E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))])
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Kirchhoff stress [Pa], shape (q, 3, 3)."""
+        return bridge.stress(self.twin, self.coefficients(), F_elastic)
+
+    def wave_modulus(self) -> float:
+        """λ + 2μ [Pa]."""
+        mu, lam = self.coefficients().tolist()
+        return lam + 2 * mu
+
+    @classmethod
+    def example(cls) -> Self:
+        """A soft rubber."""
+        return cls(young=1e5, poisson=0.3)
+
+    def extra_repr(self) -> str:
+        """Parameters, for print()."""
+        return f"young={self.young.item():.6g} Pa, poisson={self.poisson.item():.6g}"
+
+
+class Corotated(IsotropicElasticity):
+    """Fixed corotated: τ = 2μ (F − R) Fᵀ + λ J (J − 1) I. Survives inversion."""
+
+    name: ClassVar[str] = "corotated"
+
+
+class NeoHookean(IsotropicElasticity):
+    """Compressible neo-Hookean: τ = μ (F Fᵀ − I) + λ log J I. Not a number for J ≤ 0."""
+
+    name: ClassVar[str] = "neo-hookean"
+
+
+class StVenantKirchhoff(IsotropicElasticity):
+    """τ = F (2μ E + λ tr E I) Fᵀ, E = (FᵀF − I)/2. Large rotations, small strains.
+
+    It softens under compression: along an axis, stress peaks in magnitude at a stretch of 0.58.
+    """
+
+    name: ClassVar[str] = "stvk"
+
+
+class Hencky(IsotropicElasticity):
+    """τ = U diag(2μ ε + λ tr ε) Uᵀ, ε = log max(σ, 0.05). The base of metal and sand plasticity."""
+
+    name: ClassVar[str] = "hencky"
+
+
+class Volumetric(IsotropicElasticity):
+    """The pressure of a fluid: τ = λ J (J − 1) I, λ from young and poisson. No shear stiffness."""
+
+    name: ClassVar[str] = "volumetric"
+
+    def __init__(self, young: float, poisson: float) -> None:
+        super().__init__(young, poisson)
+        if poisson <= 0:
+            raise ValueError(
+                f"got poisson = {poisson:g}, expected 0 < poisson < 0.5 for a fluid, whose only "
+                "stiffness λ has to be positive"
+            )
+
+    def wave_modulus(self) -> float:
+        """λ [Pa]."""
+        return self.coefficients().tolist()[1]
+
+    @classmethod
+    def example(cls) -> Self:
+        """A slow liquid."""
+        return cls(young=1e5, poisson=0.3)
+
+
+def positive(value: float, name: str, meaning: str, *, zero: bool = False) -> nn.Parameter:
+    """A float64 scalar parameter that has to be positive.
+
+    Args:
+        value: Its value.
+        name: The argument's name, for the error.
+        meaning: What it is, for the error.
+        zero: Whether 0 is allowed as well.
+
+    Raises:
+        ValueError: The value is negative, zero unless allowed, or not finite.
+    """
+    if not (0 < value < float("inf") or (zero and value == 0)):
+        sign = ">= 0" if zero else "> 0"
+        raise ValueError(f"got {name} = {value:g}, expected {name} {sign}: {meaning}")
+    return nn.Parameter(torch.tensor(value, dtype=torch.float64))

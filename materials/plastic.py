@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Analytic plasticities; formulas in kernels/laws.py.
+
+A flow rule alone is not a law: `ElastoPlastic(elasticity, plasticity)` is.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from . import bridge
+from .elastic import positive
+from .law import Plasticity, Twin
+
+
+class AnalyticPlasticity(Plasticity):
+    """A plasticity with a device form, which reads μ and λ from the elasticity it goes with."""
+
+    @abstractmethod
+    def coefficients(self) -> Tensor:
+        """Its own columns of the device form, after the elasticity's; shape (c,)."""
+
+    def return_map(self, F_trial: Tensor) -> Tensor:
+        """Only an `ElastoPlastic` law can answer.
+
+        Raises:
+            TypeError: Always, unless overridden.
+        """
+        raise TypeError(
+            f"the flow of {type(self).__name__} depends on the elastic moduli: combine it with an "
+            f"elasticity, as in ElastoPlastic(Hencky(...), {type(self).__name__}(...))"
+        )
+
+
+class VonMises(AnalyticPlasticity):
+    """Perfect plasticity of metals and clays: ‖dev ε‖ ≤ σ_y/(2μ), without a factor √(2/3).
+
+    Args:
+        yield_stress: σ_y > 0 [Pa].
+
+    Raises:
+        ValueError: The yield stress is not positive.
+    """
+
+    name: ClassVar[str] = "von-mises"
+
+    def __init__(self, yield_stress: float) -> None:
+        super().__init__()
+        self.yield_stress = positive(yield_stress, "yield_stress", "a stress [Pa]")
+        """σ_y [Pa], scalar."""
+
+    def coefficients(self) -> Tensor:
+        """σ_y [Pa], shape (1,)."""
+        return self.yield_stress.reshape(1)
+
+    def extra_repr(self) -> str:
+        """Parameters, for print()."""
+        return f"yield_stress={self.yield_stress.item():.6g} Pa"
+
+
+class DruckerPrager(AnalyticPlasticity):
+    """Frictional flow of sand (Klar et al. 2016), without volume correction.
+
+    Args:
+        friction_angle: φ [degrees], 0 < φ < 90.
+        cohesion: Hencky strain of each axis up to which it bears tension [-], at least 0.
+
+    Raises:
+        ValueError: A parameter is out of its range.
+    """
+
+    name: ClassVar[str] = "drucker-prager"
+
+    def __init__(self, friction_angle: float, cohesion: float = 0.0) -> None:
+        super().__init__()
+        if not 0 < friction_angle < 90:
+            raise ValueError(
+                f"got friction_angle = {friction_angle:g}, expected degrees between 0 and 90; "
+                "dry sand has 25 to 40"
+            )
+        self.friction_angle = nn.Parameter(torch.tensor(friction_angle, dtype=torch.float64))
+        """φ [degrees], scalar."""
+        self.cohesion = positive(cohesion, "cohesion", "a Hencky strain [-]", zero=True)
+        """Hencky strain at the apex [-], scalar."""
+
+    def coefficients(self) -> Tensor:
+        """α = √(2/3) 2 sin φ/(3 − sin φ) and the cohesion, shape (2,)."""
+        sine = torch.sin(torch.deg2rad(self.friction_angle))
+        return torch.stack([math.sqrt(2 / 3) * 2 * sine / (3 - sine), self.cohesion])
+
+    def extra_repr(self) -> str:
+        """Parameters, for print()."""
+        angle, cohesion = self.friction_angle.item(), self.cohesion.item()
+        return f"friction_angle={angle:.6g} degrees, cohesion={cohesion:.6g}"
+
+
+class FluidReset(AnalyticPlasticity):
+    """A fluid keeps its volume and forgets its shape: F = J^{1/3} I. Not a number for J ≤ 0."""
+
+    name: ClassVar[str] = "fluid-reset"
+
+    def coefficients(self) -> Tensor:
+        """None, shape (0,)."""
+        return torch.zeros(0, dtype=torch.float64)
+
+    def return_map(self, F_trial: Tensor) -> Tensor:
+        """J^{1/3} I, shape (q, 3, 3); no elastic moduli enter."""
+        twin = Twin("volumetric", self.name)
+        history = F_trial.new_empty(len(F_trial), 0)
+        return bridge.update(twin, F_trial.new_zeros(2), F_trial, history, 1.0).F_elastic
