@@ -46,7 +46,8 @@ class ElastoPlastic(ConstitutiveLaw):
         if needs_moduli and not isinstance(elasticity, IsotropicElasticity):
             raise TypeError(
                 f"{type(plasticity).__name__} reads elastic moduli, which "
-                f"{type(elasticity).__name__} lacks: take an analytic elasticity or a learned plasticity"
+                f"{type(elasticity).__name__} lacks: take an analytic elasticity or a learned "
+                "plasticity"
             )
         self.elasticity = elasticity
         self.plasticity = plasticity
