@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def test_style(arguments: list[str]) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_wheel_holds_every_module(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    skip = shutil.ignore_patterns("__pycache__")
+    for layer in LAYERS:
+        shutil.copytree(ROOT / layer, source / layer, ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=source, check=True, capture_output=True
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name}
+    files = [path for layer in LAYERS for path in (source / layer).rglob("*") if path.is_file()]
+    assert held == {f"rheograd/{path.relative_to(source).as_posix()}" for path in files}
 
 
 def test_old_python_is_refused_with_a_remedy(tmp_path: Path) -> None:

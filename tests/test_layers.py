@@ -88,6 +88,18 @@ def test_imports_only_from_the_layers_below(module: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_relative_imports_stay_in_the_package(module: str) -> None:
+    own = "rheograd." + Path(module).parts[0]
+    wrong = [
+        f"{module}:{node.lineno} reaches out of {own}: write `from rheograd.`"
+        for node in ast.walk(parsed(module))
+        if isinstance(node, ast.ImportFrom) and node.level
+        if not all(f"{name}.".startswith(f"{own}.") for name in targets(module, node))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("kernels/")])
 def test_kernels_know_warp_only(module: str) -> None:
     torch = [f"{module}:{line} imports {n}" for line, n in imports(module) if n.startswith("torch")]
