@@ -91,7 +91,7 @@ def read_c3d(
 
 
 def _first(group: Mapping[str, Any], name: str) -> Any:
-    value = np.atleast_1d(group[name]["value"]) if name in group else ()
+    value = np.atleast_1d(group[name]["value"] if name in group else [])
     return value[0] if len(value) else None
 
 

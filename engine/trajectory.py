@@ -55,7 +55,11 @@ class Trajectory:
             object.__setattr__(self, "step", torch.arange(t))
         if self.body is None:
             object.__setattr__(self, "body", torch.zeros(n, dtype=torch.int64))
-        expected = {"time": (self.time, (t,)), "step": (self.step, (t,)), "body": (self.body, (n,))}
+        expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {
+            "time": (self.time, (t,)),
+            "step": (self.step, (t,)),
+            "body": (self.body, (n,)),
+        }
         if self.v is not None:
             expected["v"] = (self.v, (t, n, 3))
         for name, array in self.fields.items():

@@ -35,6 +35,8 @@ VERSION = (2, 2)
 """Of the VTKHDF specification: the first with temporal data and groups of others beside it."""
 ROOM = 256 * 2**20
 """Bytes reserved when the number of frames to come is not known."""
+Node = Any
+"""A file, group or dataset of h5py, whose type stubs cannot tell which."""
 CELLS = ("Vertices", "Lines", "Polygons", "Strips")
 
 
@@ -69,7 +71,7 @@ class Layout:
         return 4 * self.particles * (3 + sum(int(np.prod(s)) for s in self.fields.values()))
 
 
-def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
+def _reserve(group: Node, name: str, shape: tuple[int, ...], dtype: str) -> Node:
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_layout(h5py.h5d.CONTIGUOUS)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -79,7 +81,7 @@ def _reserve(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -
     return group[name]
 
 
-def _create(path: Path, layout: Layout, capacity: int) -> h5py.File:
+def _create(path: Path, layout: Layout, capacity: int) -> Node:
     """A file with room for `capacity` frames and none in it."""
     n, none = layout.particles, np.zeros(capacity, np.int64)
     file = h5py.File(path, "w", locking=False)
@@ -138,7 +140,7 @@ class FrameWriter:
             capacity = min(max(ROOM // layout.frame_bytes, 4), 64)
         self._capacity = self._expected = max(int(capacity), 1)
         self._last: tuple[int, float] | None = None
-        self._file: h5py.File | None = None
+        self._file: Node = None
 
     @classmethod
     def reopen(cls, path: str | Path, *, capacity: int | None = None) -> FrameWriter:
@@ -219,7 +221,6 @@ class FrameWriter:
     def _write(
         self, k: int, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
     ) -> None:
-        assert self._file is not None
         root, n = self._file["VTKHDF"], self.layout.particles
         root["Points"][k * n : (k + 1) * n] = x
         for name in self.layout.fields:
@@ -231,7 +232,6 @@ class FrameWriter:
         self.frames, self._last = k + 1, (step, time)
 
     def _commit(self, frames: int, time: float | None = None) -> None:
-        assert self._file is not None
         steps = self._file["VTKHDF/Steps"]
         values = steps["Values"]
         if len(values) > frames:
@@ -245,7 +245,6 @@ class FrameWriter:
             self._file.flush()
 
     def _copy(self, capacity: int) -> None:
-        assert self._file is not None
         draft, old = temporary(self.path), TrajectoryReader(self.path)
         new = FrameWriter(draft, self.layout, capacity=capacity)
         new._file = _create(draft, self.layout, capacity)
@@ -289,7 +288,7 @@ class TrajectoryReader:
             ValueError: If it is not a temporal VTKHDF file of points, constant in number.
         """
         self.path = Path(path)
-        self._file: h5py.File | None = None
+        self._file: Node = None
         self.refresh()
 
     def refresh(self) -> int:
@@ -311,7 +310,7 @@ class TrajectoryReader:
             ) from error
         return len(self)
 
-    def _open(self, file: h5py.File) -> None:
+    def _open(self, file: Node) -> None:
         self._root = root = file["VTKHDF"]
         kind = root.attrs["Type"]
         kind = kind.decode() if isinstance(kind, bytes) else str(kind)
@@ -419,7 +418,7 @@ class TrajectoryReader:
         self.close()
 
 
-def _points(root: h5py.Group, steps: h5py.Group, frames: int) -> int:
+def _points(root: Node, steps: Node, frames: int) -> int:
     """The number of points, the same in all frames."""
     counts, first = np.asarray(root["NumberOfPoints"]), np.asarray(steps["PartOffsets"])[:frames]
     parts = np.asarray(steps["NumberOfParts"]) if "NumberOfParts" in steps else 1 + 0 * first
