@@ -144,3 +144,13 @@ class MPMModel:
         name = self.body_names[body] if body < len(self.body_names) else "body"
         law = self.body_laws[body] if body < len(self.body_laws) else "unknown"
         return f"particle {particle} ({name}, material {law}, world {int(self.world[particle])})"
+
+
+def rest_internal(model: MPMModel, like: Tensor) -> Tensor:
+    """History variables of all particles at rest, shape (n, m), typed as `like`."""
+    internal = like.new_zeros(model.n, model.n_internal)
+    for group in model.groups:
+        law, i = group.laws[0], group.index.long()
+        if law.n_internal:
+            internal[i, : law.n_internal] = law.rest_internal(len(i), like)
+    return internal

@@ -14,7 +14,7 @@ from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
 from .discretize import discretize
-from .model import MPMModel
+from .model import MPMModel, rest_internal
 from .rollout import NAMES, Job, check, law_tensors, model_inputs, run
 from .workspace import Workspace
 
@@ -93,12 +93,7 @@ class MPMSolver(Solver):
             C = x.new_zeros(model.n, 3, 3)
         tau = x.new_zeros(model.n, 3, 3)
         if internal is None:
-            internal = x.new_zeros(model.n, model.n_internal)
-            for group in model.groups:
-                law, i = group.laws[0], group.index.long()
-                rest = law.rest_internal(len(i), x)
-                if law.n_internal:
-                    internal[i, : law.n_internal] = rest
+            internal = rest_internal(model, x)
         for group in model.groups:
             for row, law in enumerate(group.laws):
                 i = group.index.long()

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a learned law is trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numerical choices of a segment-parallel fit."""
+
+    epochs: int = 60
+    """Passes over the motion."""
+    updates: int = 8
+    """Optimizer steps an epoch: the segments are drawn into as many batches."""
+    rate_elasticity: float = 5e-3
+    """Learning rate of Adam at the start, for the stress."""
+    rate_plasticity: float = 5e-3
+    """Likewise for the flow."""
+    final: float = 0.01
+    """Share of the learning rate that is left at the end of the cosine."""
+    clip: float | None = None
+    """Largest norm of each part's gradient; None does not clip."""
+    shortest: int = 25
+    """Steps of a segment in the first epoch."""
+    longest: int = 200
+    """Steps of a segment in the last epoch; between them the length grows by a cosine."""
+    warm: float = 0.0
+    """Share of all updates over which the learning rate rises from 0."""
+    refresh: int = 4
+    """Epochs between new estimates of the hidden states, where only positions are used."""
+    rejections: int = 10
+    """Failed updates in a row after which the fit ends with its last good law."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts and rates that train nothing."""
+        for name in ("epochs", "updates", "shortest", "longest", "refresh", "rejections"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        if not (self.rate_elasticity > 0.0 and self.rate_plasticity >= 0.0):
+            raise ValueError(
+                "learning rates must be positive; got"
+                f" {self.rate_elasticity} and {self.rate_plasticity}"
+            )
+
+    @classmethod
+    def published(cls, epochs: int = 300) -> Recipe:
+        """Ma et al. 2023: one update an epoch, rates 1 and 0.1, gradients clipped at 0.1."""
+        return cls(
+            epochs=epochs, updates=1, rate_elasticity=1.0, rate_plasticity=0.1, final=0.0, clip=0.1
+        )
+
+    def with_epochs(self, epochs: int) -> Recipe:
+        """The same over another number of epochs."""
+        return replace(self, epochs=epochs)
+
+    def length(self, epoch: int, unit: int) -> int:
+        """Steps of a segment in an epoch, a multiple of `unit` (the steps between frames)."""
+        share = epoch / max(1, self.epochs - 1)
+        length = self.longest + 0.5 * (self.shortest - self.longest) * (
+            1.0 + math.cos(math.pi * share)
+        )
+        return max(unit, round(length / unit) * unit)
+
+    def rate(self, update: int) -> float:
+        """Factor on the learning rates at an update, counted from 0 over the whole fit."""
+        total = self.epochs * self.updates
+        share = update / total
+        if share < self.warm:
+            return (update + 1) / (self.warm * total)
+        share = (share - self.warm) / (1.0 - self.warm)
+        return self.final + 0.5 * (1.0 - self.final) * (1.0 + math.cos(math.pi * share))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a fit: what was asked, what happened, and enough to go on after a kill.
+
+config.json     what was asked
+metrics.jsonl   a line an epoch
+checkpoint.safetensors   law, optimizer and counters after the last whole epoch
+law_start.safetensors, law.safetensors   the law before and after
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..atomic import replacing
+from ..resume import load_state, save_state
+
+
+class RunFolder:
+    """Files of one fit; every one is replaced in one go, so a kill loses the current epoch only."""
+
+    def __init__(self, path: Path | str, config: Mapping[str, Any], *, resume: bool) -> None:
+        """Open or create the folder.
+
+        Args:
+            path: The folder.
+            config: What was asked, as JSON values; must be the same when resuming.
+            resume: Go on from the checkpoint in it, if there is one.
+
+        Raises:
+            ValueError: It holds another fit, or there is a fit and `resume` is not set.
+        """
+        self.path = Path(path)
+        self.config = json.loads(json.dumps(dict(config)))
+        old = self.path / "config.json"
+        if old.is_file():
+            before = json.loads(old.read_text())
+            if not resume:
+                raise ValueError(
+                    f"{self.path} already holds a fit: add --resume to go on with it, or choose"
+                    " another folder"
+                )
+            differing = [
+                k for k in {*before, *self.config} if before.get(k) != self.config.get(k)
+            ]
+            if differing:
+                name = sorted(differing)[0]
+                raise ValueError(
+                    f"{self.path} holds a fit with {name} = {before.get(name)!r}, not"
+                    f" {self.config.get(name)!r}: resume with the same settings, or choose another"
+                    " folder"
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not old.is_file():
+            with replacing(old) as draft:
+                draft.write_text(json.dumps(self.config, indent=2) + "\n")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where `save` writes."""
+        return self.path / "checkpoint.safetensors"
+
+    def save(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Replace the checkpoint."""
+        save_state(self.checkpoint, tensors, {"counters": json.dumps(dict(counters))})
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The checkpoint, or None if no epoch was finished."""
+        if not self.checkpoint.is_file():
+            return None
+        tensors, texts = load_state(self.checkpoint)
+        return tensors, json.loads(texts["counters"])
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines written so far."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        lines = []
+        for line in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:  # the line at which a kill came
+                break
+        return lines
+
+    def rewind(self, epochs: int) -> None:
+        """Drop metrics of epochs from `epochs` on: they will be run again."""
+        kept = [m for m in self.metrics() if m["epoch"] < epochs]
+        with replacing(self.path / "metrics.jsonl") as draft:
+            draft.write_text("".join(json.dumps(m) + "\n" for m in kept))
+
+    def report_epoch(self, metrics: Mapping[str, Any]) -> None:
+        """Append a line."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(dict(metrics)) + "\n")
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments and step counts by parameter number."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{number}.{name}": value
+        for number, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Undo `optimizer_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

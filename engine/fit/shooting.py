@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Segment-parallel multiple shooting: training a law inside the simulation.
+
+The motion is cut into segments; each restarts from a recorded or estimated state, and all of a
+batch run side by side as worlds of one model. Bock and Plitt 1984 for the idea, Ma et al. 2023
+(NCLaw) for the growing length of the segments.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rheograd.materials.law import ConstitutiveLaw
+
+from ..errors import GradientError, SimulationError
+from ..mpm import MPMModel, MPMSolver
+from ..mpm.segments import segments
+from ..solver import Checkpoint
+from .recipe import Recipe
+from .run_folder import RunFolder, load_optimizer, optimizer_tensors
+from .states import Restarts
+
+SHARDS = 2
+"""Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
+
+
+@dataclass
+class Shard:
+    """What one part of the batches runs on: a solver with scratch memory of its own."""
+
+    solver: MPMSolver
+    models: dict[tuple[int, int], MPMModel] = field(default_factory=dict)
+
+    def model(self, base: MPMModel, starts: Sequence[int], length: int) -> MPMModel:
+        """The segments as worlds; kept where the clock makes no difference."""
+        timeless = len(base.colliders.position) == 1 and bool((base.life[:, 0] == 0).all())
+        key = (len(starts), length)
+        if not timeless:
+            return segments(base, starts, length)
+        if key not in self.models:
+            self.models = {k: m for k, m in self.models.items() if k[1] == length}
+            self.models[key] = segments(base, starts, length)
+        return self.models[key]
+
+
+def parts(law: ConstitutiveLaw) -> dict[str, list[nn.Parameter]]:
+    """Parameters by learning rate: those of `law.plasticity`, and all others."""
+    flow = getattr(law, "plasticity", None)
+    flows = list(flow.parameters()) if isinstance(flow, nn.Module) else []
+    known = {id(p) for p in flows}
+    rest = [p for p in law.parameters() if id(p) not in known]
+    return {"elasticity": rest, "plasticity": flows}
+
+
+@dataclass
+class Training:
+    """A law, what it is fitted to, and where the fit stands."""
+
+    solver: MPMSolver
+    model: MPMModel
+    """One world, from rest, with the law that is fitted."""
+    law: ConstitutiveLaw
+    x: Tensor
+    """Observed positions [m], shape (f, n, 3)."""
+    step: Tensor
+    """Of the frames, shape (f,), int64, evenly spaced from 0."""
+    restarts: Callable[[int], Restarts]
+    """States at the frames, asked for anew at the start of each epoch (its number is given)."""
+    recipe: Recipe
+    folder: RunFolder
+    seed: int = 0
+    threads: int = 2
+    tell: Callable[[dict[str, Any]], None] = lambda metrics: None
+
+    def __post_init__(self) -> None:
+        """Set the optimizer up and go back to the last checkpoint, if there is one."""
+        self.every = int(self.step[1] - self.step[0])
+        groups = parts(self.law)
+        rates = {
+            "elasticity": self.recipe.rate_elasticity,
+            "plasticity": self.recipe.rate_plasticity,
+        }
+        self.names = [name for name, group in groups.items() if group]
+        self.base_rates = [rates[name] for name in self.names]
+        self.optimizer = torch.optim.Adam(
+            [{"params": groups[n], "lr": rates[n]} for n in self.names], lr=1e-3
+        )
+        self.parameters = list(self.law.parameters())
+        self.shards = [Shard(replace(self.solver)) for _ in range(SHARDS)]
+        self.epoch = 0
+        self.update = 0
+        self.slowdown = 1.0
+        self.in_a_row = 0
+        self.notes: list[str] = []
+        found = self.folder.load()
+        if found is not None:
+            self._restore(*found)
+            self.folder.rewind(self.epoch)
+
+    def _restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        names = [n for n, _ in self.law.named_parameters()]
+        with torch.no_grad():
+            for name, parameter in zip(names, self.parameters, strict=True):
+                parameter.copy_(tensors[f"law.{name}"])
+        load_optimizer(self.optimizer, tensors)
+        self.epoch, self.update = counters["epoch"], counters["update"]
+        self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
+        self.notes = counters["notes"]
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        law = {f"law.{n}": p.detach().clone() for n, p in self.law.named_parameters()}
+        moments = {k: v.clone() for k, v in optimizer_tensors(self.optimizer).items()}
+        return law | moments
+
+    def run(self) -> None:
+        """Train to the last epoch, or until the law cannot be improved without diverging."""
+        good = self._snapshot()
+        with ThreadPoolExecutor(max(1, min(self.threads, SHARDS))) as pool:
+            while self.epoch < self.recipe.epochs:
+                began = time.perf_counter()
+                length = min(self.recipe.length(self.epoch, self.every), int(self.step[-1]))
+                restarts = self.restarts(self.epoch)
+                losses: list[float] = []
+                norms: list[dict[str, float]] = []
+                for starts in self._batches(length):
+                    try:
+                        loss, gradients = self._gradient(pool, restarts, starts, length)
+                    except (SimulationError, GradientError) as error:
+                        if self._reject(good, str(error)):
+                            return
+                        continue
+                    self.in_a_row = 0
+                    good = self._snapshot()
+                    norms.append(self._step(gradients))
+                    losses.append(loss)
+                self.epoch += 1
+                self._finish_epoch(length, losses, norms, time.perf_counter() - began)
+
+    def _batches(self, length: int) -> list[list[int]]:
+        """Steps at which the segments of each update start: all of the motion, evenly, once.
+
+        Drawn from a generator of the seed and the epoch alone. One update an epoch takes the
+        segments one after another from the start, as published.
+        """
+        last = int(self.step[-1])
+        count = math.ceil(last / length)
+        if self.recipe.updates == 1:
+            return [[k * length for k in range(count)]]
+        draw = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        size = max(1, round(count / self.recipe.updates))
+        total = size * self.recipe.updates
+        room = (last - length) // self.every + 1
+        jitter = torch.rand(total, generator=draw, dtype=torch.float64)
+        at = ((torch.arange(total) + jitter) / total * room).floor().long().clamp(max=room - 1)
+        at[0] = 0
+        order = torch.randperm(total, generator=draw)
+        starts = (at[order] * self.every).tolist()
+        return [starts[k : k + size] for k in range(0, total, size)]
+
+    def _gradient(
+        self, pool: ThreadPoolExecutor, restarts: Restarts, starts: Sequence[int], length: int
+    ) -> tuple[float, list[Tensor]]:
+        """Loss of a batch and its gradient with respect to the law's parameters."""
+        pieces = [list(starts[k::SHARDS]) for k in range(SHARDS)]
+        jobs = [
+            pool.submit(self._shard_gradient, shard, restarts, piece, length)
+            for shard, piece in zip(self.shards, pieces, strict=True)
+            if piece
+        ]
+        failures = [job.exception() for job in jobs]
+        for failure in failures:
+            if failure is not None:
+                raise failure
+        results = [job.result() for job in jobs]
+        loss = sum(r[0] for r in results)
+        gradients = [sum(parts[1:], parts[0]) for parts in zip(*(r[1] for r in results), strict=True)]
+        return loss, gradients
+
+    def _shard_gradient(
+        self, shard: Shard, restarts: Restarts, starts: list[int], length: int
+    ) -> tuple[float, list[Tensor]]:
+        model = shard.model(self.model, starts, length)
+        n, every = self.model.n, self.every
+        frames = torch.tensor([s // every for s in starts])
+
+        def at(values: Tensor) -> Tensor:
+            return values[frames].flatten(0, 1)
+
+        with torch.enable_grad():
+            state = shard.solver.state(
+                model, at(restarts.x), at(restarts.v), at(restarts.F), C=at(restarts.C),
+                internal=at(restarts.internal),
+            )  # fmt: skip
+            offsets = torch.arange(every, length + 1, every)
+            out = shard.solver.rollout(
+                model, state, length, observe=offsets.tolist(), adjoint=Checkpoint(length)
+            )
+            # frame f of segment w is the observed frame (start_w + offset_f) / every, if there is one
+            wanted = frames[None] + (offsets // every)[:, None]
+            inside = (wanted < len(self.x)).to(out.x)
+            seen = self.x[wanted.clamp(max=len(self.x) - 1)]
+            gap = out.x.reshape(len(offsets), len(starts), n, 3) - seen
+            errors = gap.square().mean((2, 3)) * inside
+            # as published: mean squared error a step, times 1e4 / steps a segment, over all steps
+            loss = errors.sum() * every * 1e4 / length
+            gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True,
+                                            materialize_grads=True)  # fmt: skip
+        return float(loss.detach()), list(gradients)
+
+    def _step(self, gradients: Sequence[Tensor]) -> dict[str, float]:
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        norms = {}
+        factor = self.recipe.rate(self.update) * self.slowdown
+        for name, group, rate in zip(
+            self.names, self.optimizer.param_groups, self.base_rates, strict=True
+        ):
+            limit = math.inf if self.recipe.clip is None else self.recipe.clip
+            norms[name] = float(nn.utils.clip_grad_norm_(group["params"], limit))
+            group["lr"] = rate * factor
+        self.optimizer.step()
+        self.update += 1
+        return norms
+
+    def _reject(self, good: dict[str, Tensor], why: str) -> bool:
+        """Go back to the last law that ran, at half the rate; whether to end here."""
+        self.slowdown *= 0.5
+        self.in_a_row += 1
+        self.update += 1
+        self._restore(good, {
+            "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
+            "in_a_row": self.in_a_row, "notes": self.notes,
+        })  # fmt: skip
+        self.notes.append(
+            f"epoch {self.epoch}: an update made the simulation diverge ({why.split(';')[0]});"
+            f" undone, learning rate now {self.slowdown:g} of its schedule"
+        )
+        self.tell({"epoch": self.epoch, "note": self.notes[-1]})
+        if self.in_a_row >= self.recipe.rejections:
+            self.notes.append(
+                f"ended at epoch {self.epoch} after {self.in_a_row} failed updates in a row,"
+                " with the last good law"
+            )
+            return True
+        return False
+
+    def _finish_epoch(
+        self, length: int, losses: list[float], norms: list[dict[str, float]], seconds: float
+    ) -> None:
+        counters = {
+            "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
+            "in_a_row": self.in_a_row, "notes": self.notes,
+        }  # fmt: skip
+        metrics: dict[str, Any] = {
+            "epoch": self.epoch - 1,
+            "loss": sum(losses) / len(losses) if losses else None,
+            "segment": length,
+            "rate": self.recipe.rate(max(0, self.update - 1)) * self.slowdown,
+            "seconds": seconds,
+        }
+        for name in self.names:
+            if norms:
+                metrics[f"gradient_{name}"] = sum(n[name] for n in norms) / len(norms)
+        self.folder.report_epoch(metrics)
+        self.folder.save(self._snapshot(), counters)
+        self.tell(metrics)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States at which a fit may restart: recorded ones, or ones estimated from positions alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from rheograd.kernels.grid import OPEN
+
+from ..mpm import MPMModel, MPMSolver
+from ..mpm.model import Colliders, Walls, rest_internal
+from ..mpm.workspace import INPUTS
+from ..state import State
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """States at the observed frames."""
+
+    step: Tensor
+    """Of each frame, shape (f,), int64."""
+    x: Tensor
+    """[m], shape (f, n, 3)."""
+    v: Tensor
+    """[m/s], shape (f, n, 3)."""
+    C: Tensor
+    """[1/s], shape (f, n, 3, 3)."""
+    F: Tensor
+    """Elastic, shape (f, n, 3, 3)."""
+    internal: Tensor
+    """Shape (f, n, m)."""
+
+    def window(self, steps: int) -> Restarts:
+        """Those at or before a step."""
+        keep = self.step <= steps
+        return Restarts(self.step[keep], self.x[keep], self.v[keep], self.C[keep],
+                        self.F[keep], self.internal[keep])  # fmt: skip
+
+
+@torch.no_grad()
+def recorded(solver: MPMSolver, model: MPMModel, step: Tensor) -> Restarts:
+    """States of a run of `model` at the given steps: what no camera sees, for comparison.
+
+    Args:
+        solver: Of the model.
+        model: With the true laws.
+        step: Increasing, from 0, shape (f,).
+    """
+    state = solver.start(model)
+    taken = [state]
+    for before, after in zip(step[:-1].tolist(), step[1:].tolist(), strict=True):
+        state = solver.rollout(model, state, after - before).last
+        taken.append(state)
+    return _stack(step, taken)
+
+
+def _stack(step: Tensor, taken: list[State]) -> Restarts:
+    def all_of(name: str) -> Tensor:
+        return torch.stack([getattr(s, name) for s in taken])
+
+    C = torch.stack([s.carry["C"] for s in taken])
+    return Restarts(step, all_of("x"), all_of("v"), C, all_of("F"), all_of("internal"))
+
+
+@dataclass(frozen=True)
+class Kinematics:
+    """Velocities and velocity gradients at every step, from positions alone."""
+
+    v: Tensor
+    """v that carried x from the step before [m/s], shape (steps + 1, n, 3); the first is v0."""
+    C: Tensor
+    """[1/s], shape (steps + 1, n, 3, 3)."""
+
+
+@torch.no_grad()
+def kinematics(
+    solver: MPMSolver, model: MPMModel, step: Tensor, x: Tensor, sweeps: int = 4
+) -> Kinematics:
+    """Velocities by a cubic spline through the frames, gradients through the simulation's grid.
+
+    The grid velocities that carry the particles are found by defect correction: what P2G and G2P
+    leave of the particles' velocities is transferred again, `sweeps` times; C follows from them as
+    in a step.
+
+    Args:
+        solver: Of the model.
+        model: Of one world, whose masses weigh the transfer; its initial velocities are used.
+        step: Of the frames, increasing, from 0, shape (f,).
+        x: Observed positions [m], shape (f, n, 3).
+        sweeps: Transfers a step.
+    """
+    spline = CubicSpline(
+        step.numpy(), x.cpu().double().numpy(), bc_type=("not-a-knot", "not-a-knot")
+    )
+    last = int(step[-1])
+    path = torch.from_numpy(spline(np.arange(last + 1))).to(model.x0)
+    free = _free(model)
+    space = solver.workspace(free, 0, adjoint=False)
+    g2p = 2
+    v = torch.empty_like(path)
+    C = path.new_zeros(last + 1, model.n, 3, 3)
+    v[0] = model.v0
+    zero = path.new_zeros(model.n, 3, 3)
+    eye = torch.eye(3, dtype=zero.dtype, device=zero.device).expand(model.n, 3, 3)
+    inputs = {
+        "mass": model.density * model.volume, "volume": model.volume, "gravity": free.gravity,
+        "wall_friction": free.walls.friction, "friction": free.colliders.friction,
+        "position": free.colliders.position, "rotation": free.colliders.rotation,
+        "velocity": free.colliders.velocity, "spin": free.colliders.spin,
+    }  # fmt: skip
+    empty = [t for group in model.groups for t in group.tensors()]
+    start = (path[0], v[0], zero, eye, zero, path.new_zeros(model.n, model.n_internal))
+    space.load(start, [inputs[name] for name in INPUTS], [t.detach() for t in empty], 0)
+    s = space.state
+    for k in range(1, last + 1):
+        wanted = (path[k] - path[k - 1]) / model.dt
+        found, slope, guess = torch.zeros_like(wanted), torch.zeros_like(zero), C[k - 1]
+        for _ in range(sweeps):
+            s.x[0].copy_(path[k - 1])
+            s.v[0].copy_(wanted - found)
+            s.C[0].copy_(guess)
+            for launch in space.forward_launches[0][: g2p + 1]:
+                launch.launch()
+            found, slope, guess = found + s.v[0], slope + s.C[0], zero
+        v[k], C[k] = wanted, slope
+    return Kinematics(v, C)
+
+
+def _free(model: MPMModel) -> MPMModel:
+    """The model without walls, colliders and gravity, so that the transfers only interpolate."""
+    modes = torch.full_like(model.walls.mode, OPEN)
+    c = model.colliders
+    none = Colliders(
+        c.shape[:, :0].contiguous(), c.mode[:, :0].contiguous(), c.mesh[:, :0].contiguous(),
+        c.size[:, :0].contiguous(), c.friction[:, :0].contiguous(),
+        c.position[:1, :, :0].contiguous(), c.rotation[:1, :, :0].contiguous(),
+        c.velocity[:1, :, :0].contiguous(), c.spin[:1, :, :0].contiguous(),
+    )  # fmt: skip
+    return replace(
+        model,
+        gravity=torch.zeros_like(model.gravity),
+        walls=Walls(modes, model.walls.friction),
+        colliders=none,
+        life=torch.tensor([0, 2**31 - 1], dtype=torch.int32).repeat(model.n, 1).to(model.life),
+    )
+
+
+@torch.no_grad()
+def estimated(model: MPMModel, step: Tensor, x: Tensor, seen: Kinematics) -> Restarts:
+    """States with F carried from the known rest state along the observed motion.
+
+    F_trial = (I + dt C) F at every step, then the model's law as it is now decides what flows.
+
+    Args:
+        model: Of one world, with the law that is being fitted.
+        step: Of the frames, shape (f,).
+        x: Observed positions [m], shape (f, n, 3).
+        seen: From `kinematics`.
+    """
+    dt, n = model.dt, model.n
+    F = torch.eye(3, dtype=seen.v.dtype, device=seen.v.device).repeat(n, 1, 1)
+    internal = rest_internal(model, F)
+    wanted = set(step.tolist())
+    Fs, internals = [F.clone()], [internal.clone()]
+    for k in range(1, int(step[-1]) + 1):
+        F = F + dt * seen.C[k] @ F
+        for group in model.groups:
+            law, m = group.laws[0], group.laws[0].n_internal
+            i = slice(None) if group.everything else group.index.long()
+            out = law.update(F[i], internal[i, :m], dt)
+            F[i], internal[i, :m] = out.F_elastic, out.internal
+        if k in wanted:
+            Fs.append(F.clone())
+            internals.append(internal.clone())
+    at = step.to(x.device)
+    return Restarts(step, x.to(F), seen.v[at], seen.C[at], torch.stack(Fs), torch.stack(internals))
