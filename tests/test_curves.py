@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constitutive curves against closed forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+
+from rheograd.engine.fit.curves import Curve, simple_shear, uniaxial, volumetric
+from rheograd.materials.composition import Damped, ElastoPlastic
+from rheograd.materials.elastic import Corotated, Hencky, NeoHookean, Volumetric
+from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
+
+YOUNG, POISSON = 1e5, 0.3
+MU = YOUNG / (2 * (1 + POISSON))
+LAMBDA = YOUNG * POISSON / ((1 + POISSON) * (1 - 2 * POISSON))
+SHORT = (0.9, 1.2)
+
+Principal = Callable[[float, float], float]
+
+
+def neo_hookean(stretch: float, volume: float) -> float:
+    """Principal Kirchhoff stress: μ (λ² − 1) + λ_Lamé log J."""
+    return MU * (stretch**2 - 1) + LAMBDA * math.log(volume)
+
+
+def corotated(stretch: float, volume: float) -> float:
+    """Principal Kirchhoff stress: 2μ (λ − 1) λ + λ_Lamé J (J − 1)."""
+    return 2 * MU * (stretch - 1) * stretch + LAMBDA * volume * (volume - 1)
+
+
+@pytest.mark.parametrize(
+    ("law", "tau"),
+    [(NeoHookean(YOUNG, POISSON), neo_hookean), (Corotated(YOUNG, POISSON), corotated)],
+    ids=["neo-hookean", "corotated"],
+)
+def test_elastic_uniaxial(law: ConstitutiveLaw, tau: Principal) -> None:
+    curve = uniaxial(law)
+    assert curve.complete
+    assert curve.units == ("-", "Pa")
+    assert (float(curve.x[0]), float(curve.x[-1])) == pytest.approx((0.7, 1.4))
+    assert bool((curve.x.diff() > 0).all())
+    expected = []
+    for x in curve.x.tolist():
+        side = brentq(lambda a, x=x: tau(a, x * a * a), 0.5, 2.0, xtol=1e-15)
+        expected.append(tau(x, x * side * side) / x)
+    np.testing.assert_allclose(curve.y.numpy(), expected, rtol=0, atol=1e-9 * YOUNG)
+
+
+def test_slope_at_rest_is_youngs_modulus() -> None:
+    curve = uniaxial(NeoHookean(YOUNG, POISSON), stretch=(0.999, 1.001), rate=0.2)
+    slope = float((curve.y[-1] - curve.y[0]) / (curve.x[-1] - curve.x[0]))
+    assert slope == pytest.approx(YOUNG, rel=1e-5)
+
+
+def test_elastic_shear() -> None:
+    curve = simple_shear(NeoHookean(YOUNG, POISSON))
+    torch.testing.assert_close(curve.y, MU * curve.x, rtol=1e-11, atol=1e-6)
+    squeezed = simple_shear(NeoHookean(YOUNG, POISSON), compression=0.1)
+    torch.testing.assert_close(squeezed.y, MU * 0.9 ** (2 / 3) * curve.x, rtol=1e-11, atol=1e-6)
+    assert squeezed.name != curve.name
+
+
+@pytest.mark.parametrize(
+    ("law", "tau"),
+    [
+        (NeoHookean(YOUNG, POISSON), neo_hookean),
+        (Corotated(YOUNG, POISSON), corotated),
+        (Volumetric(YOUNG, POISSON), lambda _, volume: LAMBDA * volume * (volume - 1)),
+    ],
+    ids=["neo-hookean", "corotated", "volumetric"],
+)
+def test_elastic_volumetric(law: ConstitutiveLaw, tau: Principal) -> None:
+    curve = volumetric(law)
+    expected = [tau(J ** (1 / 3), J) / J for J in curve.x.tolist()]
+    np.testing.assert_allclose(curve.y.numpy(), expected, rtol=0, atol=1e-10 * YOUNG)
+
+
+def test_metal_yields() -> None:
+    """‖dev τ‖ = σ_y: τ_xx = √(3/2) σ_y with free sides, about σ_y/√2 in shear."""
+    strength = 5e3
+    law = ElastoPlastic(Hencky(3e5, 0.25), VonMises(strength))
+    pulled = uniaxial(law, stretch=SHORT)
+    flowing = (pulled.x.log().abs() > 0.03).numpy()
+    tau = (pulled.x * pulled.y).numpy()[flowing]
+    np.testing.assert_allclose(np.abs(tau), math.sqrt(1.5) * strength, rtol=1e-7)
+    elastic = (pulled.x.log().abs() < 0.02).numpy()
+    hencky = 3e5 * pulled.x.log().numpy()[elastic]
+    np.testing.assert_allclose((pulled.x * pulled.y).numpy()[elastic], hencky, atol=1e-3)
+    sheared = simple_shear(law, shear=0.2)
+    assert float(sheared.y[-1]) == pytest.approx(strength / math.sqrt(2), rel=2e-3)
+    squeezed = volumetric(law, volume=SHORT)
+    bulk = 3e5 / (3 * (1 - 2 * 0.25))
+    torch.testing.assert_close(squeezed.y, bulk * squeezed.x.log() / squeezed.x)
+
+
+def test_sand_bears_shear_under_pressure_only() -> None:
+    law = ElastoPlastic(Hencky(1e6, 0.2), DruckerPrager(25.0))
+    assert float(simple_shear(law, shear=0.1).y.abs().max()) < 1e-3
+    assert float(uniaxial(law, stretch=SHORT).y.abs().max()) < 1e-3
+    mu, lam = 1e6 / 2.4, 1e6 * 0.2 / (1.2 * 0.6)
+    alpha = math.sqrt(2 / 3) * 2 * math.sin(math.radians(25)) / (3 - math.sin(math.radians(25)))
+    deviator = -(3 * lam + 2 * mu) / (2 * mu) * alpha * math.log(0.99)
+    strength = 2 * mu * deviator / math.sqrt(2)
+    sheared = simple_shear(law, shear=0.2, compression=0.01)
+    assert float(sheared.y[-1]) == pytest.approx(strength, rel=1e-3)
+    squeezed = volumetric(law, volume=SHORT)
+    assert float(squeezed.y[-1]) == 0.0
+    assert float(squeezed.y[0]) < -1e4
+
+
+def test_fluid_bears_pressure_only() -> None:
+    law = ElastoPlastic(Volumetric(YOUNG, POISSON), FluidReset())
+    assert float(simple_shear(law, shear=0.1).y.abs().max()) == 0.0
+    assert float(uniaxial(law, stretch=SHORT).y.abs().max()) < 1e-6
+    squeezed = volumetric(law, volume=SHORT)
+    torch.testing.assert_close(squeezed.y, LAMBDA * (squeezed.x - 1), rtol=1e-9, atol=1e-6)
+
+
+def test_damping_adds_its_stress_at_the_given_rate() -> None:
+    """τ_xy gains μ t γ̇, to first order."""
+    law = Damped(NeoHookean(YOUNG, POISSON), time=1e-3)
+    plain = simple_shear(law.law, shear=0.02, rate=2.0)
+    damped = simple_shear(law, shear=0.02, rate=2.0)
+    gain = damped.y[1:] - plain.y[1:]
+    torch.testing.assert_close(gain, torch.full_like(gain, MU * 1e-3 * 2.0), rtol=2e-3, atol=0)
+
+
+def test_learned_laws() -> None:
+    """A new smooth law is a solid of known modulus; a float32 law is left as it is."""
+    law = InvariantSmooth(seed=1).to(torch.float32)
+    curve = uniaxial(law, stretch=(0.999, 1.001), rate=0.2)
+    slope = float((curve.y[-1] - curve.y[0]) / (curve.x[-1] - curve.x[0]))
+    assert slope == pytest.approx(1e5, rel=1e-2)
+    assert curve.y.dtype == torch.float64
+    assert next(law.parameters()).dtype == torch.float32
+
+
+def test_a_law_without_an_answer_ends_its_curve() -> None:
+    curve = uniaxial(InvariantFull(1e5, 1e-1, seed=3))
+    assert not curve.complete
+    assert curve.x.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (uniaxial, {"stretch": (1.1, 1.4)}, "starts at rest"),
+        (uniaxial, {"dt": 0.0}, "above 0"),
+        (simple_shear, {"shear": -0.5}, "shear"),
+        (simple_shear, {"compression": 1.0}, "compression"),
+        (volumetric, {"volume": (0.0, 1.2)}, "volume"),
+    ],
+)
+def test_bad_ranges(function: Callable[..., Curve], arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        function(NeoHookean(YOUNG, POISSON), **arguments)
