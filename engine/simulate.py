@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .description import surroundings
 from .scene import Scene
 from .solver import Checkpoint, Solver
 from .state import State
@@ -60,6 +61,7 @@ def simulate(
     sink: Sink | None = None,
     start: State | None = None,
     keep: bool = True,
+    model: Any = None,
 ) -> Trajectory:
     """Run a scene.
 
@@ -73,6 +75,7 @@ def simulate(
         sink: Is given each frame's state, the first (unless resuming) and last included.
         start: A state of the same scene and solver to go on from.
         keep: Whether the frames are returned as well; a long run with a sink needs not.
+        model: What `solver.discretize(scene)` gave, if it is at hand.
 
     Returns:
         Positions and velocities at the frames (those from `start` on), differentiable if `adjoint`
@@ -83,7 +86,8 @@ def simulate(
         SimulationError: The run failed; its message says when, where and likely why. Frames given
             to the sink before are whole.
     """
-    model = solver.discretize(scene)
+    if model is None:
+        model = solver.discretize(scene)
     schedule = Schedule.of(scene, model.dt, steps, every, frames)
     state = solver.start(model) if start is None else start
     taken: list[tuple[int, Tensor, Tensor]] = []
@@ -128,6 +132,7 @@ def describe(scene: Scene, model: Any, schedule: Schedule) -> Mapping[str, str]:
         "every": str(schedule.every),
         "laws": ", ".join(b.law.name for b in scene.bodies),
         "units": "SI",
+        **surroundings(scene, model.dt, range(0, schedule.steps + 1, schedule.every)),
     }
 
 

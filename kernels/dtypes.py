@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import warp as wp
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_WARNING
 
 
 class Types(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 import warp as wp
 from torch import Tensor
 
+wp.config.log_level = wp.LOG_WARNING
 wp.init()  # wp.from_torch fails before it
 
 

@@ -68,10 +68,9 @@ def build(
         velocity: Of the cube's centre [m/s].
         spin: About its centre [rad/s].
     """
-    body = Body(
-        cube(), law or published_law(material), 1e3, velocity, spin, name="cube"
-    )
-    domain = Domain((2 * CELL,) * 3, (1 - 2 * CELL,) * 3)
+    body = Body(cube(), law or published_law(material), 1e3, velocity, spin, name="cube")
+    low, high = 2 * CELL, 1 - 2 * CELL
+    domain = Domain((low, low, low), (high, high, high))
     return Scene([body], gravity=(0.0, -9.8, 0.0), duration=0.5, domain=domain, name="nclaw")
 
 

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulate a scene and write its frames.
+
+Frames are written as they are made, so a run that is stopped keeps them; with --resume it goes on
+to the same result, to the last bit on a CPU. Without --out nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import selection
+from ..options import Parser, count, number
+
+if TYPE_CHECKING:
+    from rheograd.engine.simulate import Schedule
+    from rheograd.engine.state import State
+
+    from ..catalog import Script
+    from ..recording import Recording
+
+RANK = 1
+
+
+def main(parser: Parser, tokens: Sequence[str]) -> int:
+    """Run the command."""
+    parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
+    selection.add_scene_argument(parser)
+    parser.add_argument("--law", type=Path, metavar="FILE", help="a law.safetensors to use")
+    parser.add_argument("--steps", type=count, metavar="N", help="time steps to take")
+    parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
+    parser.add_argument("--every", type=count, metavar="K", help="steps between frames")
+    parser.add_argument("--frames", type=count, metavar="N", help="frames in all")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=".npz or .vtkhdf")
+    parser.add_argument(
+        "--fields", default="v", metavar="v,F,tau,C", help="recorded beside x (default: v)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--check", action="store_true", help="hold the motion to the scene's check")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="a summary of the run")
+    found, script = selection.read(parser, tokens)
+    assert script is not None
+    if found.resume and found.out is None:
+        raise ValueError("--resume needs --out: the file of the run to go on with")
+    if found.steps is not None and found.duration is not None:
+        raise ValueError("got --steps and --duration, expected one of them")
+    return Run(found, script).go()
+
+
+class Run:
+    """One call of the command, prepared."""
+
+    def __init__(self, found: argparse.Namespace, script: Script) -> None:
+        """Build, discretize and check; the heavy packages are imported here.
+
+        Raises:
+            ValueError: The scene cannot be run as asked for.
+        """
+        from rheograd.engine.simulate import Schedule
+
+        self.found, self.script = found, script
+        self.options = selection.chosen_options(found)
+        self.fields = self._fields()
+        for path in (found.out, found.json):
+            if path is not None and not path.parent.is_dir():
+                raise FileNotFoundError(
+                    f"no folder {path.parent} to write {path.name} to: create it first"
+                )
+        law = selection.load_law(found.law, found)
+        scene = selection.make_scene(script, law, self.options)
+        if found.duration is not None:
+            if not found.duration > 0:
+                raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
+            scene = dataclasses.replace(scene, duration=found.duration)
+        self.scene = scene
+        self.solver: Any = selection.make_solver(script, found)
+        self.model: Any = self.solver.discretize(scene)
+        self.schedule: Schedule = Schedule.of(
+            scene, self.model.dt, found.steps, found.every, found.frames
+        )
+
+    def _fields(self) -> tuple[str, ...]:
+        from ..recording import FIELDS
+
+        names = tuple(name for name in self.found.fields.split(",") if name)
+        unknown = [name for name in names if name not in FIELDS]
+        if unknown:
+            raise ValueError(f"--fields: got {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
+        return names
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What a run that is resumed must have in common with its beginning."""
+        return {
+            "scene": self.scene.name,
+            **{f"--{name}": repr(value) for name, value in self.options.items()},
+            "--law": selection.digest(self.found.law),
+            "--dt": repr(self.model.dt),
+            "--every": self.schedule.every,
+            "--fields": ",".join(self.fields),
+            "solver": repr(dataclasses.replace(self.solver, device="cpu")),
+            "particles": self.model.n,
+        }
+
+    def go(self) -> int:
+        """Simulate, write, check, sum up."""
+        from rheograd.engine.simulate import simulate
+
+        from ..progress import Progress
+
+        start = self._resumed()
+        done = 0 if start is None else start.step
+        if self._complete(start):
+            self._tell(f"{self.found.out} is complete")
+            return 0
+        self._announce(done)
+        recording = self._recording(start)
+        clock = time.perf_counter()
+        try:
+            with Progress(self.scene.name, self.schedule.steps, done=done) as progress:
+
+                def sink(state: State) -> None:
+                    if recording is not None:
+                        recording(state)
+                    progress.to(state.step)
+
+                trajectory = simulate(
+                    self.scene, self.solver, steps=self.schedule.steps,
+                    every=self.schedule.every, sink=sink, start=start, model=self.model,
+                    keep=self.found.check and start is None,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._stopped(recording)) from None
+        except BaseException:
+            if recording is not None:
+                recording.close(finished=True)
+            raise
+        wall = time.perf_counter() - clock
+        frames = self._last // self.schedule.every + 1
+        if recording is not None:
+            frames = recording.frames
+            recording.close(finished=True)
+        if self.found.check:
+            self._check(trajectory)
+        self._sum_up(done, frames, wall)
+        return 0
+
+    @property
+    def _last(self) -> int:
+        """The step of the last frame."""
+        return self.schedule.steps - self.schedule.steps % self.schedule.every
+
+    def _resumed(self) -> State | None:
+        if not self.found.resume:
+            return None
+        from ..recording import saved
+
+        return saved(self.found.out, self.identity, getattr(self.solver, "device", "cpu"))
+
+    def _complete(self, start: State | None) -> bool:
+        if start is not None or not self.found.resume:
+            return start is not None and start.step >= self._last
+        from ..recording import unfinished
+
+        return not unfinished(self.found.out, self._last)
+
+    def _announce(self, done: int) -> None:
+        n, dt, steps = self.model.n, self.model.dt, self.schedule.steps
+        laws = ", ".join(dict.fromkeys(body.law.name for body in self.scene.bodies))
+        self._tell(
+            f"{self.scene.name}: {n} particles ({laws}), {steps} steps of {1e3 * dt:.3g} ms"
+            + (f", from step {done}" if done else "")
+        )
+
+    def _recording(self, start: State | None) -> Recording | None:
+        if self.found.out is None:
+            return None
+        from rheograd.engine.simulate import describe
+
+        from ..recording import Recording
+
+        metadata = {
+            **describe(self.scene, self.model, self.schedule),
+            "steps": str(self.schedule.steps),
+        }
+        return Recording(
+            self.found.out, self.model.n, body=self.model.body.cpu(), metadata=metadata,
+            identity=self.identity, fields=self.fields, resumed=start,
+            expected=self._last // self.schedule.every + 1,
+        )  # fmt: skip
+
+    def _stopped(self, recording: Recording | None) -> str:
+        if recording is None:
+            return "stopped"
+        frames = recording.frames
+        recording.close(finished=False)
+        if not frames:
+            return "before the first frame"
+        step = recording.step
+        return f"at step {step}; {frames} frames are in {self.found.out}, --resume goes on"
+
+    def _check(self, trajectory: Any) -> None:
+        check = self.script.check
+        if check is None:
+            raise ValueError(f"{self.script.name} has no check()")
+        if self.found.resume and len(trajectory) < self._last // self.schedule.every + 1:
+            from rheograd.engine.trajectory import Trajectory
+
+            trajectory = Trajectory.load(self.found.out)
+        selection.run_check(check, trajectory, self.options)
+        self._tell("check passed")
+
+    def _sum_up(self, done: int, frames: int, wall: float) -> None:
+        taken = self._last - done
+        where = f"{self.found.out}: {frames} frames, " if self.found.out else ""
+        rate = taken / max(wall, 1e-9)
+        self._tell(f"{where}{taken} steps in {wall:.1f} s ({rate:.0f} steps/s)")
+        if self.found.json is None:
+            return
+        summary = {
+            "scene": self.scene.name,
+            "options": {name: str(value) for name, value in self.options.items()},
+            "laws": [body.law.name for body in self.scene.bodies],
+            "law_file": None if self.found.law is None else str(self.found.law),
+            "particles": self.model.n,
+            "dt": self.model.dt,
+            "steps": self.schedule.steps,
+            "every": self.schedule.every,
+            "frames": frames,
+            "resumed_at": done,
+            "wall_seconds": wall,
+            "steps_per_second": rate,
+            "precision": getattr(self.solver, "precision", None),
+            "device": getattr(self.solver, "device", None),
+            "checked": bool(self.found.check),
+            "out": None if self.found.out is None else str(self.found.out),
+        }
+        self.found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+    def _tell(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a long task has come: a bar on a terminal, on a plain pipe a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+PATIENCE = 5.0
+"""Seconds without a first step after which the reason is told."""
+INTERVAL = 10.0
+"""Seconds between lines on a pipe."""
+REASON = "preparing: the first run on a machine compiles its kernels, which can take minutes"
+
+
+class Progress:
+    """Counts steps done of a total, with their rate and the time left, on stderr."""
+
+    def __init__(self, title: str, total: int, *, done: int = 0, unit: str = "steps") -> None:
+        """Nothing is shown before the context is entered.
+
+        Args:
+            title: What is being done.
+            total: Number of steps at the end.
+            done: Those done before, by an earlier run.
+            unit: What is counted.
+        """
+        self.title, self.total, self.done, self.unit = title, total, done, unit
+        self._first: tuple[float, int] | None = None
+        self._printed = 0.0
+        self._bar: Any = None
+        self._task: Any = None
+        self._timer = threading.Timer(PATIENCE, self._explain)
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._start_bar()
+        self._printed = time.monotonic()
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def to(self, done: int) -> None:
+        """Tell that `done` of the total are done."""
+        self._timer.cancel()
+        now = time.monotonic()
+        self.done = done
+        if self._first is None:
+            self._first = (now, done)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=self._note(now))
+        elif now - self._printed >= INTERVAL:
+            self._printed = now
+            share = 100 * done / max(self.total, 1)
+            line = f"{self.title}: {done} of {self.total} {self.unit}, {share:.0f} %"
+            print(f"{line}, {self._note(now)}", file=sys.stderr, flush=True)
+
+    def _note(self, now: float) -> str:
+        started, before = self._first or (now, self.done)
+        if self.done == before or now <= started:
+            return ""
+        rate = (self.done - before) / (now - started)
+        left = (self.total - self.done) / rate
+        return f"{_short(rate)} {self.unit}/s, {_clock(left)} left"
+
+    def _explain(self) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, note=REASON)
+        else:
+            print(REASON, file=sys.stderr, flush=True)
+
+    def _start_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task(self.title, total=self.total, completed=self.done, note="")
+        self._bar.start()
+
+
+def _short(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d} min"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of a command line that picks a scene: its name, its options, law and solver."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .catalog import Script, load_script, scene_files, summary
+from .options import Parser, converter, join_negative, number, parameters
+
+if TYPE_CHECKING:
+    from rheograd.engine.scene import Scene
+    from rheograd.engine.solver import Solver
+    from rheograd.engine.trajectory import Trajectory
+    from rheograd.materials.law import ConstitutiveLaw
+
+PREFIX = "scene_"
+
+
+def scene_list() -> str:
+    """All scenes with a line each, for help."""
+    lines = [f"  {name:<14}{summary(path)}" for name, path in scene_files().items()]
+    return "\n".join(["scenes, or the path to a .py file:", *lines])
+
+
+def add_scene_argument(parser: Parser) -> None:
+    """The positional SCENE and the numerical choices that every scene takes."""
+    parser.add_argument("scene", metavar="SCENE", help="a scene's name, or a .py file")
+    group = parser.add_argument_group("numerics")
+    group.add_argument("--dt", type=number, metavar="S", help="time step [s]")
+    group.add_argument("--cell", type=number, metavar="M", help="cell length [m]")
+    words, _ = converter(Literal["float32", "float64"])
+    group.add_argument("--precision", type=words, metavar="float32|float64")
+    group.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
+
+
+def read(parser: Parser, tokens: Sequence[str]) -> tuple[argparse.Namespace, Script | None]:
+    """Parse a command line whose options depend on its SCENE.
+
+    Returns:
+        What was given, and the scene's script; None if there is no SCENE, for the parser to say.
+    """
+    name = _scene_of(parser, join_negative(tokens))
+    script = None
+    if name is not None:
+        script = load_script(name)
+        own = parameters(script.build)
+        taken = [p.flag for p in own if p.flag in parser._option_string_actions]
+        if taken:
+            raise ValueError(
+                f"{script.name}: build() has a parameter for {taken[0]}, which the command line"
+                " has already: rename it"
+            )
+        group = parser.add_argument_group(f"options of {script.name}")
+        for parameter in own:
+            parameter.add_to(group)
+    return parser.read(tokens), script
+
+
+def _scene_of(parser: Parser, tokens: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor the value of one."""
+    skip = False
+    for token in tokens:
+        if skip:
+            skip = False
+        elif not token.startswith("-"):
+            return token
+        elif "=" not in token:
+            action = parser._option_string_actions.get(token)
+            skip = action.nargs != 0 if action is not None else not token.startswith("--no-")
+    return None
+
+
+def chosen_options(found: argparse.Namespace) -> dict[str, Any]:
+    """The scene's own options that were given."""
+    return {
+        name.removeprefix(PREFIX): value
+        for name, value in vars(found).items()
+        if name.startswith(PREFIX)
+    }
+
+
+def load_law(path: Path | None, found: argparse.Namespace) -> ConstitutiveLaw | None:
+    """The law of a file, on the device asked for; None without a file."""
+    if path is None:
+        return None
+    from rheograd.materials.law import ConstitutiveLaw
+
+    law = ConstitutiveLaw.load(path)
+    return law.to(found.device or "cpu")
+
+
+def digest(path: Path | None) -> str | None:
+    """SHA-256 of a file's content; None without a file."""
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def make_scene(script: Script, law: Any, options: Mapping[str, Any]) -> Scene:
+    """Build the scene, with readable errors where the script itself is at fault."""
+    from rheograd.engine.scene import Scene
+
+    scene = script.build(law, **options)
+    if not isinstance(scene, Scene):
+        raise ValueError(f"{script.name}: build() gave a {type(scene).__name__}, expected a Scene")
+    return scene
+
+
+def make_solver(script: Script, found: argparse.Namespace) -> Solver:
+    """The scene's solver with the numerical choices of the command line.
+
+    Raises:
+        ValueError: A choice does not fit the solver or the machine.
+    """
+    solver: Any = script.solver()
+    asked = {
+        name: value
+        for name in ("dt", "cell", "precision", "device")
+        if (value := getattr(found, name)) is not None
+    }
+    has = {field.name for field in dataclasses.fields(solver)}
+    for name in asked:
+        if name not in has:
+            raise ValueError(f"{type(solver).__name__} of {script.name} has no --{name}")
+    if "device" in asked:
+        _require_device(asked["device"])
+    return dataclasses.replace(solver, **asked)
+
+
+def _require_device(name: str) -> None:
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device: got {name!r}, expected cpu, cuda or cuda:N")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= there:
+        raise ValueError(f"--device: got {name!r}, but this machine has {there} CUDA devices")
+
+
+def run_check(
+    check: Callable[..., None], trajectory: Trajectory, options: Mapping[str, Any]
+) -> None:
+    """Call a scene's check with those options that it takes.
+
+    Raises:
+        AssertionError: The motion is not as it should be.
+    """
+    takes = inspect.signature(check).parameters
+    check(trajectory, **{name: value for name, value in options.items() if name in takes})
