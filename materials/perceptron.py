@@ -18,6 +18,7 @@ from torch.nn.functional import gelu, linear, pad
 
 PAD = 16
 WIDEST = 4096
+DEEPEST = 16
 
 
 class Perceptron(nn.Module):
@@ -36,13 +37,14 @@ class Perceptron(nn.Module):
             seed: Of the weights; None draws them from torch's global generator.
 
         Raises:
-            ValueError: A width is not between 1 and 4096.
+            ValueError: There are not 1 to 16 widths, or one is not between 1 and 4096.
         """
         super().__init__()
-        if not widths or not all(isinstance(w, int) and 1 <= w <= WIDEST for w in widths):
+        possible = all(isinstance(w, int) and 1 <= w <= WIDEST for w in widths)
+        if not possible or not 1 <= len(widths) <= DEEPEST:
             raise ValueError(
-                f"hidden layers need widths from 1 to {WIDEST}; got {list(widths)}: "
-                "give for example widths=(64, 64)"
+                f"1 to {DEEPEST} hidden layers need widths from 1 to {WIDEST}; got "
+                f"{str(list(widths))[:80]}: give for example widths=(64, 64)"
             )
         sizes = [n_in, *widths, n_out]
         generator = None if seed is None else torch.Generator().manual_seed(seed)

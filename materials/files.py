@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws as .safetensors files: tensors, and beside them the architecture in words.
+
+The metadata of a file are strings:
+
+    format    "rheograd-law"
+    version   "1"
+    law       JSON {"name": ..., "arguments": {...}}; an argument may be a law again
+    units     "SI"
+
+A class is found by its `name` among the subclasses of `ConstitutiveLaw` and `Plasticity` that are
+loaded, so a law of one's own is readable once its module is imported. A law can be written if each
+argument of its constructor is kept under its name as an attribute; those kept as tensors are read
+from the tensors. Nothing is unpickled or evaluated.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import os
+import pkgutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .law import ConstitutiveLaw, Plasticity
+
+FORMAT = "rheograd-law"
+VERSION = 1
+DEEPEST = 8
+"""Laws within laws."""
+
+
+def save_law(law: ConstitutiveLaw, path: str | Path) -> None:
+    """Write a law; an older file at `path` is replaced in one go.
+
+    Args:
+        law: The law.
+        path: The .safetensors file; its folder must exist.
+
+    Raises:
+        ValueError: The name has another ending.
+        TypeError: The law does not keep an argument of its constructor.
+    """
+    path = _checked(path)
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "law": json.dumps(_describe(law)),
+        "units": "SI",
+    }
+    tensors = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in law.state_dict().items()
+    }
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, draft, metadata)
+        with open(draft, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load_law(path: str | Path) -> ConstitutiveLaw:
+    """Read a law, on the CPU and in the precision in which it was saved.
+
+    Args:
+        path: A .safetensors file from `save_law`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not whole, holds no law, or a law that cannot be built; the
+            message says which and what to do.
+    """
+    path = _checked(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no law at {path}: check the path")
+    metadata, tensors = _read(path)
+    law = _build(_architecture(metadata, path), tensors, "", path)
+    if not isinstance(law, ConstitutiveLaw):
+        raise ValueError(
+            f"{path} holds a {type(law).__name__}, which is a part of a law, expected a whole one: "
+            "combine it with an elasticity and save that"
+        )
+    _fill(law, tensors, path)
+    return law
+
+
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"got {path}, expected a name that ends in .safetensors")
+    return path
+
+
+def registered() -> dict[str, type[nn.Module]]:
+    """The laws and plasticities that are loaded, by name; the project's are loaded first."""
+    package = import_module(__package__ or "rheograd.materials")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+    found: dict[str, type[nn.Module]] = {}
+    for base in (ConstitutiveLaw, Plasticity):
+        for kind in _descendants(base):
+            if hasattr(kind, "name") and not inspect.isabstract(kind):
+                found.setdefault(kind.name, kind)
+    return found
+
+
+def _descendants(base: type) -> Iterator[Any]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _descendants(kind)
+
+
+def _arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    parameters = dict(inspect.signature(kind).parameters)
+    return {
+        name: p for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def _describe(law: nn.Module) -> dict[str, Any]:
+    """The architecture of a law as `_build` reads it."""
+    arguments = {}
+    for name in _arguments_of(type(law)):
+        if not hasattr(law, name):
+            raise TypeError(
+                f"{type(law).__name__} cannot be saved: its argument {name!r} is not kept; set "
+                f"self.{name} in its constructor"
+            )
+        value = getattr(law, name)
+        if isinstance(value, nn.Module):
+            arguments[name] = _describe(value)
+        elif not isinstance(value, Tensor):
+            arguments[name] = list(value) if isinstance(value, tuple) else value
+    return {"name": law.name, "arguments": arguments}
+
+
+def _read(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            return metadata, {key: file.get_tensor(key).clone() for key in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole .safetensors file ({error}), expected one that law.save() "
+            "wrote: copy or save it again"
+        ) from None
+
+
+def _architecture(metadata: Mapping[str, str], path: Path) -> Any:
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} holds tensors of another program (its format is "
+            f"{metadata.get('format')!r}, expected {FORMAT!r}): build the law and give it the "
+            "tensors by load_state_dict()"
+        )
+    version = metadata.get("version", "")
+    if version != str(VERSION):
+        raise ValueError(
+            f"{path} has version {version!r} of the format, expected {VERSION}: update rheograd"
+        )
+    try:
+        return json.loads(metadata.get("law", ""))
+    except (ValueError, RecursionError):
+        raise ValueError(
+            f"{path} has no readable architecture, expected JSON: save the law again"
+        ) from None
+
+
+def _build(
+    spec: Any, tensors: Mapping[str, Tensor], prefix: str, path: Path, depth: int = 0
+) -> nn.Module:
+    """A law from its description; `prefix` is that of its tensors."""
+    plain = isinstance(spec, dict) and isinstance(spec.get("arguments"), dict)
+    if not plain or not isinstance(spec.get("name"), str) or depth > DEEPEST:
+        raise ValueError(
+            f"{path} has no readable architecture (got {str(spec)[:80]!r}), expected "
+            '{"name": ..., "arguments": {...}}: save the law again'
+        )
+    kinds = registered()
+    kind = kinds.get(spec["name"])
+    if kind is None:
+        raise ValueError(
+            f"{path} holds a law of the architecture {spec['name'][:80]!r}, expected one of "
+            f"{', '.join(sorted(kinds))}: import the module that defines it, or update rheograd"
+        )
+    given = dict(spec["arguments"])
+    known = _arguments_of(kind)
+    for name in known:
+        stored = tensors.get(prefix + name)
+        if name not in given and stored is not None:
+            given[name] = stored.tolist()
+        elif isinstance(given.get(name), dict):
+            given[name] = _build(given[name], tensors, f"{prefix}{name}.", path, depth + 1)
+    missing = [n for n, p in known.items() if n not in given and p.default is p.empty]
+    if unknown := set(given) - set(known):
+        missing.append(f"no {', '.join(sorted(unknown))}")
+    if missing:
+        raise ValueError(
+            f"{path} does not describe {spec['name']!r} as this version builds it, expected the "
+            f"arguments {', '.join(known)}, lacking {', '.join(missing)}: save the law again with "
+            "this version"
+        )
+    try:
+        return kind(**given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} describes a {spec['name']!r} that cannot be built: {error}"
+        ) from None
+
+
+def _fill(law: ConstitutiveLaw, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give the law its tensors."""
+    expected = law.state_dict()
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise ValueError(
+            f"{path} lacks the tensor {missing[0]!r} ({len(missing)} of {len(expected)} are "
+            f"missing), expected shape {tuple(expected[missing[0]].shape)}: save the law again"
+        )
+    if foreign := sorted(tensors.keys() - expected.keys()):
+        raise ValueError(
+            f"{path} has a tensor {foreign[0]!r} that {law.name!r} does not know, expected "
+            f"{', '.join(sorted(expected))}: save the law again with this version"
+        )
+    for key, value in tensors.items():
+        wanted = expected[key]
+        if value.shape != wanted.shape or value.is_floating_point() != wanted.is_floating_point():
+            raise ValueError(
+                f"{path} has the tensor {key!r} of shape {tuple(value.shape)} and {value.dtype}, "
+                f"expected shape {tuple(wanted.shape)} and {wanted.dtype}: save the law again"
+            )
+        if value.is_floating_point() and not math.isfinite(float(value.sum())):
+            raise ValueError(
+                f"{path} has numbers in {key!r} that are not finite, expected finite ones: take "
+                "the law of an earlier epoch"
+            )
+    law.load_state_dict(dict(tensors), assign=True)
