@@ -30,8 +30,9 @@ class Boundary(ABC):
 
 
 def _check_friction(friction: float | Tensor) -> None:
-    if not float(friction) >= 0.0:
-        raise ValueError(f"friction must be 0 or more; got {float(friction)}")
+    value = float(torch.as_tensor(friction).detach())
+    if not value >= 0.0:
+        raise ValueError(f"friction must be 0 or more; got {value:g}")
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def quaternion(turn: Tensor) -> Tensor:
     """Unit quaternion (x, y, z, w) of a rotation vector [rad], shape (3,)."""
     half = 0.5 * turn
     square = half.dot(half)
-    if float(square) < 1e-12:  # series, so that the derivative exists at rest
+    if float(square.detach()) < 1e-12:  # series, so that the derivative exists at rest
         return torch.cat([half * (1 - square / 6), (1 - square / 2)[None]])
     angle = torch.sqrt(square)
     return torch.cat([half * (torch.sin(angle) / angle), torch.cos(angle)[None]])

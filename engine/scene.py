@@ -33,9 +33,10 @@ class Body:
 
     def __post_init__(self) -> None:
         """Refuse a density that is not positive."""
-        if not float(self.density) > 0.0:
+        density = float(torch.as_tensor(self.density).detach())
+        if not density > 0.0:
             raise ValueError(
-                f"the density of {self.name} must be positive [kg/m³]; got {float(self.density)}"
+                f"the density of {self.name} must be positive [kg/m³]; got {density:g}"
             )
 
 

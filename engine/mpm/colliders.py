@@ -96,28 +96,27 @@ def _geometry(
         normal = normal / normal.norm()
         return (codes.HALF_SPACE, like.new_zeros(3), like.new_tensor(shape.point),
                 _from_y(normal).to(like), None)  # fmt: skip
-    if isinstance(shape, Sphere):
-        size = like.new_tensor([shape.radius, 0.0, 0.0])
-        return codes.SPHERE, size, like.new_tensor(shape.center), upright, None
-    if isinstance(shape, Box):
-        size = 0.5 * like.new_tensor(shape.size)
-        return codes.BOX, size, like.new_tensor(shape.center), upright, None
-    if isinstance(shape, Capsule):
-        size = like.new_tensor([shape.radius, 0.5 * shape.height, 0.0])
-        return codes.CAPSULE, size, like.new_tensor(shape.center), upright, None
     if isinstance(shape, MeshShape):
-        vertices, triangles = (torch.as_tensor(a) for a in shape.surface())
-        centre = vertices.mean(0)
+        surface = shape.surface()
+        centre = shape.centroid
+        device = wp.device_from_torch(like.device)
         owner = wp.Mesh(
-            points=wp.array((vertices - centre).float().numpy(), dtype=wp.vec3f,
-                            device=wp.device_from_torch(like.device)),
-            indices=wp.array(triangles.reshape(-1).int().numpy(), dtype=wp.int32,
-                             device=wp.device_from_torch(like.device)),
-        )  # fmt: skip
+            points=wp.array((surface.vertices - centre).float().numpy(), wp.vec3f, device=device),
+            indices=wp.array(surface.triangles.reshape(-1).int().numpy(), wp.int32, device=device),
+        )
         return codes.MESH, like.new_zeros(3), centre.to(like), upright, owner
-    raise ValueError(
-        f"a collider is a half-space, sphere, box, capsule or mesh; got {type(shape).__name__}"
-    )
+    if isinstance(shape, Box):
+        lengths, code = shape.extent, codes.BOX
+    elif isinstance(shape, Sphere):
+        lengths, code = (shape.radius, 0.0, 0.0), codes.SPHERE
+    elif isinstance(shape, Capsule):
+        lengths, code = (shape.radius, 0.5 * shape.height, 0.0), codes.CAPSULE
+    else:
+        raise ValueError(
+            "a collider is a half-space, sphere, box, capsule or mesh; got"
+            f" {type(shape).__name__}"
+        )
+    return code, like.new_tensor(lengths), shape.centroid.to(like), shape.quaternion.to(like), None
 
 
 def _from_y(normal: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
     spacing = solver.cell / solver.particles_per_cell ** (1 / 3)
     for world, scene in enumerate(scenes):
         for number, body in enumerate(scene.bodies):
-            x, volume = (torch.as_tensor(a).to(like) for a in body.shape.sample(spacing))
+            x, volume = (a.to(like) for a in body.shape.sample(spacing))
             n = len(x)
             _check_particles(body, x, volume, scene, solver)
             xs.append(x)
@@ -97,7 +97,7 @@ def _step(solver: MPMSolver, scenes: Sequence[Scene]) -> float:
     """The step asked for, or the automatic one; refuses one beyond the acoustic limit."""
     fastest, culprit = 0.0, scenes[0].bodies[0]
     for body in (b for s in scenes for b in s.bodies):
-        speed = math.sqrt(body.law.wave_modulus() / float(body.density))
+        speed = math.sqrt(body.law.wave_modulus() / float(torch.as_tensor(body.density).detach()))
         if speed > fastest:
             fastest, culprit = speed, body
     limit = CFL_LIMIT * solver.cell / max(fastest, 1e-12)
