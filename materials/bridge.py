@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import warp as wp
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from rheograd.kernels.dtypes import types
 from rheograd.kernels.update import LawKernels, law_kernels
@@ -72,23 +71,16 @@ def update(
 class _Stress(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor) -> Tensor:
-        F, coefficients = _plain(F), _plain(coefficients)
         ctx.twin = twin
         ctx.save_for_backward(coefficients, F)
+        coefficients, F = _plain(coefficients, F)
         tau = torch.empty_like(F)
         _launch(_kernels(twin, F).stress, F, _rows(F), coefficients[None], tau)
         return tau
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, tau_bar: Tensor) -> tuple[Tensor | None, ...]:
-        coefficients, F = ctx.saved_tensors
-        F_bar, coefficients_bar = torch.empty_like(F), torch.zeros_like(coefficients)
-        kernel = _kernels(ctx.twin, F).stress_adjoint
-        _launch(
-            kernel, F, _rows(F), coefficients[None], _plain(tau_bar), F_bar, coefficients_bar[None]
-        )
-        return None, coefficients_bar, F_bar
+        return None, *_StressAdjoint.apply(ctx.twin, *ctx.saved_tensors, tau_bar)
 
 
 class _Update(torch.autograd.Function):
@@ -96,29 +88,55 @@ class _Update(torch.autograd.Function):
     def forward(
         ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, internal: Tensor, dt: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        F, internal, coefficients = _plain(F), _plain(internal), _plain(coefficients)
         ctx.twin, ctx.dt = twin, dt
         ctx.save_for_backward(coefficients, F, internal)
+        coefficients, F, internal = _plain(coefficients, F, internal)
         tau, F_out, internal_out = (torch.empty_like(a) for a in (F, F, internal))
         kernel = _kernels(twin, F).update
         _launch(kernel, F, internal, dt, _rows(F), coefficients[None], tau, F_out, internal_out)
         return tau, F_out, internal_out
 
     @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, tau_bar: Tensor, F_out_bar: Tensor, internal_out_bar: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        coefficients, F, internal = ctx.saved_tensors
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *_UpdateAdjoint.apply(ctx.twin, ctx.dt, *ctx.saved_tensors, *bars), None
+
+
+class _Last(torch.autograd.Function):
+    """A derivative that has none itself, and says so rather than pass for a constant."""
+
+    @staticmethod
+    def backward(ctx: Any, *_bars: Tensor) -> Any:
+        raise NotImplementedError(
+            "analytic laws have first derivatives only: a Hessian needs central differences of "
+            "the gradient, or a law of torch operations"
+        )
+
+
+class _StressAdjoint(_Last):
+    @staticmethod
+    def forward(
+        ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, tau_bar: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        coefficients, F, tau_bar = _plain(coefficients, F, tau_bar)
+        F_bar, coefficients_bar = torch.empty_like(F), torch.zeros_like(coefficients)
+        kernel = _kernels(twin, F).stress_adjoint
+        _launch(kernel, F, _rows(F), coefficients[None], tau_bar, F_bar, coefficients_bar[None])
+        return coefficients_bar, F_bar
+
+
+class _UpdateAdjoint(_Last):
+    @staticmethod
+    def forward(
+        ctx: Any, twin: Twin, dt: float, coefficients: Tensor, F: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        coefficients, F, internal, *bars = _plain(coefficients, F, *rest)
         F_bar, internal_bar = torch.empty_like(F), torch.empty_like(internal)
         coefficients_bar = torch.zeros_like(coefficients)
-        incoming = (_plain(a) for a in (tau_bar, F_out_bar, internal_out_bar))
-        kernel = _kernels(ctx.twin, F).adjoint
         _launch(
-            kernel, F, internal, ctx.dt, _rows(F), coefficients[None], *incoming,
+            _kernels(twin, F).adjoint, F, internal, dt, _rows(F), coefficients[None], *bars,
             F_bar, internal_bar, coefficients_bar[None],
         )  # fmt: skip
-        return None, coefficients_bar, F_bar, internal_bar, None
+        return coefficients_bar, F_bar, internal_bar
 
 
 def _kernels(twin: Twin, like: Tensor) -> LawKernels:
@@ -144,8 +162,8 @@ def _rows(F: Tensor) -> Tensor:
     return torch.zeros(len(F), dtype=torch.int32, device=F.device)
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().contiguous()
+def _plain(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tuple(t.detach().contiguous() for t in tensors)
 
 
 def _check(F: Tensor) -> None:

@@ -59,11 +59,6 @@ class IsotropicElasticity(Elasticity, ABC):
         mu, lam = self.coefficients().tolist()
         return lam + 2 * mu
 
-    @classmethod
-    def example(cls) -> Self:
-        """A soft rubber."""
-        return cls(young=1e5, poisson=0.3)
-
     def extra_repr(self) -> str:
         """Parameters, for print()."""
         return f"young={self.young.item():.6g} Pa, poisson={self.poisson.item():.6g}"
@@ -74,11 +69,21 @@ class Corotated(IsotropicElasticity):
 
     name: ClassVar[str] = "corotated"
 
+    @classmethod
+    def example(cls) -> Self:
+        """A jelly."""
+        return cls(young=1e5, poisson=0.2)
+
 
 class NeoHookean(IsotropicElasticity):
     """Compressible neo-Hookean: τ = μ (F Fᵀ − I) + λ log J I. Not a number for J ≤ 0."""
 
     name: ClassVar[str] = "neo-hookean"
+
+    @classmethod
+    def example(cls) -> Self:
+        """A soft rubber."""
+        return cls(young=1e6, poisson=0.45)
 
 
 class StVenantKirchhoff(IsotropicElasticity):
@@ -89,11 +94,21 @@ class StVenantKirchhoff(IsotropicElasticity):
 
     name: ClassVar[str] = "stvk"
 
+    @classmethod
+    def example(cls) -> Self:
+        """A wooden beam, taken as isotropic."""
+        return cls(young=1e9, poisson=0.3)
+
 
 class Hencky(IsotropicElasticity):
     """τ = U diag(2μ ε + λ tr ε) Uᵀ, ε = log max(σ, 0.05). The base of metal and sand plasticity."""
 
     name: ClassVar[str] = "hencky"
+
+    @classmethod
+    def example(cls) -> Self:
+        """A stiff clay."""
+        return cls(young=3e5, poisson=0.25)
 
 
 class Volumetric(IsotropicElasticity):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decompositions of F: what they promise for every F, and their derivatives."""
+# pyright: reportInvalidTypeForm=false, reportIndexIssue=false, reportReturnType=false
+# pyright: reportOptionalMemberAccess=false
 
 import functools
 from typing import Any
