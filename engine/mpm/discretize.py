@@ -172,11 +172,6 @@ def _groups(
 def _check_particles(
     body: Body, x: Tensor, volume: Tensor, scene: Scene, solver: MPMSolver
 ) -> None:
-    if len(x) == 0:
-        raise ValueError(
-            f"{body.name} has no particles: it is smaller than a cell of {solver.cell:g} m;"
-            " take a smaller cell"
-        )
     lower = torch.tensor(scene.domain.lower).to(x)
     upper = torch.tensor(scene.domain.upper).to(x)
     slack = 1e-4 * solver.cell
@@ -192,7 +187,7 @@ def _check_particles(
     _, count = torch.unique(cells, dim=0, return_counts=True)
     filled = float(volume.sum()) / solver.cell**3
     densest = int(count.max())
-    if len(x) / max(filled, 1.0) < 4:
+    if len(x) / filled < 4:
         warnings.warn(
             f"{body.name} has {len(x) / filled:.1f} particles a cell (densest {densest}); below 4"
             " a solid may crack numerically: take more particles_per_cell",
