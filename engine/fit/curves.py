@@ -140,7 +140,7 @@ def simple_shear(
     rows = [(0.0, point.tau()[0, 1])]
     rows += [(k * increment, point.load(move, dt)[0, 1]) for k in range(1, count + 1)]
     x, y = _columns(rows)
-    squeezed = f" after taking {compression:.3g} of its volume away" if compression else ""
+    squeezed = f" after taking {100 * compression:.3g} % of its volume away" if compression else ""
     return Curve(
         "sheared under pressure" if compression else "simple shear",
         x,
