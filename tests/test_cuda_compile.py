@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kernel also compiles for CUDA: NVRTC comes with Warp and needs no GPU.
+
+A new kernel factory is one line in FACTORIES: a name, and a call that answers its kernels (in a
+tuple, nested or not). Float64 shares its source with float32, so one of each kind suffices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import warp as wp
+
+import rheograd.kernels
+from rheograd.kernels.features import feature_kernels
+from rheograd.kernels.grid import grid, grid_adjoint
+from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
+from rheograd.kernels.transfer_adjoints import transfer_adjoints
+from rheograd.kernels.transfers import transfers
+from rheograd.kernels.update import law_kernels
+
+HOPPER = 90
+
+LAWS = (
+    ("corotated", "none", True),
+    ("neo-hookean", "von-mises", False),
+    ("stvk", "fluid-reset", False),
+    ("hencky", "drucker-prager", False),
+    ("volumetric", "none", False),
+)
+
+FACTORIES: list[tuple[str, Callable[[], Any]]] = [
+    *(("-".join(map(str, law)), lambda law=law: law_kernels(*law, wp.float32)) for law in LAWS),
+    ("hencky-float64", lambda: law_kernels("hencky", "von-mises", False, wp.float64)),
+    ("features-full", lambda: feature_kernels("full", wp.float32)),
+    ("features-smooth", lambda: feature_kernels("smooth", wp.float32)),
+    ("grid", lambda: grid(wp.float32)),
+    ("grid-adjoint", lambda: grid_adjoint(wp.float32)),
+    ("transfers", lambda: transfers(wp.float32)),
+    ("transfers-float64", lambda: transfers(wp.float64)),
+    ("transfer-adjoints", lambda: transfer_adjoints(wp.float32)),
+]
+
+
+def kernels_in(made: Any) -> Iterator[wp.Kernel]:
+    if isinstance(made, wp.Kernel):
+        yield made
+    elif isinstance(made, tuple):
+        for part in made:
+            yield from kernels_in(part)
+
+
+@pytest.mark.parametrize("factory", [f for _, f in FACTORIES], ids=[name for name, _ in FACTORIES])
+def test_compiles_for_hopper(factory: Callable[[], Any], tmp_path: Path) -> None:
+    wp.init()
+    if HOPPER not in wp.get_cuda_supported_archs():
+        pytest.skip("this build of Warp compiles no CUDA code")
+    modules = {kernel.module for kernel in kernels_in(factory())}
+    assert modules
+    for module in modules:
+        (path,) = wp.compile_aot_module(module, arch=HOPPER, module_dir=tmp_path, use_ptx=True)
+        assert ".target sm_90" in path.read_text()
+
+
+def test_every_law_is_among_them() -> None:
+    assert {law[0] for law in LAWS} == set(ELASTICITIES)
+    assert {law[1] for law in LAWS} == set(PLASTICITIES)
+
+
+def test_every_file_of_kernels_is_among_them() -> None:
+    found = {kernel.func.__module__ for _, make in FACTORIES for kernel in kernels_in(make())}
+    folder = Path(rheograd.kernels.__path__[0])
+    written = {
+        f"rheograd.kernels.{path.stem}"
+        for path in folder.glob("*.py")
+        if "@wp.kernel" in path.read_text(encoding="utf-8")
+    }
+    assert found == written, "add the missing factory to FACTORIES"
