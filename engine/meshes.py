@@ -158,8 +158,10 @@ def _wound(path: Path, vertices: np.ndarray, triangles: np.ndarray) -> Mesh:
 def inside(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Which points a closed surface winds around, by the crossings of a ray along +z.
 
-    An edge is judged in one direction for both of its triangles, so that no ray slips through or
-    counts twice. Points are sorted into columns, so that a triangle is tried on those near it.
+    No ray slips through an edge or counts twice: an edge is judged in one direction for both of
+    its triangles, and a point in line with it as if moved by (ε, ε²) (Edelsbrunner and Mücke 1990,
+    "Simulation of simplicity"). Points are sorted into columns, so that a triangle is tried on
+    those near it.
 
     Args:
         points: Shape (n, 3).
@@ -216,10 +218,12 @@ def _crossings(
     for k in range(3):
         i, j = triangles[triangle, k], triangles[triangle, (k + 1) % 3]
         a, b = vertices[np.minimum(i, j)], vertices[np.maximum(i, j)]
-        area = (b[:, 0] - a[:, 0]) * (p[:, 1] - a[:, 1])
-        area -= (b[:, 1] - a[:, 1]) * (p[:, 0] - a[:, 0])
-        sides.append(np.where(i < j, 1, -1) * np.where(area >= 0, 1, -1))
-    within = (sides[0] == sides[1]) & (sides[1] == sides[2])
+        along = b - a
+        area = along[:, 0] * (p[:, 1] - a[:, 1]) - along[:, 1] * (p[:, 0] - a[:, 0])
+        tie = np.where(along[:, 1] == 0, along[:, 0], -along[:, 1])
+        side = np.sign(np.where(area == 0, tie, area))
+        sides.append(np.where(i < j, side, -side))
+    within = (sides[0] != 0) & (sides[0] == sides[1]) & (sides[1] == sides[2])
     point, triangle, sign = point[within], triangle[within], sides[0][within]
     a, b, c = (vertices[triangles[triangle, k]] for k in range(3))
     normal = np.cross(b - a, c - a)

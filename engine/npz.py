@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +19,20 @@ RESERVED = ("step", "time", "x", "body", "metadata")
 class Frames(Protocol):
     """A sequence of frames: a Trajectory in memory or a TrajectoryReader on a file."""
 
+    @property
+    def time(self) -> Any:
+        """Time of each frame [s], shape (t,)."""
+        ...
+
+    @property
+    def step(self) -> Any:
+        """Number of the time step of each frame, shape (t,)."""
+        ...
+
     def __len__(self) -> int: ...
-    def frame(self, k: int) -> dict[str, Any]:
-        """One frame: `time`, `step`, `x` and fields."""
+
+    def frame(self, k: int, names: Collection[str] | None = None) -> dict[str, Any]:
+        """One frame: `time`, `step`, and `x` and fields, or those named."""
         ...
 
 
@@ -37,8 +48,8 @@ def write_npz(path: str | Path, frames: Frames, body: Any, metadata: Mapping[str
     first = frames.frame(0)
     names = [name for name in first if name not in ("time", "step")]
     small = {
-        "step": np.array([frames.frame(k)["step"] for k in range(len(frames))], np.int64),
-        "time": np.array([frames.frame(k)["time"] for k in range(len(frames))], np.float64),
+        "step": np.asarray(frames.step, np.int64),
+        "time": np.asarray(frames.time, np.float64),
         "body": np.asarray(body, np.int32),
         "metadata": np.array(json.dumps(dict(metadata))),
     }
@@ -55,7 +66,7 @@ def write_npz(path: str | Path, frames: Frames, body: Any, metadata: Mapping[str
             with archive.open(name + ".npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array_header_1_0(entry, header)
                 for k in range(len(frames)):
-                    block = np.asarray(frames.frame(k)[name], np.float32)
+                    block = np.asarray(frames.frame(k, (name,))[name], np.float32)
                     entry.write(np.ascontiguousarray(block).data)
 
 
@@ -76,9 +87,9 @@ def read_npz(
         ValueError: If the file is unreadable or something needed is missing.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is not a readable .npz file ({error}): it is damaged, cut off or of another "
             "kind; write it again"

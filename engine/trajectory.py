@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -142,11 +142,25 @@ class Trajectory:
             body=self.body.to(device),
         )
 
-    def frame(self, k: int) -> dict[str, Any]:
-        """One frame as numpy arrays: `time`, `step`, `x`, `v` if there is one, and the fields."""
-        arrays = {"x": self.x, **({} if self.v is None else {"v": self.v}), **self.fields}
-        numbers = {"time": float(self.time[k]), "step": int(self.step[k])}
-        return numbers | {name: a[k].detach().cpu().numpy() for name, a in arrays.items()}
+    @property
+    def _arrays(self) -> dict[str, Tensor]:
+        return {"x": self.x, **({} if self.v is None else {"v": self.v}), **self.fields}
+
+    def frame(self, k: int, names: Collection[str] | None = None) -> dict[str, Any]:
+        """One frame.
+
+        Args:
+            k: Its number, negative from the end.
+            names: What is wanted, of x, v and the fields; None: all.
+
+        Returns:
+            `time` [s], `step`, and numpy arrays `x` [m] (n, 3), `v` [m/s] if there is one, fields.
+        """
+        frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
+        for name, array in self._arrays.items():
+            if names is None or name in names:
+                frame[name] = array[k].detach().cpu().numpy()
+        return frame
 
     def check(self, source: str | Path = "the trajectory") -> Trajectory:
         """Refuse values that no motion has.
@@ -164,7 +178,7 @@ class Trajectory:
             raise ValueError(f"{source} holds no frame, expected at least one")
         if not bool(torch.isfinite(self.time).all()) or not bool((self.time.diff() > 0).all()):
             raise ValueError(f"{source}: its times do not increase from frame to frame")
-        arrays = {"x": self.x, **({} if self.v is None else {"v": self.v}), **self.fields}
+        arrays = self._arrays
         if "markers" in self.metadata:
             del arrays["x"]
             if not bool(self.present.any()):
@@ -189,7 +203,7 @@ class Trajectory:
         path = _destination(path)
         self.check()
         if path.suffix == ".npz":
-            write_npz(path, self, self.body.cpu(), self.metadata)
+            write_npz(path, self.to("cpu"), self.body.cpu(), self.metadata)
             return
         arrays = self.fields if self.v is None else {"v": self.v, **self.fields}
         shapes = {name: tuple(array.shape[2:]) for name, array in arrays.items()}

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,16 @@ def _create(path: Path, layout: Layout, capacity: int) -> Node:
     return file
 
 
+def _paths(fields: Iterable[str]) -> dict[str, str]:
+    """Where the datasets are that have something new in each frame."""
+    paths = {
+        "time": "VTKHDF/Steps/Values",
+        "step": "VTKHDF/FieldData/step",
+        "x": "VTKHDF/Points",
+    }
+    return paths | {name: f"VTKHDF/PointData/{name}" for name in fields}
+
+
 class FrameWriter:
     """Appends frames to a VTKHDF file; the file appears with the first frame."""
 
@@ -141,6 +151,7 @@ class FrameWriter:
         self._capacity = self._expected = max(int(capacity), 1)
         self._last: tuple[int, float] | None = None
         self._file: Node = None
+        self._data: dict[str, Node] = {}
 
     @classmethod
     def reopen(cls, path: str | Path, *, capacity: int | None = None) -> FrameWriter:
@@ -163,7 +174,7 @@ class FrameWriter:
             self._capacity, frames = reader.capacity, len(reader)
             if frames:
                 self._last = int(reader.step[-1]), float(reader.time[-1])
-        self._file = h5py.File(path, "r+", locking=False)
+        self._use(h5py.File(path, "r+", locking=False))
         self.frames = frames
         self._commit(frames)
         return self
@@ -186,7 +197,7 @@ class FrameWriter:
         """
         if self._file is None:
             draft = temporary(self.path)
-            self._file = _create(draft, self.layout, self._capacity)
+            self._use(_create(draft, self.layout, self._capacity))
             self._write(0, step, time, x, fields)
             os.replace(draft, self.path)
         else:
@@ -198,9 +209,9 @@ class FrameWriter:
         """Drop the frames after a step."""
         if self._file is None:
             return
-        steps = np.asarray(self._file["VTKHDF/FieldData/step"])[: self.frames]
+        steps = np.asarray(self._data["step"])[: self.frames]
         self.frames = k = int((steps <= step).sum())
-        times = self._file["VTKHDF/Steps/Values"]
+        times = self._data["time"]
         self._last = (int(steps[k - 1]), float(times[k - 1])) if k else None
         self._commit(k)
 
@@ -221,33 +232,36 @@ class FrameWriter:
     def _write(
         self, k: int, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
     ) -> None:
-        root, n = self._file["VTKHDF"], self.layout.particles
-        root["Points"][k * n : (k + 1) * n] = x
+        n, data = self.layout.particles, self._data
+        data["x"][k * n : (k + 1) * n] = x
         for name in self.layout.fields:
-            data = root["PointData"][name]
-            data[k * n : (k + 1) * n] = np.reshape(fields[name], (n, *data.shape[1:]))
-        root["FieldData/step"][k] = step
+            block = np.reshape(fields[name], (n, *data[name].shape[1:]))
+            data[name][k * n : (k + 1) * n] = block
+        data["step"][k] = step
         self._file.flush()
         self._commit(k + 1, time)
         self.frames, self._last = k + 1, (step, time)
 
     def _commit(self, frames: int, time: float | None = None) -> None:
-        steps = self._file["VTKHDF/Steps"]
-        values = steps["Values"]
-        if len(values) > frames:
-            values.resize((frames,))
+        times = self._data["time"]
+        if len(times) > frames:
+            times.resize((frames,))
             self._file.flush()
-        steps.attrs.modify("NSteps", np.int64(frames))
+        self._steps.attrs.modify("NSteps", np.int64(frames))
         self._file.flush()
         if time is not None:
-            values.resize((frames,))
-            values[frames - 1] = time
+            times.resize((frames,))
+            times[frames - 1] = time
             self._file.flush()
+
+    def _use(self, file: Node) -> None:
+        self._file, self._steps = file, file["VTKHDF/Steps"]
+        self._data = {name: file[path] for name, path in _paths(self.layout.fields).items()}
 
     def _copy(self, capacity: int) -> None:
         draft, old = temporary(self.path), TrajectoryReader(self.path)
         new = FrameWriter(draft, self.layout, capacity=capacity)
-        new._file = _create(draft, self.layout, capacity)
+        new._use(_create(draft, self.layout, capacity))
         try:
             for k in range(self.frames):
                 frame = old.frame(k)
@@ -260,7 +274,8 @@ class FrameWriter:
         finally:
             old.close()
         self._file.close()
-        self._file, self._capacity = new._file, capacity
+        self._use(new._file)
+        self._capacity = capacity
 
 
 class TrajectoryReader:
@@ -311,19 +326,21 @@ class TrajectoryReader:
         return len(self)
 
     def _open(self, file: Node) -> None:
-        self._root = root = file["VTKHDF"]
+        root = file["VTKHDF"]
         kind = root.attrs["Type"]
         kind = kind.decode() if isinstance(kind, bytes) else str(kind)
         if kind not in ("PolyData", "UnstructuredGrid"):
             raise TypeError(f"it holds {kind}, expected PolyData or UnstructuredGrid")
         steps = root["Steps"]
+        self.ours = "rheograd" in file
         self.time = np.asarray(steps["Values"], np.float64)[: int(steps.attrs["NSteps"])]
+        if self.ours and len(self):  # a rewind that was cut short leaves zeros behind
+            late = np.diff(self.time) <= 0
+            self.time = self.time[: 1 + int(late.argmax() if late.any() else len(late))]
         t = len(self)
         self.capacity = len(steps["PointOffsets"])
-        self._starts = np.asarray(steps["PointOffsets"])[:t]
         step = root.get("FieldData/step")
         self.step = np.arange(t) if step is None else np.asarray(step, np.int64)[:t]
-        self.ours = "rheograd" in file
         data = root.get("PointData", {})
         if self.ours:
             said: dict[str, Any] = json.loads(bytes(file["rheograd/layout"][()]).decode())
@@ -335,6 +352,11 @@ class TrajectoryReader:
         n = _points(root, steps, max(t, 1))
         body = np.asarray(data["body"], np.int32)[:n] if "body" in data else None
         self.layout = Layout(n, fields, body, metadata)
+        offsets, none = steps.get("PointDataOffsets", {}), np.zeros(t, np.int64)
+        self._starts = {"x": np.asarray(steps["PointOffsets"])[:t]}
+        for name in fields:
+            self._starts[name] = np.asarray(offsets[name])[:t] if name in offsets else none
+        self._data = {name: file[path] for name, path in _paths(fields).items() if path in file}
         for k in {0, t - 1} if t else ():
             self.frame(k)
 
@@ -362,22 +384,21 @@ class TrajectoryReader:
         """Free text about the whole."""
         return self.layout.metadata
 
-    def frame(self, k: int) -> dict[str, Any]:
+    def frame(self, k: int, names: Collection[str] | None = None) -> dict[str, Any]:
         """One frame from the disk.
 
         Args:
             k: Its number, negative from the end.
+            names: What to read, of x and the fields; None: all.
 
         Returns:
             `time` [s], `step`, `x` [m] of shape (n, 3) and one array (n, ...) per field, float32.
         """
         k = range(len(self))[k]
-        offsets = self._root["Steps"].get("PointDataOffsets", {})
         frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
-        frame["x"] = self._rows("Points", int(self._starts[k]), (3,))
-        for name, shape in self.layout.fields.items():
-            start = int(offsets[name][k]) if name in offsets else 0
-            frame[name] = self._rows(f"PointData/{name}", start, shape)
+        for name, shape in {"x": (3,), **self.layout.fields}.items():
+            if names is None or name in names:
+                frame[name] = self._rows(name, k, shape)
         return frame
 
     def arrays(self) -> dict[str, Any]:
@@ -398,9 +419,9 @@ class TrajectoryReader:
         kept = {"time": self.time, "step": self.step, "body": self.body, "metadata": self.metadata}
         return {"x": x, "fields": fields, **kept}
 
-    def _rows(self, name: str, start: int, shape: tuple[int, ...]) -> np.ndarray:
-        n = self.layout.particles
-        rows = self._root[name][start : start + n]
+    def _rows(self, name: str, k: int, shape: tuple[int, ...]) -> np.ndarray:
+        n, start = self.layout.particles, int(self._starts[name][k])
+        rows = self._data[name][start : start + n]
         if len(rows) != n:
             raise ValueError(f"{name} ends after {start + len(rows)} of {start + n} rows")
         return rows.reshape(n, *shape).astype(np.float32, copy=False)
