@@ -175,7 +175,11 @@ def _error_row(report: FitReport, name: str, value: float) -> str:
         f'<tr><th scope="row">{escape(name)}<span class="tag">{tag}</span></th>{before}'
         f'<td class="n main">{_distance_or_word(value)}</td>'
         f'<td class="n">{_square(value)}</td>'
-        + (f"<td>{_reading(report, value, start)}</td></tr>" if _worded(report) else "</tr>")
+        + (
+            f'<td class="words">{_reading(report, value, start)}</td></tr>'
+            if _worded(report)
+            else "</tr>"
+        )
     )
 
 
@@ -299,7 +303,9 @@ def _training(report: FitReport) -> str:
     if finite:
         first, last = (number(finite[k]) for k in (0, -1))
         fall = f"The loss fell from {first} to {last}{unit}. "
-        if finite[-1] >= finite[0]:
+        if len(finite) == 1:
+            fall = f"The loss of the only epoch: {first}{unit}. "
+        elif finite[-1] >= finite[0]:
             fall = f"The loss went from {first} to {last}{unit}. "
     if growing:
         fall += (

@@ -50,7 +50,7 @@ STYLE: dict[Any, Any] = {
 
 
 def loss_plot(losses: Sequence[float | None], segments: Sequence[int], unit: str) -> str:
-    """Loss by epoch, counted from 0, on a logarithmic axis if all are positive, above the segments' lengths.
+    """Loss by epoch, counted from 0, above the lengths of the segments; logarithmic if it can be.
 
     Args:
         losses: By epoch; None leaves a gap.

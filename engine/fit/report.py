@@ -30,6 +30,13 @@ PACKAGES = ("rheograd", "torch", "warp-lang", "numpy")
 Law = ConstitutiveLaw | Path | str
 
 
+def command_line() -> str:
+    """How this process was started, as one would type it."""
+    program, *arguments = sys.argv
+    script = ["python", program] if program.endswith(".py") else [Path(program).name]
+    return shlex.join([*script, *arguments])
+
+
 @dataclass(frozen=True)
 class FittedParameter:
     """One number of an analytic law, scene or body, with how well the data knows it."""
@@ -98,9 +105,7 @@ class FitReport:
     """Paths of .png or .jpg files by caption."""
     notes: tuple[str, ...] = ()
     """Sentences on what happened, such as rejected steps."""
-    command: str = field(
-        default_factory=lambda: shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    )
+    command: str = field(default_factory=command_line)
     """Command line that does it again."""
     resume: str = ""
     """Command line that goes on after an interruption."""

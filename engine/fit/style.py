@@ -10,7 +10,7 @@ STYLE_SHEET = """
 * { box-sizing: border-box; }
 body {
   margin: 0; background: #fff; color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue",
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue",
     "Liberation Sans", Arial, sans-serif;
 }
 main { max-width: 62rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
@@ -47,6 +47,7 @@ thead tr { border-bottom: 1.5px solid var(--ink); }
 tbody tr { border-bottom: 1px solid var(--rule); }
 tbody th { font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.words { min-width: 12rem; }
 td.said { white-space: nowrap; }
 td.main { font-weight: 650; }
 .tag { display: block; font-size: .85rem; font-weight: 400; color: var(--muted); }
@@ -76,13 +77,17 @@ footer { margin-top: 3rem; border-top: 1px solid var(--rule); padding-top: 1rem;
   .grid, .pair { grid-template-columns: 1fr; }
 }
 @media print {
-  @page { margin: 16mm 15mm; }
-  body { font-size: 10.5pt; } main { max-width: none; padding: 0; }
+  @page { margin: 15mm; }
+  html { font-size: 11.5px; }
+  main { max-width: none; padding: 0; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  h1 { font-size: 18pt; } h2 { margin-top: 1.6rem; break-after: avoid; }
-  .grid { grid-template-columns: 1fr 1fr; gap: 1rem; }
-  .cards { grid-template-columns: repeat(4, 1fr); }
-  .cards b { font-size: 1.2rem; }
-  tr, .cards li, pre, .notes { break-inside: avoid; }
+  h2 { margin-top: 2rem; }
+  h2, h3, h2 + p, .legend, thead { break-after: avoid; }
+  .grid { grid-template-columns: 1fr 1fr; gap: 1rem 1.5rem; }
+  .cards { grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
+  .cards b { font-size: 1.35rem; }
+  .scroll { overflow: visible; } th, td { padding-right: .7rem; }
+  .strip { width: 7rem; }
+  tr, table.square, .cards, pre, .notes, dl { break-inside: avoid; }
 }
 """
