@@ -23,6 +23,8 @@ class Recipe:
     """Share of the learning rate that is left at the end of the cosine."""
     clip: float | None = None
     """Largest norm of each part's gradient; None does not clip."""
+    burst: float | None = 3.0
+    """Largest norm of each part's gradient as a multiple of its running mean; None for any."""
     shortest: int = 25
     """Steps of a segment in the first epoch."""
     longest: int = 200
@@ -49,7 +51,8 @@ class Recipe:
     def published(cls, epochs: int = 300) -> Recipe:
         """Ma et al. 2023: one update an epoch, rates 1 and 0.1, gradients clipped at 0.1."""
         return cls(
-            epochs=epochs, updates=1, rate_elasticity=1.0, rate_plasticity=0.1, final=0.0, clip=0.1
+            epochs=epochs, updates=1, rate_elasticity=1.0, rate_plasticity=0.1, final=0.0, clip=0.1,
+            burst=None,
         )
 
     def with_epochs(self, epochs: int) -> Recipe:

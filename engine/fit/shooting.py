@@ -31,6 +31,9 @@ from .states import Restarts
 SHARDS = 2
 """Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
 
+MEMORY = 0.95
+"""Of the running mean of gradient norms, an update."""
+
 
 @dataclass
 class Shard:
@@ -100,6 +103,7 @@ class Training:
         self.slowdown = 1.0
         self.in_a_row = 0
         self.notes: list[str] = []
+        self.usual: dict[str, float] = {}
         found = self.folder.load()
         if found is not None:
             self._restore(*found)
@@ -113,12 +117,18 @@ class Training:
         load_optimizer(self.optimizer, tensors)
         self.epoch, self.update = counters["epoch"], counters["update"]
         self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
-        self.notes = counters["notes"]
+        self.notes, self.usual = counters["notes"], dict(counters["usual"])
 
     def _snapshot(self) -> dict[str, Tensor]:
         law = {f"law.{n}": p.detach().clone() for n, p in self.law.named_parameters()}
         moments = {k: v.clone() for k, v in optimizer_tensors(self.optimizer).items()}
         return law | moments
+
+    def _counters(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
+            "in_a_row": self.in_a_row, "notes": self.notes, "usual": self.usual,
+        }  # fmt: skip
 
     def run(self) -> None:
         """Train to the last epoch, or until the law cannot be improved without diverging."""
@@ -223,22 +233,29 @@ class Training:
         for name, group, rate in zip(
             self.names, self.optimizer.param_groups, self.base_rates, strict=True
         ):
-            limit = math.inf if self.recipe.clip is None else self.recipe.clip
-            norms[name] = float(nn.utils.clip_grad_norm_(group["params"], limit))
+            norms[name] = self._clip(name, group["params"])
             group["lr"] = rate * factor
         self.optimizer.step()
         self.update += 1
         return norms
+
+    def _clip(self, name: str, parameters: Sequence[nn.Parameter]) -> float:
+        """Bound the gradient of a part; its norm before."""
+        recipe, mean = self.recipe, self.usual.get(name, 0.0)
+        limit = math.inf if recipe.clip is None else recipe.clip
+        if recipe.burst is not None and mean > 0.0:
+            limit = min(limit, recipe.burst * mean)
+        norm = float(nn.utils.clip_grad_norm_(parameters, limit))
+        kept = min(norm, limit)
+        self.usual[name] = kept if mean == 0.0 else MEMORY * mean + (1.0 - MEMORY) * kept
+        return norm
 
     def _reject(self, good: dict[str, Tensor], why: str) -> bool:
         """Go back to the last law that ran, at half the rate; whether to end here."""
         self.slowdown *= 0.5
         self.in_a_row += 1
         self.update += 1
-        self._restore(good, {
-            "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
-            "in_a_row": self.in_a_row, "notes": self.notes,
-        })  # fmt: skip
+        self._restore(good, self._counters())
         self.notes.append(
             f"epoch {self.epoch}: an update made the simulation diverge ({why.split(';')[0]});"
             f" undone, learning rate now {self.slowdown:g} of its schedule"
@@ -255,10 +272,6 @@ class Training:
     def _finish_epoch(
         self, length: int, losses: list[float], norms: list[dict[str, float]], seconds: float
     ) -> None:
-        counters = {
-            "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
-            "in_a_row": self.in_a_row, "notes": self.notes,
-        }  # fmt: skip
         metrics: dict[str, Any] = {
             "epoch": self.epoch - 1,
             "loss": sum(losses) / len(losses) if losses else None,
@@ -270,5 +283,5 @@ class Training:
             if norms:
                 metrics[f"gradient_{name}"] = sum(n[name] for n in norms) / len(norms)
         self.folder.report_epoch(metrics)
-        self.folder.save(self._snapshot(), counters)
+        self.folder.save(self._snapshot(), self._counters())
         self.tell(metrics)
