@@ -22,7 +22,7 @@ from rheograd.engine.fit.curves import Curve
 from rheograd.engine.fit.page import headline, page, verdict
 from rheograd.engine.fit.plots import limits, loss_plot
 from rheograd.engine.fit.quantity import duration, number, quantity
-from rheograd.engine.fit.report import FitReport, FittedParameter, law_words, write_report
+from rheograd.engine.fit.report import FitReport, FittedParameter, law_words, pace, write_report
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean
 from rheograd.materials.invariant import InvariantFull
@@ -315,6 +315,14 @@ def test_a_wild_start_does_not_hide_the_fit() -> None:
     flat = Curve("n", x, 1e-12 * x, *words)
     low, high = limits({"fitted": flat}, 10.0)
     assert low < -5 and high > 5
+
+
+def test_pace() -> None:
+    """Only a learned law has to be loaded in the simulation's own steps."""
+    solid, learning = Corotated(1e5, 0.2), InvariantFull(seed=1)
+    assert pace([solid], 1e-5) == (5e-4, 4.0)
+    assert pace([solid, learning], 1e-3) == (1e-3, 4.0)
+    assert pace([learning], 1e-5) == pytest.approx((1e-5, 200.0))
 
 
 def test_law_words() -> None:

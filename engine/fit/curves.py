@@ -48,6 +48,10 @@ class Curve:
     """What x and y are, in words."""
     loading: str
     """How the point was loaded, as a sentence."""
+    dt: float = STEP
+    """Length of a loading step [s]."""
+    rate: float = RATE
+    """Strain rate [1/s]."""
 
     @property
     def complete(self) -> bool:
@@ -98,6 +102,8 @@ def uniaxial(
         ("-", "Pa"),
         ("stretch λ", "nominal stress P"),
         "Pulled or pressed along one axis with free sides: the mean lateral stress is zero.",
+        dt,
+        rate,
     )
 
 
@@ -148,6 +154,8 @@ def simple_shear(
         ("-", "Pa"),
         ("shear γ", "shear stress τ"),
         f"Sheared at constant volume{squeezed}, planes kept parallel.",
+        dt,
+        rate,
     )
 
 
@@ -188,6 +196,8 @@ def volumetric(
         ("-", "Pa"),
         ("volume ratio J", "mean stress"),
         "Squeezed or expanded equally in all directions.",
+        dt,
+        rate,
     )
 
 

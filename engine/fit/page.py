@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from .curves import RATE, Curve
+from .curves import Curve
 from .parameter_table import parameters, plain_name
 from .plots import LINES, curve_plot, loss_plot
 from .quantity import duration, number, percent, quantity
@@ -248,7 +248,8 @@ def _curves(
     known = known or [c for group in curves.values() for c in group]
     finite = [c.y[c.y.isfinite()].abs().max().item() for c in known if c.y.isfinite().any()]
     least = 1e-3 * max(finite, default=0.0) or 1.0
-    count = len(next(iter(curves.values())))
+    group = next(iter(curves.values()))
+    one, count = group[0], len(group)
     figures = "".join(
         _curve_figure({label: group[k] for label, group in curves.items()}, least, report)
         for k in range(count)
@@ -263,8 +264,8 @@ def _curves(
         caution += " The jump near rest is the damping, which goes with the rate."
     return (
         "<section><h2>The material itself</h2>\n<p>What stress one point of the material answers "
-        f"with when it is deformed from rest, at {RATE:g} per second in steps of "
-        f"{quantity(report.step, 's', digits=None)}.{caution}{shaded}</p>\n"
+        f"with when it is deformed from rest, at {one.rate:.3g} per second in steps "
+        f"of {quantity(one.dt, 's', digits=None)}.{caution}{shaded}</p>\n"
         f'<ul class="legend">{legend}</ul>\n<div class="grid">{figures}</div></section>'
     )
 

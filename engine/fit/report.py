@@ -9,7 +9,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib import metadata
@@ -163,7 +163,8 @@ def write_report(folder: Path | str, report: FitReport) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     surroundings = environment()
     laws = _laws(report)
-    curves = {label: law_curves(law, report.step) for label, law in laws.items()}
+    dt, rate = pace(laws.values(), report.step)
+    curves = {label: law_curves(law, dt, rate) for label, law in laws.items()}
     names = {label: law_words(law) for label, law in laws.items()}
     content = to_json(report, curves, names, surroundings)
     with replacing(folder / "report.json") as draft:
@@ -173,13 +174,34 @@ def write_report(folder: Path | str, report: FitReport) -> Path:
     return folder / "report.html"
 
 
-def law_curves(law: ConstitutiveLaw, step: float) -> list[Curve]:
-    """The curves of a report, loaded in time steps of `step` [s]."""
+def pace(laws: Iterable[ConstitutiveLaw], step: float) -> tuple[float, float]:
+    """Loading step [s] and strain rate [1/s] of the curves.
+
+    A learned flow acts once a step, so that the step has to be that of the simulation; a short
+    one takes a higher rate, or the loading would have no end.
+
+    Args:
+        laws: What is to be loaded.
+        step: Of the simulation [s].
+    """
+    if all(law.twin is not None for law in laws):
+        return STEP, RATE
+    return step, max(RATE, RATE * STEP / step)
+
+
+def law_curves(law: ConstitutiveLaw, dt: float, rate: float) -> list[Curve]:
+    """The curves of a report.
+
+    Args:
+        law: The law.
+        dt: Loading step [s].
+        rate: Strain rate [1/s].
+    """
     return [
-        uniaxial(law, dt=step),
-        volumetric(law, dt=step),
-        simple_shear(law, dt=step),
-        simple_shear(law, compression=SQUEEZED, dt=step),
+        uniaxial(law, dt=dt, rate=rate),
+        volumetric(law, dt=dt, rate=rate),
+        simple_shear(law, dt=dt, rate=rate),
+        simple_shear(law, compression=SQUEEZED, dt=dt, rate=rate),
     ]
 
 
@@ -274,6 +296,8 @@ def _curve_json(label: str, curve: Curve) -> dict[str, Any]:
         "law": label,
         "name": curve.name,
         "loading": curve.loading,
+        "step_s": curve.dt,
+        "rate_per_s": curve.rate,
         "x": {"label": curve.labels[0], "unit": curve.units[0], "values": rounded(curve.x)},
         "y": {"label": curve.labels[1], "unit": curve.units[1], "values": rounded(curve.y)},
     }
