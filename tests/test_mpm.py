@@ -261,6 +261,15 @@ class TestErrors:
         with pytest.raises(SimulationError, match=r"step \d+, particle \d+ \(body, material"):
             solver.rollout(model, solver.start(model), 400)
 
+    def test_a_failed_run_leaves_nothing_behind(self) -> None:
+        solver = replace(SOLVER, dt=4e-3)
+        model = solver.discretize(Scene([block(NeoHookean(1e5, 0.3))]))
+        start = solver.start(model)
+        good = solver.rollout(model, start, 3).last.x
+        with pytest.raises(SimulationError):
+            solver.rollout(model, replace(start, v=start.v * float("nan")), 3)
+        assert torch.equal(solver.rollout(model, start, 3).last.x, good)
+
     def test_leaving_through_an_open_wall(self) -> None:
         body = replace(block(), velocity=(4.0, 0.0, 0.0))
         scene = Scene([body], [Wall("x+", "open")], gravity=NOWHERE)

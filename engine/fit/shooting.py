@@ -31,6 +31,8 @@ from .states import Restarts
 SHARDS = 2
 """Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
 
+RECOVERY = 1.02
+"""Factor on a lowered learning rate after each update that worked, up to its schedule."""
 MEMORY = 0.95
 """Of the running mean of gradient norms, an update."""
 
@@ -148,6 +150,7 @@ class Training:
                             return
                         continue
                     self.in_a_row = 0
+                    self.slowdown = min(1.0, RECOVERY * self.slowdown)
                     good = self._snapshot()
                     norms.append(self._step(gradients))
                     losses.append(loss)

@@ -64,6 +64,7 @@ def check(space: Workspace, slot: int, steps: str) -> None:
     model = space.model
     at, particle = (int(i) for i in space.failure.tolist())
     if at != FOREVER:
+        space.reset()
         raise SimulationError(
             f"at step {at}, {model.describe(particle)} left the grid or lost its position;"
             f" likely the step dt = {model.dt:g} s is over the CFL limit, or the law is not"
@@ -74,6 +75,7 @@ def check(space: Workspace, slot: int, steps: str) -> None:
         if not bool(torch.isfinite(value.sum())):
             bad = ~torch.isfinite(value.reshape(len(value), -1)).all(1)
             particle = int(bad.nonzero()[0]) if bool(bad.any()) else 0
+            space.reset()
             raise SimulationError(
                 f"{steps}, {model.describe(particle)} has a non-finite {name};"
                 f" likely the step dt = {model.dt:g} s is over the CFL limit, or the material"
@@ -114,8 +116,10 @@ class _Rollout(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         found = _backward(ctx, grads, watch=False)
         if not all(bool(torch.isfinite(g.sum())) for g in found):
+            ctx.job.space.reset()
             _backward(ctx, grads, watch=True)
             job: Job = ctx.job
+            job.space.reset()
             raise GradientError(
                 f"a gradient of steps {job.first} to {job.first + job.steps} overflowed"
             )
@@ -173,6 +177,7 @@ def _watch(space: Workspace, step: int) -> None:
     for name, kernel in kernels.items():
         value = space.bars[name]
         if not bool(torch.isfinite(value).all()):
+            space.reset()
             raise GradientError(
                 f"the gradient with respect to {name} is not finite at step {step}, behind"
                 f" {kernel}: the roll-out is likely unstable there; take a smaller dt, shorter"

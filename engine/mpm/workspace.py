@@ -217,6 +217,15 @@ class Workspace:
         self.clock.fill_(step)
         self.failure.fill_(FOREVER)
 
+    def reset(self) -> None:
+        """Empty the grids, which a run that failed leaves with numbers that are not finite."""
+        self.owner = None
+        grids = [self.momentum, self.nodal_velocity]
+        if self.bars:
+            grids += [self.velocity_bar, self.momentum_bar]
+        for values in grids:
+            values.zero_()
+
     def forward(self, steps: int) -> None:
         """Take steps from slot to slot, or in place where there are no slots."""
         with torch.no_grad():
