@@ -21,7 +21,7 @@ import torch
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..atomic import replacing
-from .curves import STEP, Curve, simple_shear, uniaxial, volumetric
+from .curves import RATE, STEP, Curve, simple_shear, uniaxial, volumetric
 
 SQUEEZED = 0.01
 """Share of the volume taken away before the second shear curve [-]."""
