@@ -52,6 +52,9 @@ class FeatureKernels(NamedTuple):
     F_bar[p]); adds to F_bar."""
     flow: wp.Kernel
     """(start, row, F_trial[p], R[f], X[i, :], scale, F_out[p])"""
+    advance: wp.Kernel
+    """(start, row, F_trial[p], R[f], X[i, :], scale, F_out[p], x_out[f, :], R_out[f], V_out[f]):
+    `flow`, then `measure` of its result, whose rotation is most often that of F_trial."""
     flow_adjoint: wp.Kernel
     """(start, row, R[f], X[i, :], scale, F_bar[p], X_bar_out[i, :], R_bar_out[i]); the gradient
     with respect to F_trial is F_bar and what `measure_adjoint` adds to it."""
@@ -71,8 +74,18 @@ def feature_kernels(kind: str, dtype: Any) -> FeatureKernels:
     if kind not in WIDTH:
         raise KeyError(f"no features are called {kind!r}; there are {', '.join(WIDTH)}")
     module = f"rheograd.features.{kind}.{types(dtype).suffix}"
-    measure = (_measure_full if kind == "full" else _measure_smooth)(dtype, module)
-    return FeatureKernels(*measure, *_outputs(dtype, module))
+    describe, measure_adjoint = (_full if kind == "full" else _smooth)(dtype, module)
+    measure, flow, advance = _flow(describe, dtype, module)
+    stress, stress_adjoint = _stress(dtype, module)
+    return FeatureKernels(
+        measure,
+        measure_adjoint,
+        stress,
+        stress_adjoint,
+        flow,
+        advance,
+        _flow_adjoint(dtype, module),
+    )
 
 
 @functools.cache
@@ -103,7 +116,7 @@ def _common(dtype: Any) -> tuple[wp.Function, wp.Function]:
     return write, pull
 
 
-def _measure_full(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
+def _full(dtype: Any, module: str) -> tuple[wp.Function, wp.Kernel]:
     t = types(dtype)
     scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
     one = scalar(1.0)
@@ -111,24 +124,22 @@ def _measure_full(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     spectral, descending, polar_pullback = d.spectral, d.descending, d.polar_pullback
     write, pull = _common(dtype)
 
-    @wp.kernel(module=f"{module}.forward", enable_backward=False)
-    def measure(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
+    @wp.func
+    def describe(
+        f: int,
+        F: mat33,
+        guess: mat33,
         x_out: wp.array2d[scalar],
         R_out: wp.array[mat33],
         V_out: wp.array[mat33],
     ):
-        i = wp.tid()
-        Fp = F[start + i]
-        U, sigma, V = spectral(Fp)
+        U, sigma, V = spectral(F)
         U, sigma, V = descending(U, sigma, V)
         for a in range(3):
-            x_out[row + i, a] = sigma[a] - one
-        write(row + i, 3, Fp, x_out)
-        R_out[row + i] = U * wp.transpose(V)
-        V_out[row + i] = V
+            x_out[f, a] = sigma[a] - one
+        write(f, 3, F, x_out)
+        R_out[f] = U * wp.transpose(V)
+        V_out[f] = V
 
     @wp.kernel(module=f"{module}.adjoint", enable_backward=False)
     def measure_adjoint(
@@ -149,37 +160,44 @@ def _measure_full(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         total += polar_pullback(Fp, R[row + i], R_bar[i])
         F_bar[start + i] += total
 
-    return measure, measure_adjoint
+    return describe, measure_adjoint
 
 
-def _measure_smooth(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
+def _smooth(dtype: Any, module: str) -> tuple[wp.Function, wp.Kernel]:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
-    half, one, two = scalar(0.5), scalar(1.0), scalar(2.0)
+    zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
     d = decompositions(dtype)
     polar, polar_pullback = d.polar, d.polar_pullback
     write, pull = _common(dtype)
 
-    @wp.kernel(module=f"{module}.forward", enable_backward=False)
-    def measure(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
+    @wp.func
+    def is_rotation_of(F: mat33, R: mat33):
+        """Whether S = R^T F, known to be symmetric, is positive definite."""
+        S = wp.transpose(R) * F
+        minor = S[0, 0] * S[1, 1] - S[0, 1] * S[1, 0]
+        return S[0, 0] > zero and minor > zero and wp.determinant(F) > zero
+
+    @wp.func
+    def describe(
+        f: int,
+        F: mat33,
+        guess: mat33,
         x_out: wp.array2d[scalar],
         R_out: wp.array[mat33],
         V_out: wp.array[mat33],
     ):
-        i = wp.tid()
-        Fp = F[start + i]
-        R = polar(Fp)
-        E = wp.transpose(R) * Fp  # S - I below: e1 and e2 of it lose no digits near rest
+        R = guess
+        if not is_rotation_of(F, guess):
+            R = polar(F)
+        E = wp.transpose(R) * F  # S - I below: e1 and e2 of it lose no digits near rest
         for a in range(3):
             E[a, a] = E[a, a] - one
         e1 = wp.trace(E)
-        x_out[row + i, 0] = e1
-        x_out[row + i, 1] = two * e1 + half * (e1 * e1 - wp.ddot(E, E))
-        write(row + i, 2, Fp, x_out)
-        R_out[row + i] = R
+        x_out[f, 0] = e1
+        x_out[f, 1] = two * e1 + half * (e1 * e1 - wp.ddot(E, E))
+        write(f, 2, F, x_out)
+        R_out[f] = R
 
     @wp.kernel(module=f"{module}.adjoint", enable_backward=False)
     def measure_adjoint(
@@ -201,10 +219,12 @@ def _measure_smooth(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         total += polar_pullback(Fp, Rp, R_bar[i])
         F_bar[start + i] += total
 
-    return measure, measure_adjoint
+    return describe, measure_adjoint
 
 
-def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel, wp.Kernel]:
+@functools.cache
+def _halves(dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """The symmetric part H of row i of X, and its pullback."""
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     half = scalar(0.5)
@@ -218,10 +238,18 @@ def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel, 
         return H
 
     @wp.func
-    def write(i: int, H_bar: mat33, X_bar_out: wp.array2d[scalar]):
+    def pull(i: int, H_bar: mat33, X_bar_out: wp.array2d[scalar]):
         for a in range(3):
             for b in range(3):
                 X_bar_out[i, 3 * a + b] = half * (H_bar[a, b] + H_bar[b, a])
+
+    return symmetric, pull
+
+
+def _stress(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+    symmetric, pull = _halves(dtype)
 
     @wp.kernel(module=f"{module}.forward", enable_backward=False)
     def stress(
@@ -254,9 +282,29 @@ def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel, 
         H = symmetric(i, X)
         T = scale * tau_bar[start + i]
         P_bar = T * F[start + i]
-        write(i, wp.transpose(R[row + i]) * P_bar, X_bar_out)
+        pull(i, wp.transpose(R[row + i]) * P_bar, X_bar_out)
         R_bar_out[i] = P_bar * H
         F_bar[start + i] += wp.transpose(T) * (R[row + i] * H)
+
+    return stress, stress_adjoint
+
+
+def _flow(describe: wp.Function, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel]:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+    symmetric, _pull = _halves(dtype)
+
+    @wp.kernel(module=f"{module}.forward", enable_backward=False)
+    def measure(
+        start: int,
+        row: int,
+        F: wp.array[mat33],
+        x_out: wp.array2d[scalar],
+        R_out: wp.array[mat33],
+        V_out: wp.array[mat33],
+    ):
+        i = wp.tid()
+        describe(row + i, F[start + i], mat33(), x_out, R_out, V_out)
 
     @wp.kernel(module=f"{module}.forward", enable_backward=False)
     def flow(
@@ -271,6 +319,32 @@ def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel, 
         i = wp.tid()
         F_out[start + i] = F_trial[start + i] + scale * (R[row + i] * symmetric(i, X))
 
+    @wp.kernel(module=f"{module}.forward", enable_backward=False)
+    def advance(
+        start: int,
+        row: int,
+        F_trial: wp.array[mat33],
+        R: wp.array[mat33],
+        X: wp.array2d[scalar],
+        scale: scalar,
+        F_out: wp.array[mat33],
+        x_out: wp.array2d[scalar],
+        R_out: wp.array[mat33],
+        V_out: wp.array[mat33],
+    ):
+        i = wp.tid()
+        F = F_trial[start + i] + scale * (R[row + i] * symmetric(i, X))
+        F_out[start + i] = F
+        describe(row + i, F, R[row + i], x_out, R_out, V_out)
+
+    return measure, flow, advance
+
+
+def _flow_adjoint(dtype: Any, module: str) -> wp.Kernel:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+    symmetric, pull = _halves(dtype)
+
     @wp.kernel(module=f"{module}.adjoint", enable_backward=False)
     def flow_adjoint(
         start: int,
@@ -284,7 +358,7 @@ def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel, 
     ):
         i = wp.tid()
         B = scale * F_bar[start + i]
-        write(i, wp.transpose(R[row + i]) * B, X_bar_out)
+        pull(i, wp.transpose(R[row + i]) * B, X_bar_out)
         R_bar_out[i] = B * symmetric(i, X)
 
-    return stress, stress_adjoint, flow, flow_adjoint
+    return flow_adjoint

@@ -9,8 +9,8 @@ it; all results go into tensors of the call.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import warp as wp
@@ -20,19 +20,21 @@ from rheograd.kernels.dtypes import types
 from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
 
 from . import perceptron
-from .arrays import as_warp
-from .perceptron import Block, Perceptron
+from .perceptron import Block, Packed, Perceptron
+
+T = TypeVar("T")
 
 ROWS = {"cpu": 2048, "cuda": 1 << 17}
 """Points in a block: on a CPU the buffers of two networks then fill 9 MB in float32."""
 
-MOST_SPACES = 8
+MOST_SPACES = 16
 """Workspaces that a thread keeps."""
+
+wp.init()  # wp.from_torch fails before it
 
 _SCALARS = {torch.float32: wp.float32, torch.float64: wp.float64}
 _own = threading.local()
 _building = threading.RLock()
-_launched: set[tuple[wp.Kernel, str]] = set()
 
 
 def precision(F: Tensor) -> Any:
@@ -52,26 +54,53 @@ def kernels_of(features: str, like: Tensor) -> FeatureKernels:
         return feature_kernels(features, precision(like))
 
 
+def view(tensor: Tensor, dtype: Any) -> Any:
+    """A contiguous tensor as kernels take it; the caller keeps the tensor alive."""
+    array = wp.from_torch(tensor, dtype, requires_grad=False, return_ctype=True)
+    array._ref = None  # a recorded launch would hold on to the tensor
+    return array
+
+
+def matrices(tensor: Tensor) -> Any:
+    """As `view`, of a contiguous tensor of shape (q, 3, 3)."""
+    return view(tensor, types(precision(tensor)).mat33)
+
+
 class Launcher:
     """Launches kernels on the current stream of a tensor's device.
 
-    Warp compiles and loads modules at the first launch, which only one thread at a time may do.
+    Each thread records a launch of each kernel and only changes its arguments: 9 instead of 35
+    microseconds a launch. Warp compiles and loads modules while recording, which only one thread
+    at a time may do.
     """
 
     def __init__(self, like: Tensor):
         """See the class."""
         self.device = wp.device_from_torch(like.device)
         self.stream = wp.stream_from_torch(like.device) if like.is_cuda else None
+        launches = _own.__dict__.setdefault("launches", {})
+        self.recorded = launches.setdefault(self.device.alias, {})
 
     def __call__(self, kernel: wp.Kernel, points: int, arguments: list[Any]) -> None:
-        """Launch a forward kernel over `points`."""
-        key = (kernel, self.device.alias)
-        if key in _launched:
-            wp.launch(kernel, points, arguments, device=self.device, stream=self.stream)
-            return
-        with _building:
-            wp.launch(kernel, points, arguments, device=self.device, stream=self.stream)
-            _launched.add(key)
+        """Launch a forward kernel over `points`.
+
+        Args:
+            kernel: The kernel.
+            points: Threads.
+            arguments: Numbers, arrays from `view`, or None for an array that is not used.
+        """
+        if kernel not in self.recorded:
+            with _building:
+                command = wp.launch(kernel, points, arguments, device=self.device, record_cmd=True)
+            self.recorded[kernel] = (command, [points])
+        command, size = self.recorded[kernel]
+        if size[0] != points:
+            command.set_dim(points)
+            size[0] = points
+        for index, argument in enumerate(arguments):
+            if argument is not None:
+                command.set_param_at_index_from_ctype(index, argument)
+        command.launch(self.stream)
 
 
 class Measured(NamedTuple):
@@ -83,6 +112,11 @@ class Measured(NamedTuple):
     """Rotations [-], shape (q, 3, 3)."""
     V: Tensor | None
     """Right singular vectors [-], shape (q, 3, 3), for features "full" only."""
+
+    def views(self) -> list[Any]:
+        """As arguments of kernels."""
+        frames = [None if t is None else matrices(t) for t in (self.R, self.V)]
+        return [view(self.x, precision(self.x)), *frames]
 
 
 def empty_measured(features: str, q: int, like: Tensor) -> Measured:
@@ -98,13 +132,9 @@ class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, F: Tensor, features: str) -> tuple[Tensor, Tensor]:
         F = F.detach().contiguous()
-        scalar = precision(F)
-        views = types(scalar)
         m = empty_measured(features, len(F), F)
-        frames = [None if t is None else as_warp(t, views.mat33) for t in (m.R, m.V)]
         kernels = kernels_of(features, F)
-        into = [as_warp(F, views.mat33), as_warp(m.x, scalar), *frames]
-        Launcher(F)(kernels.measure, len(F), [0, 0, *into])
+        Launcher(F)(kernels.measure, len(F), [0, 0, matrices(F), *m.views()])
         ctx.save_for_backward(F, *m)
         ctx.kernels = kernels
         return m.x, m.R
@@ -112,16 +142,12 @@ class _Features(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, x_bar: Tensor, R_bar: Tensor) -> tuple[Tensor, None]:
-        F, _x, R, V = ctx.saved_tensors
-        scalar = precision(F)
-        views = types(scalar)
+        F, x, R, V = ctx.saved_tensors
+        _x, *frames = Measured(x, R, V).views()
         F_bar = torch.zeros_like(F)
         x_bar, R_bar = x_bar.contiguous(), R_bar.contiguous()
-        frames = [None if t is None else as_warp(t, views.mat33) for t in (F, R, V)]
-        arrays = [*frames, as_warp(x_bar, scalar), as_warp(R_bar, views.mat33)]
-        Launcher(F)(
-            ctx.kernels.measure_adjoint, len(F), [0, 0, *arrays, as_warp(F_bar, views.mat33)]
-        )
+        bars = [view(x_bar, precision(F)), matrices(R_bar), matrices(F_bar)]
+        Launcher(F)(ctx.kernels.measure_adjoint, len(F), [0, 0, matrices(F), *frames, *bars])
         return F_bar, None
 
 
@@ -147,15 +173,13 @@ class Workspace:
     def __init__(self, network: FeaturedNetwork, rows: int, like: Tensor):
         """See the class; buffers are typed as `like`."""
         scalar = precision(like)
-        mat33 = types(scalar).mat33
-        self.measured = empty_measured(network.features, rows, like)
         self.block = Block(network.perceptron, rows, like)
         self.part = self.block
         self.R_bar = like.new_empty(rows, 3, 3)
-        self.y_view = as_warp(self.block.y, scalar)
-        self.y_bar_view = as_warp(self.block.y_bar, scalar)
-        self.x_bar_view = as_warp(self.block.x_bar, scalar)
-        self.R_bar_view = as_warp(self.R_bar, mat33)
+        self.y_view = view(self.block.y, scalar)
+        self.y_bar_view = view(self.block.y_bar, scalar)
+        self.x_bar_view = view(self.block.x_bar, scalar)
+        self.R_bar_view = matrices(self.R_bar)
 
     def rows(self, points: int) -> Block:
         """The first `points` rows of the buffers."""
@@ -164,20 +188,30 @@ class Workspace:
         return self.part
 
 
-def workspace(network: FeaturedNetwork, like: Tensor, slot: int) -> Workspace:
-    """This thread's buffers; two networks that work in turns on a block need different slots.
+class Store:
+    """What a pass of one network needs for itself: features of a block, weights."""
 
-    On CUDA they are allocated anew, which costs nothing there and suits streams and graph capture.
+    def __init__(self, network: FeaturedNetwork, rows: int, like: Tensor):
+        """See the class; typed as `like`."""
+        self.measured = empty_measured(network.features, rows, like)
+        self.views = self.measured.views()
+        self.weights = Packed(network.perceptron, like)
+
+
+def reused(key: tuple[Any, ...], like: Tensor, make: Callable[[int], T]) -> T:
+    """What `make` returns for the number of rows of a block, made once for each thread and key.
+
+    On CUDA it is made anew, which costs nothing there and suits streams and graph capture.
     """
     rows = ROWS[like.device.type]
     if like.is_cuda:
-        return Workspace(network, min(rows, len(like)), like)
+        return make(min(rows, len(like)))
     spaces = _own.__dict__.setdefault("spaces", {})
-    key = (slot, like.dtype, network.features, network.perceptron.widths)
+    key = (*key, rows, like.dtype)
     if key not in spaces:
         if len(spaces) >= MOST_SPACES:
             spaces.pop(next(iter(spaces)))
-        spaces[key] = Workspace(network, rows, like)
+        spaces[key] = make(rows)
     return spaces[key]
 
 
@@ -189,7 +223,11 @@ def blocks(like: Tensor) -> Iterator[tuple[int, int]]:
 
 
 class Pass:
-    """The work of one network within one call, block by block and without a graph."""
+    """The work of one network within one call, block by block and without a graph.
+
+    A block goes through `measure`, `evaluate` and what a subclass does with the output. Backward,
+    it needs `evaluate` again unless nothing else used the workspace since.
+    """
 
     def __init__(
         self,
@@ -199,7 +237,7 @@ class Pass:
         *,
         slot: int = 0,
         keep: Measured | None = None,
-        kept: bool = False,
+        backward: bool = False,
     ):
         """See the class.
 
@@ -207,59 +245,60 @@ class Pass:
             network: The network.
             like: The batch of F, shape (q, 3, 3).
             scale: Of the output.
-            slot: See `workspace`.
+            slot: Of the workspace; two passes whose backward need what they left of a block, use
+                different ones.
             keep: Where the features of the whole batch are stored; None forgets them.
-            kept: Whether they are there already.
+            backward: Whether a backward pass follows.
         """
-        scalar = precision(like)
         self.launch = Launcher(like)
         self.kernels = kernels_of(network.features, like)
-        self.network, self.scale = network, scale
-        self.space = workspace(network, like, slot)
-        self.weights = network.perceptron.packed(like)
-        self.store = self.space.measured if keep is None else keep
-        self.whole, self.kept = keep is not None, kept
-        mat33 = types(scalar).mat33
-        x, R, V = self.store
-        self.views = (as_warp(x, scalar), as_warp(R, mat33), V if V is None else as_warp(V, mat33))
-        self.gradients = perceptron.gradient_buffers(self.weights)
+        self.network, self.scale = network.perceptron, scale
+        key = (network.features, network.perceptron.widths)
+        self.space = reused((*key, slot), like, lambda rows: Workspace(network, rows, like))
+        store = reused((*key, type(self)), like, lambda rows: Store(network, rows, like))
+        self.weights = store.weights
+        self.weights.load(self.network, backward=backward)
+        self.whole = keep is not None
+        self.x = store.measured.x if keep is None else keep.x
+        self.views = store.views if keep is None else keep.views()
 
-    def forward(self, start: int, points: int, F: wp.array) -> None:
-        """Features and network outputs of a block."""
+    def measure(self, start: int, points: int, F: Any) -> None:
+        """Features of a block."""
         row = start if self.whole else 0
-        if not self.kept:
-            self.launch(self.kernels.measure, points, [start, row, F, *self.views])
-        x = self.store.x[row : row + points]
-        perceptron.forward(self.weights, x, self.space.rows(points))
+        self.launch(self.kernels.measure, points, [start, row, F, *self.views])
 
-    def backward(self, start: int, points: int, F: wp.array, F_bar: wp.array) -> None:
+    def evaluate(self, start: int, points: int, *, transient: bool = False) -> None:
+        """Network outputs of a block; `transient`: not to be followed by `backward`."""
+        row = start if self.whole else 0
+        x = self.x[row : row + points]
+        perceptron.forward(self.weights, x, self.space.rows(points), transient=transient)
+
+    def backward(self, start: int, points: int, F: Any, F_bar: Any) -> None:
         """From the gradients of a block's outputs and rotations add to those of F."""
         row = start if self.whole else 0
-        x = self.store.x[row : row + points]
+        x = self.x[row : row + points]
         block = self.space.rows(points)
-        perceptron.backward(self.weights, x, block, self.gradients, add=start > 0)
+        perceptron.backward(self.weights, x, block)
         _x, R, V = self.views
         bars = [self.space.x_bar_view, self.space.R_bar_view, F_bar]
         self.launch(self.kernels.measure_adjoint, points, [start, row, F, R, V, *bars])
 
     def parameter_gradients(self) -> tuple[Tensor, ...]:
         """One per parameter of the network, over all blocks so far."""
-        return perceptron.finished(self.gradients, self.network.perceptron)
+        return self.weights.finished(self.network)
 
 
 class StressPass(Pass):
     """The stress of a block of F, and its pullback."""
 
-    def write(self, start: int, points: int, F: wp.array, tau_out: wp.array) -> None:
-        """After `forward`."""
+    def write(self, start: int, points: int, F: Any, tau_out: Any) -> None:
+        """After `evaluate`."""
         row = start if self.whole else 0
         known = [start, row, F, self.views[1], self.space.y_view, self.scale]
         self.launch(self.kernels.stress, points, [*known, tau_out])
 
-    def pull(
-        self, start: int, points: int, F: wp.array, tau_bar: wp.array, F_bar: wp.array
-    ) -> None:
-        """After `forward`: add to the gradient of F."""
+    def pull(self, start: int, points: int, F: Any, tau_bar: Any, F_bar: Any) -> None:
+        """After `evaluate`: add to the gradient of F."""
         row = start if self.whole else 0
         space = self.space
         known = [start, row, F, self.views[1], space.y_view, self.scale, tau_bar]
@@ -271,14 +310,20 @@ class StressPass(Pass):
 class FlowPass(Pass):
     """The plastic flow of a block of F_trial, and its pullback."""
 
-    def write(self, start: int, points: int, F_trial: wp.array, F_out: wp.array) -> None:
-        """After `forward`."""
+    def write(self, start: int, points: int, F_trial: Any, F_out: Any) -> None:
+        """After `evaluate`."""
         row = start if self.whole else 0
         known = [start, row, F_trial, self.views[1], self.space.y_view, self.scale]
         self.launch(self.kernels.flow, points, [*known, F_out])
 
-    def pull(self, start: int, points: int, F_trial: wp.array, F_bar: wp.array) -> None:
-        """After `forward`: turn the gradient of F into that of F_trial, in place."""
+    def advance(self, start: int, points: int, F_trial: Any, F_out: Any, after: Pass) -> None:
+        """After `evaluate`: `write`, and `after.measure` of what was written."""
+        row = start if self.whole else 0
+        known = [start, row, F_trial, self.views[1], self.space.y_view, self.scale]
+        self.launch(self.kernels.advance, points, [*known, F_out, *after.views])
+
+    def pull(self, start: int, points: int, F_trial: Any, F_bar: Any) -> None:
+        """After `evaluate`: turn the gradient of F into that of F_trial, in place."""
         row = start if self.whole else 0
         space = self.space
         known = [start, row, self.views[1], space.y_view, self.scale, F_bar]

@@ -17,14 +17,11 @@ derivatives at rest too, outputs in units of a stress, and starts as an isotropi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from rheograd.kernels.dtypes import types
-
-from .arrays import as_warp
 from .featured import (
     FeaturedNetwork,
     FlowPass,
@@ -32,7 +29,7 @@ from .featured import (
     StressPass,
     blocks,
     empty_measured,
-    precision,
+    matrices,
 )
 from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 
@@ -44,7 +41,6 @@ class Kept(NamedTuple):
 
     flow: Measured
     stress: Measured
-    F_elastic: Tensor
 
 
 def _traced(module: nn.Module, F: Tensor) -> bool:
@@ -52,10 +48,6 @@ def _traced(module: nn.Module, F: Tensor) -> bool:
     return torch.is_grad_enabled() and (
         F.requires_grad or any(p.requires_grad for p in module.parameters())
     )
-
-
-def _view(F: Tensor) -> Any:
-    return as_warp(F, types(precision(F)).mat33)
 
 
 def _plain(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -86,9 +78,10 @@ class InvariantElasticity(Elasticity):
         tau = torch.empty_like(F)
         with torch.no_grad():
             stress = StressPass(self.network, F, self.stress_scale)
-            known, out = _view(F), _view(tau)
+            known, out = matrices(F), matrices(tau)
             for start, points in blocks(F):
-                stress.forward(start, points, known)
+                stress.measure(start, points, known)
+                stress.evaluate(start, points, transient=True)
                 stress.write(start, points, known, out)
         return tau
 
@@ -105,10 +98,11 @@ class InvariantElasticity(Elasticity):
         """See `ConstitutiveLaw.pullback`; without a graph."""
         F, tau_bar = _plain(F_trial, tau_bar)
         total = F_bar.detach().clone(memory_format=torch.contiguous_format)
-        stress = StressPass(self.network, F, self.stress_scale)
-        known, bar, out = _view(F), _view(tau_bar), _view(total)
+        stress = StressPass(self.network, F, self.stress_scale, backward=True)
+        known, bar, out = matrices(F), matrices(tau_bar), matrices(total)
         for start, points in blocks(F):
-            stress.forward(start, points, known)
+            stress.measure(start, points, known)
+            stress.evaluate(start, points)
             stress.pull(start, points, known, bar, out)
         return Pullback(total, internal_bar, stress.parameter_gradients())
 
@@ -137,9 +131,10 @@ class InvariantPlasticity(Plasticity):
         F = torch.empty_like(F_trial)
         with torch.no_grad():
             flow = FlowPass(self.network, F_trial, self.flow_scale)
-            known, out = _view(F_trial), _view(F)
+            known, out = matrices(F_trial), matrices(F)
             for start, points in blocks(F):
-                flow.forward(start, points, known)
+                flow.measure(start, points, known)
+                flow.evaluate(start, points, transient=True)
                 flow.write(start, points, known, out)
         return F
 
@@ -284,36 +279,57 @@ class InvariantLaw(ConstitutiveLaw):
         if _traced(self, F_trial):
             F = self.plasticity.return_map(F_trial)
             return Response(self.elasticity.stress(F, internal), F, internal)
-        return self._respond(F_trial, internal, None, None)
-
-    def update_keeping(self, F_trial: Tensor, internal: Tensor, dt: float) -> tuple[Response, Kept]:
-        """`update` without a graph, and what saves time in the `pullback` at the same F_trial."""
-        q, like = len(F_trial), F_trial
-        flow = empty_measured(self.plasticity.features, q, like)
-        stress = empty_measured(self.elasticity.features, q, like)
-        response = self._respond(F_trial, internal, flow, stress)
-        return response, Kept(flow, stress, response.F_elastic)
+        F, tau = (F_trial.new_empty(F_trial.shape) for _ in range(2))
+        out = Response(tau, F, internal)
+        self.update_into(F_trial, internal, dt, out)
+        return out
 
     @torch.no_grad()
-    def _respond(
+    def update_into(
         self,
         F_trial: Tensor,
         internal: Tensor,
-        flowing: Measured | None,
-        straining: Measured | None,
-    ) -> Response:
+        dt: float,
+        out: Response,
+        kept: Kept | None = None,
+    ) -> None:
+        """`update` without a graph into memory that is there already, which saves page faults.
+
+        Args:
+            F_trial: As in `update`.
+            internal: As in `update`; not copied to `out`, as the law has no history.
+            dt: As in `update`.
+            out: Contiguous tensors that take the result; F_elastic may not be F_trial.
+            kept: From `new_kept`; filled with what shortens the `pullback` at this F_trial.
+        """
         (F_trial,) = _plain(F_trial)
-        F, tau = torch.empty_like(F_trial), torch.empty_like(F_trial)
-        plasticity, elasticity = self.plasticity, self.elasticity
-        flow = FlowPass(plasticity.network, F, plasticity.flow_scale, slot=1, keep=flowing)
-        stress = StressPass(elasticity.network, F, elasticity.stress_scale, keep=straining)
-        trial, elastic, out = _view(F_trial), _view(F), _view(tau)
-        for start, points in blocks(F):
-            flow.forward(start, points, trial)
-            flow.write(start, points, trial, elastic)
-            stress.forward(start, points, elastic)
-            stress.write(start, points, elastic, out)
-        return Response(tau, F, internal)
+        flow, stress = self._passes(F_trial, kept)
+        trial, elastic, tau = map(matrices, (F_trial, out.F_elastic, out.tau))
+        for start, points in blocks(F_trial):
+            flow.measure(start, points, trial)
+            flow.evaluate(start, points, transient=True)
+            flow.advance(start, points, trial, elastic, stress)
+            stress.evaluate(start, points, transient=True)
+            stress.write(start, points, elastic, tau)
+
+    def new_kept(self, q: int, like: Tensor) -> Kept:
+        """Memory for what `update_into` keeps of `q` points: 168 bytes each, "full" 248."""
+        parts = (self.plasticity.features, self.elasticity.features)
+        return Kept(*(empty_measured(features, q, like) for features in parts))
+
+    def _passes(
+        self, like: Tensor, kept: Kept | None, *, slot: int = 0, backward: bool = False
+    ) -> tuple[FlowPass, StressPass]:
+        flowing, straining = kept or (None, None)
+        flow, stress = self.plasticity, self.elasticity
+        return (
+            FlowPass(
+                flow.network, like, flow.flow_scale, slot=slot, keep=flowing, backward=backward
+            ),
+            StressPass(
+                stress.network, like, stress.stress_scale, keep=straining, backward=backward
+            ),
+        )
 
     @torch.no_grad()
     def pullback(
@@ -324,7 +340,10 @@ class InvariantLaw(ConstitutiveLaw):
         tau_bar: Tensor,
         F_bar: Tensor,
         internal_bar: Tensor,
+        *,
         kept: Kept | None = None,
+        F_elastic: Tensor | None = None,
+        out: Tensor | None = None,
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph.
 
@@ -335,24 +354,29 @@ class InvariantLaw(ConstitutiveLaw):
             tau_bar: Gradient with respect to tau, shape (q, 3, 3).
             F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
             internal_bar: Gradient with respect to the new history, shape (q, 0).
-            kept: From `update_keeping` at the same F_trial and weights; None computes it again.
+            kept: From `update_into` at the same F_trial and weights, with its result as F_elastic;
+                None computes both again.
+            F_elastic: See `kept`.
+            out: Contiguous memory for the gradient with respect to F_trial, possibly F_bar itself.
         """
         F_trial, tau_bar = _plain(F_trial, tau_bar)
-        total = F_bar.detach().clone(memory_format=torch.contiguous_format)
-        F = torch.empty_like(F_trial) if kept is None else kept.F_elastic
-        flowing, straining, _F = kept or (None, None, None)
-        again: Any = {"kept": kept is not None}
-        plasticity, elasticity = self.plasticity, self.elasticity
-        flow = FlowPass(plasticity.network, F, plasticity.flow_scale, slot=1, keep=flowing, **again)
-        stress = StressPass(elasticity.network, F, elasticity.stress_scale, keep=straining, **again)
-        trial, elastic, bar, out = map(_view, (F_trial, F, tau_bar, total))
+        total = torch.empty_like(F_trial) if out is None else out
+        if total is not F_bar:
+            total.copy_(F_bar)
+        again = kept is None or F_elastic is None
+        F = torch.empty_like(F_trial) if F_elastic is None else F_elastic
+        flow, stress = self._passes(F_trial, kept, slot=int(again), backward=True)
+        trial, elastic, bar, grad = map(matrices, (F_trial, F, tau_bar, total))
         for start, points in blocks(F):
-            flow.forward(start, points, trial)
-            if kept is None:
-                flow.write(start, points, trial, elastic)
-            stress.forward(start, points, elastic)
-            stress.pull(start, points, elastic, bar, out)
-            flow.pull(start, points, trial, out)
+            if again:
+                flow.measure(start, points, trial)
+                flow.evaluate(start, points)
+                flow.advance(start, points, trial, elastic, stress)
+            stress.evaluate(start, points)
+            stress.pull(start, points, elastic, bar, grad)
+            if not again:
+                flow.evaluate(start, points)
+            flow.pull(start, points, trial, grad)
         gradients = (*stress.parameter_gradients(), *flow.parameter_gradients())
         return Pullback(total, internal_bar, gradients)
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, pad
+from torch.nn.functional import gelu, linear
 
 PAD = 16
 WIDEST = 4096
@@ -46,6 +45,7 @@ class Perceptron(nn.Module):
                 f"1 to {DEEPEST} hidden layers need widths from 1 to {WIDEST}; got "
                 f"{str(list(widths))[:80]}: give for example widths=(64, 64)"
             )
+        self.n_in, self.n_out, self.widths = n_in, n_out, tuple(widths)
         sizes = [n_in, *widths, n_out]
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         self.weights = nn.ParameterList(
@@ -53,34 +53,12 @@ class Perceptron(nn.Module):
             for columns, rows in pairwise(sizes)
         )
 
-    @property
-    def n_in(self) -> int:
-        """Inputs."""
-        return self.weights[0].shape[1]
-
-    @property
-    def n_out(self) -> int:
-        """Outputs."""
-        return self.weights[-1].shape[0]
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Of the hidden layers."""
-        return tuple(weight.shape[0] for weight in self.weights[:-1])
-
     def forward(self, x: Tensor) -> Tensor:
         """Outputs, shape (q, n_out), of inputs (q, n_in), computed in the precision of `x`."""
         *hidden, last = (weight.to(x.dtype) for weight in self.weights)
         for weight in hidden:
             x = gelu(linear(x, weight))
         return linear(x, last)
-
-    def packed(self, like: Tensor) -> Packed:
-        """The weights as the graph-free passes need them, in the precision of `like`."""
-        plain = tuple(weight.detach().to(like.dtype) for weight in self.weights)
-        first = pad(plain[0], (0, padded(self.n_in) - self.n_in))
-        last = pad(plain[-1], (0, 0, 0, padded(self.n_out) - self.n_out))
-        return Packed(plain, first, last)
 
     @torch.no_grad()
     def start_linear(self, target: Tensor, gain: float = 1.0) -> None:
@@ -117,15 +95,36 @@ class Perceptron(nn.Module):
         self.weights[-1].copy_(torch.cat([out, -out], 1))
 
 
-class Packed(NamedTuple):
-    """Weights of one precision."""
+class Packed:
+    """Weights as the graph-free passes need them, and the sums of their gradients."""
 
-    plain: tuple[Tensor, ...]
-    """Each of shape (n_out, n_in)."""
-    first: Tensor
-    """Of the first layer, shape (width, padded n_in)."""
-    last: Tensor
-    """Of the last layer, shape (padded n_out, width)."""
+    def __init__(self, network: Perceptron, like: Tensor):
+        """Allocate the padded ones, typed as `like`."""
+        first, *_, last = network.weights
+        self._first = like.new_zeros(len(first), padded(network.n_in))
+        self._last = like.new_zeros(padded(network.n_out), last.shape[1])
+        self.forth: list[Tensor] = []
+        """Each of shape (n_in, n_out), the last with padded n_out."""
+        self.back: list[Tensor] = []
+        """Each of shape (n_out, n_in), the first with padded n_in."""
+        self.gradients: list[Tensor] = []
+        """Of shape (n_out, n_in), but the first transposed."""
+
+    def load(self, network: Perceptron, *, backward: bool) -> None:
+        """Take the present weights; for a backward pass, start the sums of gradients."""
+        plain = [weight.detach().to(self._last.dtype) for weight in network.weights]
+        self._last[: network.n_out].copy_(plain[-1])
+        self.forth = [*(weight.t() for weight in plain[:-1]), self._last.t()]
+        if backward:
+            self._first[:, : network.n_in].copy_(plain[0])
+            self.back = [self._first, *plain[1:]]
+            self.gradients = [w.new_zeros(w.shape) for w in (plain[0].t(), *plain[1:])]
+
+    def finished(self, network: Perceptron) -> tuple[Tensor, ...]:
+        """The gradients of `network.weights`."""
+        oriented = [self.gradients[0].t().contiguous(), *self.gradients[1:]]
+        pairs = zip(oriented, network.weights, strict=True)
+        return tuple(gradient.to(weight.dtype) for gradient, weight in pairs)
 
 
 def padded(columns: int) -> int:
@@ -146,8 +145,6 @@ class Block:
         """Inputs of the activations, shape (rows, width) each."""
         self.h = [empty(width) for width in network.widths]
         """Outputs of the activations."""
-        self.slope = [empty(width) for width in network.widths]
-        """Gradients with respect to z."""
         self.y = empty(padded(network.n_out))
         """Outputs, then padding, shape (rows, padded n_out)."""
         self.y_bar = empty(network.n_out)
@@ -164,50 +161,27 @@ class Block:
         return part
 
 
-def forward(weights: Packed, x: Tensor, block: Block) -> None:
-    """Fill z, h and y of a block for the inputs `x`, shape (rows, n_in)."""
-    for weight, z, h in zip(weights.plain[:-1], block.z, block.h, strict=True):
-        torch.mm(x, weight.t(), out=z)
-        torch.ops.aten.gelu.out(z, out=h)
-        x = h
-    torch.mm(x, weights.last.t(), out=block.y)
+def forward(weights: Packed, x: Tensor, block: Block, *, transient: bool = False) -> None:
+    """Fill y of a block for the inputs `x`, shape (rows, n_in), and z and h unless `transient`."""
+    for weight, z, h in zip(weights.forth, block.z, block.h, strict=False):
+        torch.mm(x, weight, out=z)
+        x = z if transient else h  # in place, half the memory has to pass the cache
+        torch.ops.aten.gelu.out(z, out=x)
+    torch.mm(x, weights.forth[-1], out=block.y)
 
 
-def backward(
-    weights: Packed, x: Tensor, block: Block, gradients: Sequence[Tensor], *, add: bool
-) -> None:
-    """Fill x_bar of a block from y_bar and what `forward` left; likewise the weights' gradients.
+def backward(weights: Packed, x: Tensor, block: Block) -> None:
+    """Fill x_bar of a block from y_bar and what `forward` left, which is overwritten.
 
-    Args:
-        weights: As in `forward`.
-        x: As in `forward`.
-        block: As `forward` left it.
-        gradients: From `gradient_buffers`.
-        add: Whether to add to the gradients or to overwrite them.
+    The weights' gradients are added to `weights.gradients`.
     """
-    beta = 1.0 if add else 0.0
-
-    def accumulate(out: Tensor, left: Tensor, right: Tensor) -> None:
-        torch.addmm(out, left.t(), right, beta=beta, out=out)
-
-    accumulate(gradients[-1], block.y_bar, block.h[-1])
-    above, matrix = block.y_bar, weights.plain[-1]
+    gradients = weights.gradients
+    above, matrix = block.y_bar, weights.back[-1]
     for k in range(len(block.z) - 1, -1, -1):
-        slope = torch.mm(above, matrix, out=block.slope[k])
-        torch.ops.aten.gelu_backward.grad_input(slope, block.z[k], grad_input=slope)
-        if k:
-            accumulate(gradients[k], slope, block.h[k - 1])
-        above, matrix = slope, weights.plain[k]
-    accumulate(gradients[0], x, above)
-    torch.mm(above, weights.first, out=block.x_bar)
-
-
-def gradient_buffers(weights: Packed) -> list[Tensor]:
-    """One buffer per layer for `backward`, zero; that of the first layer is transposed."""
-    return [w.new_zeros(w.shape if k else w.t().shape) for k, w in enumerate(weights.plain)]
-
-
-def finished(gradients: Sequence[Tensor], network: Perceptron) -> tuple[Tensor, ...]:
-    """The buffers as gradients of `network.weights`."""
-    oriented = [gradients[0].t().contiguous(), *gradients[1:]]
-    return tuple(g.to(weight.dtype) for g, weight in zip(oriented, network.weights, strict=True))
+        h, z = block.h[k], block.z[k]
+        gradients[k + 1].addmm_(above.t(), h)
+        slope = torch.mm(above, matrix, out=h)
+        torch.ops.aten.gelu_backward.grad_input(slope, z, grad_input=slope)
+        above, matrix = slope, weights.back[k]
+    gradients[0].addmm_(x.t(), above)
+    torch.mm(above, matrix, out=block.x_bar)
