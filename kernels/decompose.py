@@ -235,73 +235,126 @@ def _polar(dtype: Any) -> tuple[wp.Function, wp.Function]:
 
 
 @functools.cache
+def _eigenvectors(dtype: Any) -> wp.Function:
+    """Eigenvalues and a rotation of eigenvectors of a symmetric matrix, without a loop.
+
+    After Eberly, "A Robust Eigensolver for 3x3 Symmetric Matrices" (2014), here without
+    trigonometry: B, the deviator of S in units of its norm over sqrt 6, has the characteristic
+    polynomial y^3 - 3 y - det B, and of its eigenvalues the one with the sign of det B is at
+    least sqrt 3 in magnitude and as far from the others. Its eigenvector w is the largest column
+    of the cofactors of B - y I; one Jacobi rotation in the plane orthogonal to w gives the
+    others, orthonormal to rounding however close their eigenvalues are.
+    """
+    t = types(dtype)
+    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    zero, half, one, two, three = (scalar(i) for i in (0.0, 0.5, 1.0, 2.0, 3.0))
+    third, sixth = scalar(1.0 / 3.0), scalar(1.0 / 6.0)
+    root = 3.0**0.5
+    # values and slopes at 0 and 1 are exact: y = sqrt 3 and 2, dy/dx = 1/3 and 2/9
+    c0, c1 = scalar(root), third
+    c2, c3 = scalar(3 * (2 - root) - 8 / 9), scalar(5 / 9 - 2 * (2 - root))
+    steps = 1 if dtype is wp.float32 else 3
+
+    @wp.func
+    def far_root(x: scalar):
+        """The root of y^3 - 3 y = 2 x in [sqrt 3, 2], for x in [0, 1]: a cubic, then Newton."""
+        y = c0 + x * (c1 + x * (c2 + x * c3))
+        for _ in range(steps):
+            y -= (y * (y * y - three) - two * x) / (three * (y * y - one))
+        return y
+
+    @wp.func
+    def angle(p: scalar, q: scalar, off: scalar):
+        """Cosine, sine and tangent of the rotation that annihilates `off` between p and q."""
+        d = q - p
+        y = two * off
+        x = d + wp.sqrt(d * d + y * y)
+        if d < zero:
+            x = d - wp.sqrt(d * d + y * y)
+        norm = wp.sqrt(x * x + y * y)
+        co = one
+        si = zero
+        tan = zero
+        if norm > zero:
+            scale = one / norm
+            co = x * scale
+            si = y * scale
+            tan = y / x
+        return co, si, tan
+
+    @wp.func
+    def far_vector(a: scalar, b: scalar, c: scalar, ab: scalar, ac: scalar, bc: scalar):
+        """The unit eigenvector of eigenvalue 0 of a matrix of rank 2."""
+        A = b * c - bc * bc
+        B = a * c - ac * ac
+        C = a * b - ab * ab
+        AB = ac * bc - ab * c
+        AC = ab * bc - ac * b
+        BC = ab * ac - a * bc
+        w = vec3(AC, BC, C)
+        if A >= B and A >= C:
+            w = vec3(A, AB, AC)
+        elif B >= C:
+            w = vec3(AB, B, BC)
+        return w / wp.length(w)
+
+    @wp.func
+    def eigenvectors(S: mat33):
+        ab = half * (S[0, 1] + S[1, 0])
+        ac = half * (S[0, 2] + S[2, 0])
+        bc = half * (S[1, 2] + S[2, 1])
+        mean = third * (S[0, 0] + S[1, 1] + S[2, 2])
+        a = S[0, 0] - mean
+        b = S[1, 1] - mean
+        c = S[2, 2] - mean
+        size = wp.sqrt(sixth * (a * a + b * b + c * c) + third * (ab * ab + ac * ac + bc * bc))
+        sigma = wp.get_diag(S)
+        V = wp.diag(vec3(one, one, one))
+        if size > zero:
+            k = one / size
+            a, b, c, ab, ac, bc = k * a, k * b, k * c, k * ab, k * ac, k * bc
+            det = a * (b * c - bc * bc) - ab * (ab * c - bc * ac) + ac * (ab * bc - b * ac)
+            y = far_root(wp.min(half * wp.abs(det), one))
+            if det < zero:
+                y = -y
+            w = far_vector(a - y, b - y, c - y, ab, ac, bc)
+            u = vec3(zero, w[2], -w[1])
+            if wp.abs(w[0]) > wp.abs(w[1]):
+                u = vec3(-w[2], zero, w[0])
+            u = u / wp.length(u)
+            v = wp.cross(w, u)
+            B = mat33(a, ab, ac, ab, b, bc, ac, bc, c)
+            Bu = B * u
+            Bv = B * v
+            uv = wp.dot(u, Bv)
+            p = wp.dot(u, Bu)
+            q = wp.dot(v, Bv)
+            co, si, tan = angle(p, q, uv)
+            sigma = vec3(mean, mean, mean) + size * vec3(
+                wp.dot(w, B * w), p - tan * uv, q + tan * uv
+            )
+            V = wp.matrix_from_cols(w, co * u - si * v, si * u + co * v)
+        return sigma, V
+
+    return eigenvectors
+
+
+@functools.cache
 def _spectral(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """Polar decomposition, then Jacobi eigenvalues of S = R^T F: accurate in float32.
+    """Polar decomposition, then eigenvectors of S = R^T F.
 
     Eigenvalues of F^T F would square the condition number.
     """
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
-    zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
-    eps2 = scalar(1.0e-15 if dtype is wp.float32 else 1.0e-33)
+    vec3, mat33 = t.vec3, t.mat33
     polar, _pullback = _polar(dtype)
-
-    @wp.func
-    def tangent(p: scalar, q: scalar, off: scalar):
-        """Tangent of the Jacobi angle that annihilates `off` between diagonal entries p and q."""
-        d = q - p
-        r = two * off
-        length = wp.sqrt(d * d + r * r)
-        tan = zero
-        if length > zero:
-            if d < zero:
-                tan = r / (d - length)
-            else:
-                tan = r / (d + length)
-        return tan
+    eigenvectors = _eigenvectors(dtype)
 
     @wp.func
     def spectral(F: mat33):
         R = polar(F)
-        S = wp.transpose(R) * F
-        a = S[0, 0]
-        b = S[1, 1]
-        c = S[2, 2]
-        ab = half * (S[0, 1] + S[1, 0])
-        ac = half * (S[0, 2] + S[2, 0])
-        bc = half * (S[1, 2] + S[2, 1])
-        v0 = vec3(one, zero, zero)
-        v1 = vec3(zero, one, zero)
-        v2 = vec3(zero, zero, one)
-        small = eps2 * (a * a + b * b + c * c)
-        sweep = int(0)
-        while sweep < 12 and ab * ab + ac * ac + bc * bc > small:
-            tan = tangent(a, b, ab)
-            co = one / wp.sqrt(one + tan * tan)
-            si = co * tan
-            a, b = a - tan * ab, b + tan * ab
-            ab = zero
-            ac, bc = co * ac - si * bc, si * ac + co * bc
-            v0, v1 = co * v0 - si * v1, si * v0 + co * v1
-
-            tan = tangent(a, c, ac)
-            co = one / wp.sqrt(one + tan * tan)
-            si = co * tan
-            a, c = a - tan * ac, c + tan * ac
-            ac = zero
-            ab, bc = co * ab - si * bc, si * ab + co * bc
-            v0, v2 = co * v0 - si * v2, si * v0 + co * v2
-
-            tan = tangent(b, c, bc)
-            co = one / wp.sqrt(one + tan * tan)
-            si = co * tan
-            b, c = b - tan * bc, c + tan * bc
-            bc = zero
-            ab, ac = co * ab - si * ac, si * ab + co * ac
-            v1, v2 = co * v1 - si * v2, si * v1 + co * v2
-            sweep += 1
-        V = wp.matrix_from_cols(v0, v1, v2)
-        return R * V, vec3(a, b, c), V
+        sigma, V = eigenvectors(wp.transpose(R) * F)
+        return R * V, sigma, V
 
     @wp.func
     def swap(A: mat33, i: int, j: int):
