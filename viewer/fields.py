@@ -89,7 +89,7 @@ def _determinant(matrices: np.ndarray) -> np.ndarray:
 
 
 def _stretch(matrices: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(matrices).all((-2, -1))
+    finite = np.asarray(np.isfinite(matrices).all((-2, -1)))
     squares = np.swapaxes(matrices, -1, -2) @ matrices
     top = np.sqrt(np.linalg.eigvalsh(np.where(finite[:, None, None], squares, 0.0))[:, -1])
     return np.where(finite, top, np.nan)
@@ -172,13 +172,13 @@ def _body_field(sources: Sequence[Source]) -> list[Field]:
     return [Field("body", "-", lambda source, frame: source.body, labels=tuple(labels))]
 
 
-def fields_of(sources: Sequence[Source], up: int) -> dict[str, Field]:
+def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]:
     """The fields that all sources can show, by name, in the order a key steps through them.
 
     Args:
         sources: what is looked at; with several of equal size, the distance of each to the first
             is a field as well.
-        up: axis that points up (0, 1 or 2), for the height a particle started at.
+        upward: unit vector that points up (3,), for the height a particle started at.
     """
     first = sources[0]
     found = [
@@ -194,7 +194,7 @@ def fields_of(sources: Sequence[Source], up: int) -> dict[str, Field]:
     for name in first.shapes:
         if all(name in source.shapes for source in sources):
             found += _recorded_fields(first, name)
-    height = lambda source, i: source.positions(0)[:, up]  # noqa: E731
+    height = lambda source, i: source.positions(0) @ upward  # noqa: E731
     found.append(Field("initial height", "m", height, floor=None))
     return {field.name: field for field in found}
 

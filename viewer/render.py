@@ -41,7 +41,7 @@ def screenshot(
         field: what to colour by, for example ``"speed"``, ``"J"`` or ``"von Mises stress"``.
         titles: names shown above the panels.
         limits: range of that field in SI units.
-        up: axis that points up, ``"x"``, ``"y"`` or ``"z"``.
+        up: axis that points up, for example ``"z"`` or ``"-x"``.
         size: width and height [pixels].
 
     Returns:
@@ -59,9 +59,9 @@ def screenshot(
     with _off_screen(view, size) as draw:
         picture = draw(frame % count)
     if out is not None:
-        from PIL import Image
+        import imageio.v3
 
-        Image.fromarray(picture).save(out)
+        imageio.v3.imwrite(out, picture)
     return picture
 
 
@@ -86,7 +86,7 @@ def movie(
         field: what to colour by.
         titles: names shown above the panels.
         limits: range of that field in SI units.
-        up: axis that points up.
+        up: axis that points up, for example ``"z"`` or ``"-x"``.
         size: width and height [pixels], even numbers.
         rate: pictures a second.
         speed: seconds of the run that pass in a second of the movie; by default each frame is one
@@ -142,16 +142,21 @@ def _writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 def _off_screen(view: View, size: tuple[int, int]) -> Iterator[Callable[[int], np.ndarray]]:
     """A function from a frame to its picture (height, width, 3), uint8."""
     require_renderer()
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+
     many = _OVERSAMPLING
     plotter = plotter_for(view, (many * size[0], many * size[1]), off_screen=True)
     try:
         stage = Stage(plotter, view, pixels=many)
+        window, pixels = plotter.render_window, vtkUnsignedCharArray()
 
         def draw(frame: int) -> np.ndarray:
             stage.show(frame)
-            plotter.render()
-            large = np.asarray(plotter.screenshot(return_img=True))[..., :3].astype(np.uint16)
-            rows = large[0::2] + large[1::2]
+            window.Render()
+            window.GetPixelData(0, 0, many * size[0] - 1, many * size[1] - 1, 0, pixels, 0)
+            large = vtk_to_numpy(pixels).reshape(many * size[1], many * size[0], 3)[::-1]
+            rows = large[0::2].astype(np.uint16) + large[1::2]
             return ((rows[:, 0::2] + rows[:, 1::2] + 2) // 4).astype(np.uint8)
 
         yield draw
@@ -167,14 +172,22 @@ def _encoder(
     import imageio_ffmpeg
 
     if path.suffix == ".gif":
-        palette = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=none"
-        options = {"codec": "gif", "output_params": ["-filter_complex", palette, "-loop", "0"]}
-        options["pix_fmt_out"] = "pal8"
+        colours = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
+        codec, pixels = "gif", "pal8"
+        extra = ["-filter_complex", colours, "-loop", "0"]
     else:
-        options = {"codec": "libx264", "output_params": ["-crf", "18", "-movflags", "+faststart"]}
-        options |= {"pix_fmt_out": "yuv420p", "macro_block_size": 2, "quality": None}
+        codec, pixels = "libx264", "yuv420p"
+        extra = ["-crf", "18", "-movflags", "+faststart"]
     writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=rate, ffmpeg_log_level="error", **options
+        str(path),
+        size,
+        fps=rate,
+        codec=codec,
+        pix_fmt_out=pixels,
+        quality=None,
+        macro_block_size=2,
+        ffmpeg_log_level="error",
+        output_params=extra,
     )
     writer.send(None)
     try:

@@ -23,6 +23,7 @@ _DIRECTIONS = ((0.85, 0.42, 1.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0
 _ANGLE = 26.0
 _FIT = 0.93
 _SEED = 7
+_STEEPEST = math.radians(88)
 
 
 def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
@@ -92,7 +93,7 @@ class Particles:
     def show(self, frame: int, scale: Scale) -> np.ndarray:
         """Move and colour them; returns the positions drawn (m, 3) [m]."""
         x = self.source.positions(frame)[self.kept]
-        seen = np.isfinite(x).all(-1)
+        seen = np.asarray(np.isfinite(x).all(-1))
         points, colours, sizes = self._held
         points[:] = np.where(seen[:, None], x, x[seen].mean(0) if seen.any() else 0.0)
         colours[:] = scale.colours(self.source, frame)[self.kept]
@@ -145,7 +146,7 @@ class Stage:
         renderer.set_background("white", top=_SKY)
         domain = view.domains[panel]
         Outline(renderer, view.motion if domain is None else domain, 1.2 * self.pixels)
-        floor = None if domain is None else Floor(domain, view.up)
+        floor = None if domain is None else Floor(domain, view.upward)
         self.floors.append(floor)
         if floor is not None:
             plotter.add_mesh(floor.mesh, texture=floor.texture, lighting=False, reset_camera=False)
@@ -198,8 +199,9 @@ class Stage:
         """Point the one camera of all panels: from a corner, two sides, or above (0 to 3)."""
         view = self.view
         low, high = view.extent
-        centre, up = (low + high) / 2, np.eye(3)[view.up]
-        right, forward = np.eye(3)[(view.up + 2) % 3], np.eye(3)[(view.up + 1) % 3]
+        centre, up = (low + high) / 2, view.upward
+        forward = np.roll(np.abs(up), 1)
+        right = np.cross(up, forward)
         a, h, b = _DIRECTIONS[preset % len(_DIRECTIONS)]
         toward = a * right + h * up + b * forward
         toward /= np.linalg.norm(toward)
@@ -212,6 +214,25 @@ class Stage:
         for renderer in self._panels:
             renderer.camera = camera
             renderer.camera_set = True
+            renderer.ResetCameraClippingRange()
+
+    def turn(self, right: float, upward: float) -> None:
+        """Move the camera around what it looks at, by angles [deg]; up stays up."""
+        camera, up = self.plotter.renderers[0].camera, self.view.upward
+        centre = np.array(camera.focal_point)
+        arm = np.array(camera.position) - centre
+        distance = float(np.linalg.norm(arm))
+        height = math.asin(float(np.clip(arm @ up / distance, -1, 1)))
+        flat = arm - (arm @ up) * up
+        if np.linalg.norm(flat) < 1e-6 * distance:
+            flat = -np.array(camera.up)
+        flat /= np.linalg.norm(flat)
+        around = math.radians(right)
+        flat = math.cos(around) * flat + math.sin(around) * np.cross(up, flat)
+        height = float(np.clip(height + math.radians(upward), -_STEEPEST, _STEEPEST))
+        camera.up = up
+        camera.position = centre + distance * (math.cos(height) * flat + math.sin(height) * up)
+        for renderer in self._panels:
             renderer.ResetCameraClippingRange()
 
     @property

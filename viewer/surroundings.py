@@ -14,9 +14,10 @@ OUTLINE_COLOUR = "#9aa5b1"
 COLLIDER_COLOUR = "#b9c0c8"
 _FLOOR = np.array([243, 244, 246], float)
 _LINE = 0.945
-_PIXELS = 384
+_PIXELS = 256
 _DARKEST = 0.42
 _FADE = 0.9
+_BELOW = 2e-3
 
 
 class Outline:
@@ -59,19 +60,22 @@ class Outline:
 class Floor:
     """The bottom of the domain, with the soft shadow of the particles under light from above."""
 
-    def __init__(self, box: np.ndarray, up: int) -> None:
+    def __init__(self, box: np.ndarray, upward: np.ndarray) -> None:
         import pyvista
 
         low, high = box
+        up = int(np.abs(upward).argmax())
+        self._sense = float(upward[up])
+        ground = float(low[up] if self._sense > 0 else high[up])
         self.axes = tuple(axis for axis in range(3) if axis != up)
         self._low, self._size = low[list(self.axes)], (high - low)[list(self.axes)]
-        self._up, self._bottom = up, low[up]
+        self._up, self._ground = up, ground
         counts = np.maximum(np.round(_PIXELS * self._size / self._size.max()), 8).astype(int)
         self._counts = (int(counts[0]), int(counts[1]))
         self._blur = max(1, round(0.018 * _PIXELS))
         self._base = _grid_lines(self._counts, self._size)
         corners = np.zeros((4, 3))
-        corners[:, up] = low[up]
+        corners[:, up] = ground - self._sense * _BELOW * self._size.max()
         for axis, across in zip(self.axes, ((0, 1, 1, 0), (0, 0, 1, 1)), strict=True):
             corners[:, axis] = np.where(across, high[axis], low[axis])
         self.mesh = pyvista.PolyData(corners, faces=[4, 0, 1, 2, 3])
@@ -99,9 +103,10 @@ class Floor:
         index = np.floor(unit * self._counts).astype(int)
         inside = ((index >= 0) & (index < self._counts)).all(-1)
         flat = index[inside, 1] * across + index[inside, 0]
-        above = (positions[inside, self._up] - self._bottom) / (_FADE * self._size.max())
+        height = self._sense * (positions[inside, self._up] - self._ground)
+        above = height / (_FADE * self._size.max())
         weight = 1 / (1 + np.maximum(above, 0)) ** 3
-        hits = np.bincount(flat, weight, across * along).reshape(along, across)
+        hits = np.bincount(flat, weight, across * along).reshape(along, across).astype(np.float32)
         pixel = self._size.max() / _PIXELS
         covered = hits * math.pi * (radius / pixel) ** 2
         reach = max(1, round(radius / pixel))

@@ -20,9 +20,10 @@ field_units  JSON object, unit of each recorded field by name
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _AXES = {"x": 0, "y": 1, "z": 2}
 _MOTION_SAMPLES = 32
 _NEIGHBOURS_OF = 400
 _FILL = 0.62
+_FEW = 32
 _FAR_LARGER = 4.0
 
 
@@ -54,8 +56,8 @@ class View:
     """Name of the field shown first."""
     limits: tuple[float, float] | None
     """Range asked for that field [SI], or None for that of the run."""
-    up: int
-    """Axis that points up: 0, 1 or 2."""
+    upward: np.ndarray
+    """The axis, or its opposite, that points up, shape (3,)."""
     motion: np.ndarray
     """Lowest and highest corner of all positions over the run [m], shape (2, 3)."""
     domains: tuple[np.ndarray | None, ...]
@@ -64,7 +66,7 @@ class View:
     """As in the metadata of each source."""
     radii: tuple[float, ...]
     """Radius of a particle [m], one a source."""
-    _scales: dict[str, Scale] = field(default_factory=dict, repr=False, compare=False)
+    _scales: dict[str, Scale] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def scale(self, name: str) -> Scale:
         """Range and colours of a field, found once."""
@@ -105,14 +107,14 @@ def describe(
         field: what to colour by; by default the first there is, the speed.
         titles: names shown above the panels.
         limits: range of that field in SI units; by default that of the whole run.
-        up: ``"x"``, ``"y"`` or ``"z"``; by default against gravity, or y where none is recorded.
+        up: an axis such as ``"z"`` or ``"-x"``; by default against gravity, or y without any.
 
     Raises:
         ValueError: for an unknown field or axis, an empty range, or titles that do not match.
     """
     sources = _sources(trajectories, titles)
-    axis = _up(sources[0], up)
-    fields = fields_of(sources, axis)
+    upward = _upward(sources[0], up)
+    fields = fields_of(sources, upward)
     chosen = next(iter(fields)) if field is None else field
     if chosen not in fields:
         raise ValueError(
@@ -128,7 +130,7 @@ def describe(
         fields=fields,
         field=chosen,
         limits=limits,
-        up=axis,
+        upward=upward,
         motion=_motion(sources),
         domains=tuple(_domain(source, sources[0]) for source in sources),
         colliders=tuple(_colliders(source, sources[0]) for source in sources),
@@ -148,15 +150,17 @@ def _sources(trajectories: Any, titles: Sequence[str] | None) -> tuple[Source, .
     return tuple(Source(one, titles[k] if titles else "") for k, one in enumerate(listed))
 
 
-def _up(source: Source, up: str | None) -> int:
+def _upward(source: Source, up: str | None) -> np.ndarray:
+    """Unit vector along an axis, against gravity where nothing is asked for."""
     if up is not None:
-        if up not in _AXES:
-            raise ValueError(f"up: got {up!r}, expected 'x', 'y' or 'z'")
-        return _AXES[up]
+        if up.removeprefix("-") not in _AXES:
+            raise ValueError(f"up: got {up!r}, expected 'x', 'y', 'z', '-x', '-y' or '-z'")
+        return np.eye(3)[_AXES[up.removeprefix("-")]] * (-1 if up.startswith("-") else 1)
     gravity = source.described("gravity", "[gx, gy, gz]", (3,))
     if gravity is None or not gravity.any():
-        return 1
-    return int(np.abs(gravity).argmax())
+        return np.eye(3)[1]
+    axis = int(np.abs(gravity).argmax())
+    return -np.sign(gravity[axis]) * np.eye(3)[axis]
 
 
 def _timeline(sources: Sequence[Source]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
@@ -192,7 +196,7 @@ def _motion(sources: Sequence[Source]) -> np.ndarray:
 
 
 def _radius(source: Source) -> float:
-    """Half the distance between neighbours and a little more, so that a body looks closed."""
+    """A little over half the distance of neighbours, so that bodies look closed; markers small."""
     x = source.positions(0)
     x = x[np.isfinite(x).all(-1)].astype(float)
     size = float(np.linalg.norm(x.max(0) - x.min(0))) if len(x) > 1 else 0.0
@@ -200,7 +204,7 @@ def _radius(source: Source) -> float:
     distance = _spacing(x) if spacing is None else float(spacing)
     if size == 0.0 and distance == 0.0:
         return 0.01
-    return min(_FILL * distance, size / 40) if len(x) < 200 else _FILL * distance
+    return min(_FILL * distance, size / 40) if len(x) < _FEW else _FILL * distance
 
 
 def _spacing(x: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from .stage import Stage, plotter_for
 from .view import View, describe
 
 _TICK = 16
+_TURN = 0.4
 _RATE = 30.0
 _LONGEST = 30.0
 _MOST = 60_000
@@ -75,7 +76,7 @@ def play(
         field: what to colour by at first, by default the speed.
         titles: names shown above the panels.
         limits: range of that field in SI units.
-        up: axis that points up, ``"x"``, ``"y"`` or ``"z"``.
+        up: axis that points up, for example ``"z"`` or ``"-x"``.
         paused: wait for the space key.
         frame: place on the timeline to start from.
         size: width and height [pixels].
@@ -121,6 +122,7 @@ class Window:
         self._rate = max(_RATE, len(view.times) / _LONGEST)
         self._preset = 0
         self._dragging = False
+        self._turning: tuple[int, int] | None = None
         self._origin = (0.0, frame)
         self._failure: Exception | None = None
         self._help = self._list_keys()
@@ -134,6 +136,7 @@ class Window:
         from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
 
         interactor = self._plotter.iren.interactor
+        self._plotter.iren.clear_key_event_callbacks()
         style = vtkInteractorStyleTrackballCamera()
         interactor.SetInteractorStyle(style)
         style.AddObserver("CharEvent", lambda *_: None)
@@ -251,8 +254,10 @@ class Window:
             self._change(frame=frame)
         elif strip.on_button(x, y):
             self._change(playing=not self.shown.playing)
-        elif not strip.covers(y):
+        elif interactor.GetShiftKey() or interactor.GetControlKey():
             style.OnLeftButtonDown()
+        elif not strip.covers(y):
+            self._turning = (x, y)
 
     def _on_move(self, style: Any) -> None:
         if self._dragging:
@@ -260,6 +265,11 @@ class Window:
             frame = self._stage.strip.frame_near(x)
             if frame != self.shown.frame:
                 self._change(frame=frame)
+        elif self._turning is not None:
+            x, y = self._plotter.iren.interactor.GetEventPosition()
+            self._stage.turn(_TURN * (self._turning[0] - x), _TURN * (self._turning[1] - y))
+            self._turning = (x, y)
+            self._window.Render()
         else:
             style.OnMouseMove()
 
@@ -267,6 +277,8 @@ class Window:
         if self._dragging:
             self._dragging = False
             self._change()
+        elif self._turning is not None:
+            self._turning = None
         else:
             style.OnLeftButtonUp()
 
@@ -300,7 +312,7 @@ class Window:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
         self._hint.SetPosition(24, top)
-        high, wide = 24 * len(_KEYS) + 26, 470
+        high, wide = 18 * len(_KEYS) + 30, 470
         low = top - high
         corners = np.array([(24, low), (24 + wide, low), (24 + wide, top), (24, top)], float)
         draw(self._board, [(corners, (255, 255, 255))])
