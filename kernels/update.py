@@ -4,11 +4,13 @@
 Each thread takes one entry of `index`, the particles of that law. `row[p]` is the row of
 `coefficients` that holds for particle p, so that bodies and worlds may differ; its columns are
 
-    mu [Pa], lambda [Pa], those of the plasticity (kernels/laws.py), then, if damped, a time [s].
+    mu [Pa], lambda [Pa], those of the plasticity (kernels/laws.py), then, if damped, a time [s]
+    and the share b [-] of the bulk modulus that is damped.
 
-A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D + lambda tr D I), D the symmetric part of
-L = (F_trial F_n^-1 - I) / dt, where F_n = internal[p, :9], row by row, is F at the end of the
-last step. Other laws leave `internal` alone and may be given one of width 0.
+A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D' + b (lambda + 2/3 mu) tr D I), D the symmetric
+part of L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n = internal[p, :9], row by
+row, is F at the end of the last step. Other laws leave `internal` alone and may be given one of
+width 0.
 
 All kernels are launched forward; the adjoints are hand-written. They compile into modules of
 their own, so a run without gradients does not wait for them.
@@ -41,7 +43,7 @@ class LawKernels(NamedTuple):
 
 def coefficient_count(plasticity: str, damped: bool) -> int:
     """Columns of `coefficients`."""
-    return 2 + _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32).columns + int(damped)
+    return 2 + _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32).columns + 2 * int(damped)
 
 
 @functools.cache
@@ -136,7 +138,8 @@ def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) 
         tau, F = value(F_in, k, flow_coefficients(coefficients, r))
         if wp.static(damped):
             D = rate(F_in, load(internal, p), dt)
-            tau += viscous(k, coefficients[r, wp.static(2 + columns)], D)
+            time = coefficients[r, wp.static(2 + columns)]
+            tau += viscous(k, time, coefficients[r, wp.static(3 + columns)], D)
             save(internal_out, p, F)
         tau_out[p] = tau
         F_out[p] = F
@@ -178,12 +181,14 @@ def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str)
         F_trial_bar, k_bar, h_bar = pullback(F_in, k, h, tau_in, F_bar_in)
         if wp.static(damped):
             time = coefficients[r, wp.static(2 + columns)]
+            bulk = coefficients[r, wp.static(3 + columns)]
             F_n = load(internal, p)
-            F_v, F_n_bar, k_v, time_bar = damping_pullback(F_in, F_n, dt, k, time, tau_in)
+            F_v, F_n_bar, k_v, t_v = damping_pullback(F_in, F_n, dt, k, vec2(time, bulk), tau_in)
             F_trial_bar += F_v
             k_bar += k_v
             save(internal_bar_out, p, F_n_bar)
-            wp.atomic_add(coefficients_bar, r, wp.static(2 + columns), time_bar)
+            for c in range(2):
+                wp.atomic_add(coefficients_bar, r, wp.static(2 + columns) + c, t_v[c])
         F_trial_bar_out[p] = F_trial_bar
         for c in range(2):
             wp.atomic_add(coefficients_bar, r, c, k_bar[c])
@@ -232,7 +237,7 @@ def _history(dtype: Any) -> tuple[wp.Function, wp.Function]:
 def _damping(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
     t = types(dtype)
     mat33, scalar, vec2, vec3 = t.mat33, t.scalar, pair(dtype), t.vec3
-    half, two = t.scalar(0.5), t.scalar(2.0)
+    half, one, two, third = t.scalar(0.5), t.scalar(1.0), t.scalar(2.0), t.scalar(1.0 / 3.0)
 
     @wp.func
     def rate(F_trial: mat33, F_n: mat33, dt: scalar):
@@ -242,23 +247,27 @@ def _damping(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
         return half * (L + wp.transpose(L))
 
     @wp.func
-    def viscous(k: vec2, time: scalar, D: mat33):
-        p = time * k[1] * wp.trace(D)
+    def viscous(k: vec2, time: scalar, bulk: scalar, D: mat33):
+        # the factor of tr D is lambda itself, to the last bit, where all of the bulk is damped
+        p = time * (bulk * k[1] - (one - bulk) * two * third * k[0]) * wp.trace(D)
         return (two * time * k[0]) * D + wp.diag(vec3(p, p, p))
 
     @wp.func
     def damping_pullback(
-        F_trial: mat33, F_n: mat33, dt: scalar, k: vec2, time: scalar, tau_bar: mat33
+        F_trial: mat33, F_n: mat33, dt: scalar, k: vec2, damping: vec2, tau_bar: mat33
     ):
-        """F_trial_bar, F_n_bar, k_bar and time_bar."""
+        """F_trial_bar, F_n_bar, k_bar and the gradients of time and share of the bulk."""
+        time, bulk = damping[0], damping[1]
         D = rate(F_trial, F_n, dt)
-        trace = wp.trace(tau_bar)
-        L_bar = viscous(k, time, half * (tau_bar + wp.transpose(tau_bar))) / dt
+        traces = wp.trace(tau_bar) * wp.trace(D)
+        L_bar = viscous(k, time, bulk, half * (tau_bar + wp.transpose(tau_bar))) / dt
         F_trial_bar = L_bar * wp.transpose(wp.inverse(F_n))
         F_n_bar = -wp.transpose(F_trial * wp.inverse(F_n)) * F_trial_bar
-        mu_bar = two * wp.ddot(tau_bar, D)
-        lambda_bar = trace * wp.trace(D)
-        time_bar = k[0] * mu_bar + k[1] * lambda_bar
-        return F_trial_bar, F_n_bar, time * vec2(mu_bar, lambda_bar), time_bar
+        mu_bar = two * wp.ddot(tau_bar, D) - (one - bulk) * two * third * traces
+        lambda_bar = bulk * traces
+        damping_bar = vec2(
+            k[0] * mu_bar + k[1] * lambda_bar, time * (k[1] + two * third * k[0]) * traces
+        )
+        return F_trial_bar, F_n_bar, time * vec2(mu_bar, lambda_bar), damping_bar
 
     return rate, viscous, damping_pullback

@@ -94,24 +94,27 @@ class ElastoPlastic(ConstitutiveLaw):
 
 
 class Damped(ConstitutiveLaw):
-    """Kelvin-Voigt: τ + t (2μ D + λ tr D I), D the strain rate and t a relaxation time.
+    """Kelvin-Voigt: τ + t (2μ D' + b K tr D I), D the strain rate, D' = D − tr D/3 I, t a time.
 
-    D is the symmetric part of (F_trial F_n⁻¹ − I)/dt, where F_n, the elastic deformation at the
-    end of the last step, is the history of the law, row by row.
+    K = λ + 2μ/3 is the bulk modulus. D is the symmetric part of (F_trial F_n⁻¹ − I)/dt, where F_n,
+    the elastic deformation at the end of the last step, is the history of the law, row by row.
+    Explicit steps must be shorter than the diffusion of momentum takes across a cell: in a nearly
+    incompressible rubber, whose bulk hardly dissipates, b = 0 allows far longer ones.
 
     Args:
         law: An analytic elasticity, or an ElastoPlastic law of analytic parts.
         time: t [s], at least 0. An oscillation of angular frequency ω has the damping ratio ω t/2.
+        bulk: b, the share of K that is damped, from 0 to 1.
 
     Raises:
         TypeError: The law has no moduli μ and λ.
-        ValueError: The time is negative.
+        ValueError: The time is negative, or the share not from 0 to 1.
     """
 
     name: ClassVar[str] = "damped"
     n_internal = 9
 
-    def __init__(self, law: ConstitutiveLaw, time: float) -> None:
+    def __init__(self, law: ConstitutiveLaw, time: float, bulk: float = 1.0) -> None:
         super().__init__()
         if law.twin is None or law.twin.damped:
             raise TypeError(
@@ -121,6 +124,13 @@ class Damped(ConstitutiveLaw):
         self.law = law
         self.time = positive(time, "time", "a relaxation time [s]", zero=True)
         """t [s], scalar."""
+        if not 0.0 <= bulk <= 1.0:
+            raise ValueError(
+                f"got bulk = {bulk:g}, expected 0 <= bulk <= 1: the share of the bulk modulus that "
+                "is damped, 1 for all"
+            )
+        self.bulk = float(bulk)
+        """b [-]"""
 
     @property
     def twin(self) -> Twin:
@@ -130,9 +140,9 @@ class Damped(ConstitutiveLaw):
         return Twin(inner.elasticity, inner.plasticity, True)
 
     def coefficients(self) -> Tensor:
-        """Columns of the law, then the time; shape (c,)."""
+        """Columns of the law, then the time and the share of the bulk; shape (c,)."""
         inner = self.law.coefficients()
-        return torch.cat([inner, self.time.reshape(1).to(inner)])
+        return torch.cat([inner, self.time.reshape(1).to(inner), inner.new_tensor([self.bulk])])
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Elastic part of the Kirchhoff stress [Pa], shape (q, 3, 3)."""
@@ -150,6 +160,11 @@ class Damped(ConstitutiveLaw):
         """That of the law [Pa], without the viscous part, which vanishes with the rate."""
         return self.law.wave_modulus()
 
+    def viscosity(self) -> float:
+        """Of shear and bulk, t (4/3 μ + b K) [Pa s]."""
+        mu, lam = self.law.coefficients().tolist()[:2]
+        return self.time.item() * (4 / 3 * mu + self.bulk * (lam + 2 / 3 * mu))
+
     @classmethod
     def example(cls) -> Self:
         """A damped rubber."""
@@ -157,4 +172,4 @@ class Damped(ConstitutiveLaw):
 
     def extra_repr(self) -> str:
         """Parameters, for print()."""
-        return f"time={self.time.item():.6g} s"
+        return f"time={self.time.item():.6g} s, bulk={self.bulk:g}"

@@ -157,6 +157,13 @@ class ConstitutiveLaw(nn.Module, ABC):
         tangent = self.tangent(identity, self.rest_internal(1, identity), 1.0)[0]
         return max(float(tangent[i, i, i, i]) for i in range(3))
 
+    def viscosity(self) -> float:
+        """Longitudinal viscosity at rest [Pa s]: of the stress that goes with the rate of strain.
+
+        It limits explicit steps as the wave modulus does.
+        """
+        return 0.0
+
     def save(self, path: Path | str) -> None:
         """Write the law to a .safetensors file with its architecture and units."""
         from .files import save_law
