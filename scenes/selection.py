@@ -128,11 +128,16 @@ def make_solver(script: Script, found: argparse.Namespace) -> Solver:
         if name not in has:
             raise ValueError(f"{type(solver).__name__} of {script.name} has no --{name}")
     if "device" in asked:
-        _require_device(asked["device"])
+        require_device(asked["device"])
     return dataclasses.replace(solver, **asked)
 
 
-def _require_device(name: str) -> None:
+def require_device(name: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        ValueError: It has none of that name.
+    """
     import torch
 
     try:

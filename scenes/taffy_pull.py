@@ -27,11 +27,11 @@ START = 0.06
 def build(
     law: ConstitutiveLaw | None = None,
     *,
-    speed: float = 0.35,
+    speed: float = 0.2,
     twist: float = 0.0,
     young: float = 3e5,
     poisson: float = 0.4,
-    yield_stress: float = 5e3,
+    yield_stress: float = 1.5e4,
     density: float = 1500.0,
 ) -> Scene:
     """The scene.
@@ -65,7 +65,7 @@ def solver() -> MPMSolver:
     return MPMSolver(CELL)
 
 
-def check(trajectory: Trajectory, *, speed: float = 0.35, twist: float = 0.0) -> None:
+def check(trajectory: Trajectory, *, speed: float = 0.2, twist: float = 0.0) -> None:
     """What the grips hold moves with them, and the bar thins between them.
 
     Raises:
@@ -83,7 +83,7 @@ def check(trajectory: Trajectory, *, speed: float = 0.35, twist: float = 0.0) ->
         assert slip < 0.1 * CELL, f"the bar slips out of the grip that moves, by {slip:.2g} m"
     before, after = thinnest(x[0]), thinnest(x[-1])
     stretch = speed * float(time[-1]) / (LENGTH - 2 * HELD)
-    if stretch > 0.2:
+    if twist == 0.0 and stretch > 0.15:
         assert after < 0.93 * before, (
             f"the bar is {after:.3g} m thick after a stretch of {100 * stretch:.0f} %, no less"
             f" than the {before:.3g} m before"

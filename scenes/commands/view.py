@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look at trajectories: a window, a movie or a picture; several are shown side by side.
+
+Files are .npz, .vtkhdf or .c3d. A window opens unless --movie or --screenshot is given; in it, h
+lists the keys. --dt or --frame-rate tell the times of a .npz that has none.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..options import Parser, converter, number
+from ..progress import Progress
+
+RANK = 3
+
+
+def main(parser: Parser, tokens: Sequence[str]) -> int:
+    """Run the command."""
+    pair, _ = converter(tuple[float, float])
+    pixels, _ = converter(tuple[int, int])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--movie", type=Path, metavar="FILE", help="write .mp4 or .gif")
+    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write .png or .jpg")
+    parser.add_argument(
+        "--colour", "--color", metavar="FIELD", help="such as speed, J or 'von Mises stress'"
+    )
+    parser.add_argument("--limits", type=pair, metavar="LOW,HIGH", help="of the colours [SI]")
+    parser.add_argument("--frame", type=int, metavar="K", help="frame to start from or to draw")
+    parser.add_argument("--up", metavar="AXIS", help="the axis that points up, such as z or -x")
+    parser.add_argument("--titles", metavar="A,B", help="names above the panels")
+    parser.add_argument("--size", type=pixels, default=(1280, 720), metavar="W,H", help="[pixels]")
+    parser.add_argument("--speed", type=number, metavar="S", help="of a movie: run per second [s]")
+    group = parser.add_argument_group("files that do not say")
+    group.add_argument("--dt", type=number, metavar="S", help="length of a time step [s]")
+    group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
+    group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
+    found = parser.read(tokens)
+    show(found, [_open(path, found) for path in found.files])
+    return 0
+
+
+def _open(path: Path, found: Namespace) -> Any:
+    from rheograd.engine.trajectory import open_trajectory
+
+    return open_trajectory(path, dt=found.dt, frame_rate=found.frame_rate, units=found.units)
+
+
+def show(found: Namespace, trajectories: list[Any]) -> None:
+    """Write what was asked for, or open a window."""
+    from rheograd import viewer
+
+    titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
+    common: dict[str, Any] = {
+        "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
+        "size": found.size,
+    }  # fmt: skip
+    if found.screenshot is not None:
+        frame = -1 if found.frame is None else found.frame
+        viewer.screenshot(trajectories, found.screenshot, frame=frame, **common)
+        print(f"wrote {found.screenshot}", file=sys.stderr)
+    if found.movie is not None:
+        with Progress(found.movie.name, 0, unit="pictures") as progress:
+
+            def drawn(done: int, total: int) -> None:
+                progress.total = total
+                progress.to(done)
+
+            viewer.movie(trajectories, found.movie, speed=found.speed, progress=drawn, **common)
+        print(f"wrote {found.movie}", file=sys.stderr)
+    if found.screenshot is None and found.movie is None:
+        viewer.play(trajectories, frame=found.frame or 0, **common)
