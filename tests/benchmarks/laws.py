@@ -6,6 +6,7 @@ python tests/benchmarks/laws.py [--particles N] [--strain S] [--float64]
 Prints nanoseconds per particle of stress, update and adjoint, and the seconds that a first launch
 took, which is the compile time on a cold cache.
 """
+# pyright: reportIndexIssue=false, reportArgumentType=false
 
 import argparse
 import time
