@@ -22,7 +22,7 @@ from rheograd.engine.trajectory import Trajectory
 from rheograd.viewer import DisplayError, display, movie, play, screenshot
 from rheograd.viewer.palettes import MISSING, categories, colour, diverging, sequential
 from rheograd.viewer.render import shown_frames
-from rheograd.viewer.surroundings import collider, pose
+from rheograd.viewer.surroundings import collider, holds, pose
 from rheograd.viewer.view import describe
 
 SMALL = (320, 240)
@@ -226,6 +226,12 @@ class TestSurroundings:
         with pytest.warns(UserWarning, match="a collider is left out"):
             assert collider({"kind": "torus"}, np.array([[0.0] * 3, [1.0] * 3])) is None
 
+    def test_a_grip_is_told_from_an_obstacle(self) -> None:
+        box = {"kind": "box", "centre": [0.5, 0.5, 0.5], "size": [0.2, 0.2, 0.2]}
+        surface = collider(box, np.array([[0.0] * 3, [1.0] * 3]))
+        assert holds(surface, np.array([[0.9, 0.5, 0.5], [0.55, 0.5, 0.5]]))
+        assert not holds(surface, np.array([[0.9, 0.5, 0.5], [0.5, 0.61, 0.5]]))
+
     def test_pose_turns_about_the_centre_and_moves(self) -> None:
         half = 0.5**0.5
         described = {
@@ -311,8 +317,7 @@ class TestMovies:
         assert count == 11
         assert told[-1] == (11, 11)
         assert os.listdir(tmp_path) == [out.name]
-        plugin = {"plugin": "pyav"} if kind == "mp4" else {}
-        frames = imageio.v3.imread(out, **plugin)
+        frames = imageio.v3.imread(out, plugin="pyav" if kind == "mp4" else "pillow")
         assert frames.shape[:3] == (11, 180, 320)
         assert np.abs(frames[0, ..., :3].astype(int) - frames[-1, ..., :3]).max() > 50
 

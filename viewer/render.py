@@ -17,6 +17,7 @@ from .view import View, describe
 
 _OVERSAMPLING = 2
 _LONGEST = 900
+_QUALITY = 6
 _MOVIES = (".mp4", ".gif")
 _PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -177,14 +178,14 @@ def _encoder(
         extra = ["-filter_complex", colours, "-loop", "0"]
     else:
         codec, pixels = "libx264", "yuv420p"
-        extra = ["-crf", "18", "-movflags", "+faststart"]
+        extra = ["-movflags", "+faststart"]
     writer = imageio_ffmpeg.write_frames(
         str(path),
         size,
         fps=rate,
         codec=codec,
         pix_fmt_out=pixels,
-        quality=None,
+        quality=_QUALITY,
         macro_block_size=2,
         ffmpeg_log_level="error",
         output_params=extra,

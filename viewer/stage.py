@@ -14,7 +14,7 @@ from .fields import Scale
 from .flat import INK, draw, drawing, text, write
 from .source import Source
 from .strip import Strip
-from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, pose
+from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
 from .view import View
 
 _SKY = "#dbe4ee"
@@ -22,6 +22,7 @@ _DIVIDER = (196, 204, 213)
 _DIRECTIONS = ((0.85, 0.42, 1.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.001))
 _ANGLE = 26.0
 _FIT = 0.93
+_GRIP = 0.4
 _SEED = 7
 _STEEPEST = math.radians(88)
 
@@ -38,7 +39,8 @@ def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
             window_size=list(size),
             border=False,
         )
-    plotter.render_window.SetMultiSamples(0)
+    window: Any = plotter.render_window
+    window.SetMultiSamples(0)
     return plotter
 
 
@@ -154,9 +156,11 @@ class Stage:
             surface = collider(described, view.extent if domain is None else domain)
             if surface is None:
                 continue
-            see_through = 0.75 if described["kind"] == "plane" else 1.0
+            opacity = 0.75 if described["kind"] == "plane" else 1.0
+            if holds(surface, view.sources[panel].positions(0)):
+                opacity = _GRIP
             actor = plotter.add_mesh(
-                surface, color=COLLIDER_COLOUR, opacity=see_through, reset_camera=False,
+                surface, color=COLLIDER_COLOUR, opacity=opacity, reset_camera=False,
                 ambient=0.35, diffuse=0.7,
                 smooth_shading=described["kind"] in {"sphere", "capsule"},
             )  # fmt: skip

@@ -181,6 +181,13 @@ def collider(described: dict[str, Any], box: np.ndarray) -> Any:
     return None
 
 
+def holds(surface: Any, x: np.ndarray) -> bool:
+    """Whether a collider is a grip: particles x (n, 3) lie within its bounds."""
+    low, high = np.reshape(surface.bounds, (3, 2)).T
+    margin = 0.05 * (high - low)
+    return bool(((x > low + margin) & (x < high - margin)).all(-1).any())
+
+
 def _plane(point: np.ndarray, normal: Any, box: np.ndarray) -> Any:
     """The part of a plane inside a box."""
     import pyvista

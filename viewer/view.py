@@ -209,12 +209,12 @@ def _radius(source: Source) -> float:
 
 def _spacing(x: np.ndarray) -> float:
     """Median distance [m] to the nearest neighbour in x (n, 3)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if len(x) < 2:
         return 0.0
     some = x[:: max(1, len(x) // _NEIGHBOURS_OF)]
-    distance, _ = cKDTree(x).query(some, k=2)
+    distance, _ = KDTree(x).query(some, k=2)
     return float(np.median(distance[:, 1]))
 
 

@@ -137,7 +137,7 @@ class Window:
 
         interactor = self._plotter.iren.interactor
         self._plotter.iren.clear_key_event_callbacks()
-        style = vtkInteractorStyleTrackballCamera()
+        style: Any = vtkInteractorStyleTrackballCamera()
         interactor.SetInteractorStyle(style)
         style.AddObserver("CharEvent", lambda *_: None)
         for event, handler in (
