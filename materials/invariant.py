@@ -11,7 +11,9 @@ matrix H(F); with the rotation R of F,
 so that tau(I) = 0, tau(Q F) = Q tau(F) Q^T and F(Q F_trial) = Q F(F_trial) for any weights.
 
 `InvariantFull` is the law as published. `InvariantSmooth`, our default, has features with
-derivatives at rest too, outputs in units of a stress, and starts as an isotropic elastic solid.
+derivatives at rest too, outputs in units of a stress, starts as an isotropic elastic solid, and
+has hidden units of the size of the strains expected, so that Adam does with rates of 1e-3 to 1e-2
+what the published law needs 1.0 and 0.1 for.
 """
 
 from __future__ import annotations
@@ -43,6 +45,12 @@ class Kept(NamedTuple):
     stress: Measured
 
 
+def _positive(name: str, unit: str, value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError(f"got {name} = {value}, expected a positive finite number {unit}")
+    return float(value)
+
+
 def _traced(module: nn.Module, F: Tensor) -> bool:
     """Whether an autograd graph is asked for."""
     return torch.is_grad_enabled() and (
@@ -62,9 +70,7 @@ class InvariantElasticity(Elasticity):
     def __init__(self, stress_scale: float, widths: Sequence[int], seed: int | None):
         """See the subclasses."""
         super().__init__()
-        if not stress_scale > 0 or stress_scale == float("inf"):
-            raise ValueError(f"stress_scale [Pa] must be positive and finite; got {stress_scale}")
-        self.stress_scale = float(stress_scale)
+        self.stress_scale = _positive("stress_scale", "[Pa]", stress_scale)
         self.widths = tuple(widths)
         self.seed = seed
         self.network = FeaturedNetwork(self.features, self.widths, seed)
@@ -115,9 +121,7 @@ class InvariantPlasticity(Plasticity):
     def __init__(self, flow_scale: float, widths: Sequence[int], seed: int | None):
         """See the subclasses."""
         super().__init__()
-        if not flow_scale > 0 or flow_scale == float("inf"):
-            raise ValueError(f"flow_scale [-] must be positive and finite; got {flow_scale}")
-        self.flow_scale = float(flow_scale)
+        self.flow_scale = _positive("flow_scale", "[-]", flow_scale)
         self.widths = tuple(widths)
         self.seed = seed
         self.network = FeaturedNetwork(self.features, self.widths, seed)
@@ -210,6 +214,7 @@ class InvariantSmoothElasticity(InvariantElasticity):
         self,
         stress_scale: float = 1e5,
         *,
+        strain_scale: float = 0.3,
         widths: Sequence[int] = (64, 64),
         seed: int | None = None,
     ):
@@ -217,6 +222,7 @@ class InvariantSmoothElasticity(InvariantElasticity):
 
         Args:
             stress_scale: Expected Young's modulus [Pa], the unit of the network's output.
+            strain_scale: Strain [-] at which hidden units bend at first.
             widths: Of the hidden layers: even, at least 24.
             seed: Of the weights; None takes torch's global generator.
 
@@ -229,7 +235,8 @@ class InvariantSmoothElasticity(InvariantElasticity):
         target = torch.zeros(9, self.network.perceptron.n_in)
         target[:, 2:11] = mu * torch.eye(9)
         target[::4, 0] = lame
-        self.network.perceptron.start_linear(target)
+        self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
+        self.network.perceptron.start_linear(target, 1 / self.strain_scale)
 
     @classmethod
     def example(cls) -> InvariantSmoothElasticity:
@@ -245,8 +252,9 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
 
     def __init__(
         self,
-        flow_scale: float = 1e-3,
+        flow_scale: float = 1e-2,
         *,
+        strain_scale: float = 0.03,
         widths: Sequence[int] = (64, 64),
         seed: int | None = None,
     ):
@@ -254,6 +262,7 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
 
         Args:
             flow_scale: Unit of the network's output [-].
+            strain_scale: Strain [-] at which hidden units bend at first, such as that of yield.
             widths: Of the hidden layers: even, at least 24.
             seed: Of the weights; None takes torch's global generator.
 
@@ -261,7 +270,9 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
             ValueError: An argument is out of range.
         """
         super().__init__(flow_scale, widths, seed)
-        self.network.perceptron.start_linear(torch.zeros(9, self.network.perceptron.n_in))
+        self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
+        nothing = torch.zeros(9, self.network.perceptron.n_in)
+        self.network.perceptron.start_linear(nothing, 1 / self.strain_scale)
 
 
 class InvariantLaw(ConstitutiveLaw):
@@ -430,8 +441,10 @@ class InvariantSmooth(InvariantLaw):
     def __init__(
         self,
         stress_scale: float = 1e5,
-        flow_scale: float = 1e-3,
+        flow_scale: float = 1e-2,
         *,
+        elastic_strain: float = 0.3,
+        plastic_strain: float = 0.03,
         widths: Sequence[int] = (64, 64),
         seed: int | None = None,
     ):
@@ -440,6 +453,8 @@ class InvariantSmooth(InvariantLaw):
         Args:
             stress_scale: Expected Young's modulus [Pa], the unit of the elasticity's output.
             flow_scale: Unit of the plasticity's output [-].
+            elastic_strain: Strain scale of the elasticity [-].
+            plastic_strain: Strain scale of the plasticity [-].
             widths: Of the hidden layers: even, at least 24.
             seed: Of the weights; None takes torch's global generator.
 
@@ -450,8 +465,13 @@ class InvariantSmooth(InvariantLaw):
         self.stress_scale, self.flow_scale = float(stress_scale), float(flow_scale)
         self.widths, self.seed = tuple(widths), seed
         other = None if seed is None else seed + 1
-        self.elasticity = InvariantSmoothElasticity(stress_scale, widths=widths, seed=seed)
-        self.plasticity = InvariantSmoothPlasticity(flow_scale, widths=widths, seed=other)
+        self.elastic_strain, self.plastic_strain = float(elastic_strain), float(plastic_strain)
+        self.elasticity = InvariantSmoothElasticity(
+            stress_scale, strain_scale=elastic_strain, widths=widths, seed=seed
+        )
+        self.plasticity = InvariantSmoothPlasticity(
+            flow_scale, strain_scale=plastic_strain, widths=widths, seed=other
+        )
 
     @classmethod
     def example(cls) -> InvariantSmooth:

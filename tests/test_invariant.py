@@ -274,8 +274,8 @@ def test_weights_are_those_of_the_seed() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: InvariantSmooth(0.0), r"stress_scale \[Pa\] must be positive.*got 0"),
-        (lambda: InvariantSmooth(1e5, -1.0), r"flow_scale .* must be positive.*got -1"),
+        (lambda: InvariantSmooth(0.0), r"got stress_scale = 0.0, expected a positive .*\[Pa\]"),
+        (lambda: InvariantSmooth(1e5, -1.0), "got flow_scale = -1.0, expected a positive"),
         (lambda: InvariantFull(widths=()), r"widths from 1 to 4096; got \[\]"),
         (lambda: InvariantSmooth(widths=(7, 7)), "even widths of at least 24"),
     ],

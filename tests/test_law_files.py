@@ -112,7 +112,14 @@ def test_metadata_say_what_the_file_is(saved: Path) -> None:
     assert metadata["units"] == "SI"
     assert json.loads(metadata["law"]) == {
         "name": "invariant-smooth",
-        "arguments": {"stress_scale": 1e5, "flow_scale": 1e-3, "widths": [64, 64], "seed": 1},
+        "arguments": {
+            "stress_scale": 1e5,
+            "flow_scale": 1e-2,
+            "elastic_strain": 0.3,
+            "plastic_strain": 0.03,
+            "widths": [64, 64],
+            "seed": 1,
+        },
     }
 
 
@@ -130,7 +137,10 @@ def test_metadata_say_what_the_file_is(saved: Path) -> None:
         (described(lambda s: s["arguments"].update(widths=[10**12])), "widths from 1 to 4096"),
         (described(lambda s: s["arguments"].update(widths=[64] * 10**5)), "hidden layers"),
         (described(lambda s: s["arguments"].update(widths="ab")), "cannot be built"),
-        (described(lambda s: s["arguments"].update(stress_scale=-1)), "must be positive"),
+        (
+            described(lambda s: s["arguments"].update(stress_scale=-1)),
+            "got stress_scale = -1, expected a positive",
+        ),
         (described(lambda s: s["arguments"].update(stress_scale="1")), "cannot be built"),
         (
             described(lambda s: s["arguments"].update(widths=[32, 32])),
