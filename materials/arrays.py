@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Torch tensors seen as Warp arrays."""
 
+import functools
+import threading
 from typing import Any
 
 import warp as wp
@@ -8,6 +10,10 @@ from torch import Tensor
 
 wp.config.log_level = wp.LOG_WARNING
 wp.init()  # wp.from_torch fails before it
+
+building = threading.RLock()
+"""Held while a kernel is launched or recorded for the first time: Warp then builds and loads its
+module, which only one thread at a time may do."""
 
 
 def as_warp(tensor: Tensor, dtype: Any) -> wp.array:
@@ -31,3 +37,11 @@ def as_warp(tensor: Tensor, dtype: Any) -> wp.array:
         device=wp.device_from_torch(tensor.device),
         copy=False,
     )
+
+
+@functools.cache
+def ready(kernel: wp.Kernel, device: str) -> wp.Kernel:
+    """`kernel`, built and loaded for `device`, so that any thread may launch it."""
+    with building:
+        kernel.module.load(wp.get_device(device))
+    return kernel

@@ -16,7 +16,7 @@ from torch import Tensor
 from rheograd.kernels.dtypes import types
 from rheograd.kernels.update import LawKernels, law_kernels
 
-from .arrays import as_warp
+from .arrays import as_warp, ready
 from .law import Response, Twin
 
 SCALARS = {torch.float32: wp.float32, torch.float64: wp.float64}
@@ -155,7 +155,8 @@ def _launch(kernel: wp.Kernel, F: Tensor, *rest: Tensor | float) -> None:
         else:
             arguments.append(value)
     stream = wp.stream_from_torch(F.device) if F.is_cuda else None
-    wp.launch(kernel, len(F), arguments, device=wp.device_from_torch(F.device), stream=stream)
+    device = wp.device_from_torch(F.device)
+    wp.launch(ready(kernel, device.alias), len(F), arguments, device=device, stream=stream)
 
 
 def _rows(F: Tensor) -> Tensor:

@@ -20,21 +20,19 @@ from rheograd.kernels.dtypes import types
 from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
 
 from . import perceptron
+from .arrays import building
 from .perceptron import Block, Packed, Perceptron
 
 T = TypeVar("T")
 
-ROWS = {"cpu": 2048, "cuda": 1 << 17}
-"""Points in a block: on a CPU the buffers of two networks then fill 9 MB in float32."""
+ROWS = {"cpu": 3072, "cuda": 1 << 17}
+"""Points in a block: on a CPU the buffers of two networks then fill 7 MB in float32."""
 
 MOST_SPACES = 16
 """Workspaces that a thread keeps."""
 
-wp.init()  # wp.from_torch fails before it
-
 _SCALARS = {torch.float32: wp.float32, torch.float64: wp.float64}
 _own = threading.local()
-_building = threading.RLock()
 
 
 def precision(F: Tensor) -> Any:
@@ -50,7 +48,7 @@ def precision(F: Tensor) -> Any:
 
 def kernels_of(features: str, like: Tensor) -> FeatureKernels:
     """The kernels of a kind of features in the precision of `like`."""
-    with _building:
+    with building:
         return feature_kernels(features, precision(like))
 
 
@@ -90,7 +88,7 @@ class Launcher:
             arguments: Numbers, arrays from `view`, or None for an array that is not used.
         """
         if kernel not in self.recorded:
-            with _building:
+            with building:
                 command = wp.launch(kernel, points, arguments, device=self.device, record_cmd=True)
             self.recorded[kernel] = (command, [points])
         command, size = self.recorded[kernel]

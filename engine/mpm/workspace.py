@@ -18,7 +18,7 @@ from rheograd.kernels.dtypes import Types, types
 from rheograd.kernels.grid import contacts, grid, grid_adjoint
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
 from rheograd.kernels.transfers import transfers
-from rheograd.materials.arrays import as_warp
+from rheograd.materials.arrays import as_warp, building
 
 from .model import FOREVER, MPMModel
 from .stages import AnalyticStage, Histories, Stage, TorchStage
@@ -123,7 +123,8 @@ class Workspace:
 
     def launch(self, kernel: wp.Kernel, dim: Any, inputs: Sequence[Any]) -> wp.Launch:
         """Record a launch without running it."""
-        return wp.launch(kernel, dim, inputs=inputs, device=self.device, record_cmd=True)
+        with building:
+            return wp.launch(kernel, dim, inputs=inputs, device=self.device, record_cmd=True)
 
     def _balance_inputs(self) -> list[Any]:
         view, t = self.as_warp, self.types
