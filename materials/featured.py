@@ -25,8 +25,8 @@ from .perceptron import Block, Packed, Perceptron
 
 T = TypeVar("T")
 
-ROWS = {"cpu": 3072, "cuda": 1 << 17}
-"""Points in a block: on a CPU the buffers of two networks then fill 7 MB in float32."""
+ROWS = {"cpu": 4096, "cuda": 1 << 17}
+"""Points in a block: on a CPU the buffers of two networks then fill 9 MB in float32."""
 
 MOST_SPACES = 16
 """Workspaces that a thread keeps."""
@@ -110,6 +110,8 @@ class Measured(NamedTuple):
     """Rotations [-], shape (q, 3, 3)."""
     V: Tensor | None
     """Right singular vectors [-], shape (q, 3, 3), for features "full" only."""
+    z: Tensor | None = None
+    """Inputs of the last activation [-], shape (q, width), if they are kept too."""
 
     def views(self) -> list[Any]:
         """As arguments of kernels."""
@@ -133,7 +135,7 @@ class _Features(torch.autograd.Function):
         m = empty_measured(features, len(F), F)
         kernels = kernels_of(features, F)
         Launcher(F)(kernels.measure, len(F), [0, 0, matrices(F), *m.views()])
-        ctx.save_for_backward(F, *m)
+        ctx.save_for_backward(F, m.x, m.R, m.V)
         ctx.kernels = kernels
         return m.x, m.R
 
@@ -258,6 +260,8 @@ class Pass:
         self.weights.load(self.network, backward=backward)
         self.whole = keep is not None
         self.x = store.measured.x if keep is None else keep.x
+        self.z = None if keep is None else keep.z
+        self.zs: Sequence[Tensor] = ()
         self.views = store.views if keep is None else keep.views()
 
     def measure(self, start: int, points: int, F: Any) -> None:
@@ -265,18 +269,30 @@ class Pass:
         row = start if self.whole else 0
         self.launch(self.kernels.measure, points, [start, row, F, *self.views])
 
-    def evaluate(self, start: int, points: int, *, transient: bool = False) -> None:
-        """Network outputs of a block; `transient`: not to be followed by `backward`."""
+    def evaluate(
+        self, start: int, points: int, *, transient: bool = False, known: bool = False
+    ) -> None:
+        """Network outputs of a block.
+
+        Args:
+            start: First point.
+            points: Number of points.
+            transient: Whether it is not followed by `backward`.
+            known: Whether all that is kept is there from an earlier call.
+        """
         row = start if self.whole else 0
-        x = self.x[row : row + points]
-        perceptron.forward(self.weights, x, self.space.rows(points), transient=transient)
+        x, block = self.x[row : row + points], self.space.rows(points)
+        last = None if self.z is None else self.z[row : row + points]
+        self.zs = perceptron.forward(
+            self.weights, x, block, transient=transient, last=last, known=known
+        )
 
     def backward(self, start: int, points: int, F: Any, F_bar: Any) -> None:
         """From the gradients of a block's outputs and rotations add to those of F."""
         row = start if self.whole else 0
         x = self.x[row : row + points]
         block = self.space.rows(points)
-        perceptron.backward(self.weights, x, block)
+        perceptron.backward(self.weights, x, self.zs, block)
         _x, R, V = self.views
         bars = [self.space.x_bar_view, self.space.R_bar_view, F_bar]
         self.launch(self.kernels.measure_adjoint, points, [start, row, F, R, V, *bars])

@@ -161,24 +161,44 @@ class Block:
         return part
 
 
-def forward(weights: Packed, x: Tensor, block: Block, *, transient: bool = False) -> None:
-    """Fill y of a block for the inputs `x`, shape (rows, n_in), and z and h unless `transient`."""
-    for weight, z, h in zip(weights.forth, block.z, block.h, strict=False):
-        torch.mm(x, weight, out=z)
-        x = z if transient else h  # in place, half the memory has to pass the cache
+def forward(
+    weights: Packed,
+    x: Tensor,
+    block: Block,
+    *,
+    transient: bool = False,
+    last: Tensor | None = None,
+    known: bool = False,
+) -> list[Tensor]:
+    """Fill y of a block, and z and h unless `transient`; the z, which `backward` wants.
+
+    Args:
+        weights: Loaded.
+        x: Inputs, shape (rows, n_in).
+        block: The buffers.
+        transient: Whether no `backward` follows.
+        last: Takes the place of the last z, shape (rows, width).
+        known: Whether `last` is there already.
+    """
+    zs = block.z if last is None else [*block.z[:-1], last]
+    for weight, z, h in zip(weights.forth, zs, block.h, strict=False):
+        if z is not last or not known:
+            torch.mm(x, weight, out=z)
+        x = z if transient and z is not last else h  # in place, less has to pass the cache
         torch.ops.aten.gelu.out(z, out=x)
     torch.mm(x, weights.forth[-1], out=block.y)
+    return zs
 
 
-def backward(weights: Packed, x: Tensor, block: Block) -> None:
-    """Fill x_bar of a block from y_bar and what `forward` left, which is overwritten.
+def backward(weights: Packed, x: Tensor, zs: Sequence[Tensor], block: Block) -> None:
+    """Fill x_bar of a block from y_bar and what `forward` left in h, which is overwritten.
 
     The weights' gradients are added to `weights.gradients`.
     """
     gradients = weights.gradients
     above, matrix = block.y_bar, weights.back[-1]
-    for k in range(len(block.z) - 1, -1, -1):
-        h, z = block.h[k], block.z[k]
+    for k in range(len(zs) - 1, -1, -1):
+        h, z = block.h[k], zs[k]
         gradients[k + 1].addmm_(above.t(), h)
         slope = torch.mm(above, matrix, out=h)
         torch.ops.aten.gelu_backward.grad_input(slope, z, grad_input=slope)

@@ -157,13 +157,17 @@ def flat(found: Pullback) -> tuple[Tensor, ...]:
     return (found.F_trial, *found.parameters)
 
 
+@pytest.mark.parametrize("hidden", [False, True])
 @pytest.mark.parametrize("law", LAWS)
-def test_kept_features_change_no_bit(law: type[InvariantLaw]) -> None:
-    made, F = trained(law, torch.float32), strained(3000, torch.float32)
+def test_what_is_kept_changes_no_bit(law: type[InvariantLaw], hidden: bool) -> None:
+    made, F = trained(law, torch.float32), strained(5000, torch.float32)
     tau_bar, F_bar, h_bar = bars(F)
     with torch.no_grad():
         plain = made.update(F, h_bar, 1e-3)
-    out, kept = Response(torch.empty_like(F), torch.empty_like(F), h_bar), made.new_kept(3000, F)
+    out, kept = (
+        Response(torch.empty_like(F), torch.empty_like(F), h_bar),
+        made.new_kept(5000, F, hidden=hidden),
+    )
     made.update_into(F, h_bar, 1e-3, out, kept)
     assert torch.equal(out.tau, plain.tau)
     assert torch.equal(out.F_elastic, plain.F_elastic)
