@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     shown = warnings.showwarning
-    warnings.showwarning = _warn
+    warnings.showwarning = Warner()
     try:
         return _dispatch(words)
     except SystemExit as end:  # --help and --version of argparse
@@ -115,5 +115,15 @@ def _say(text: str, debug: bool, status: int) -> int:
     return status
 
 
-def _warn(message: Warning | str, *where: Any, **more: Any) -> None:
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+class Warner:
+    """Prints a warning as a line, each once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, message: Warning | str, *where: Any, **more: Any) -> None:
+        """Take the place of `warnings.showwarning`."""
+        text = " ".join(str(message).split())
+        if text not in self._said:
+            self._said.add(text)
+            print(f"warning: {text}", file=sys.stderr)

@@ -19,7 +19,9 @@ REASON = "preparing: the first run on a machine compiles its kernels, which can 
 class Progress:
     """Counts steps done of a total, with their rate and the time left, on stderr."""
 
-    def __init__(self, title: str, total: int, *, done: int = 0, unit: str = "steps") -> None:
+    def __init__(
+        self, title: str, total: int, *, done: int = 0, unit: str = "steps", reason: str = REASON
+    ) -> None:
         """Nothing is shown before the context is entered.
 
         Args:
@@ -27,8 +29,11 @@ class Progress:
             total: Number of steps at the end.
             done: Those done before, by an earlier run.
             unit: What is counted.
+            reason: What is told if nothing is done for a while at first.
         """
         self.title, self.total, self.done, self.unit = title, total, done, unit
+        self._reason = reason
+        self._detail = ""
         self._first: tuple[float, int] | None = None
         self._printed = 0.0
         self._bar: Any = None
@@ -53,15 +58,23 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def to(self, done: int) -> None:
-        """Tell that `done` of the total are done."""
+    def say(self, line: str) -> None:
+        """Write a line of its own."""
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def to(self, done: int, detail: str = "") -> None:
+        """Tell that `done` of the total are done, and something about where that led."""
         self._timer.cancel()
         now = time.monotonic()
-        self.done = done
+        self.done, self._detail = done, detail
         if self._first is None:
             self._first = (now, done)
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, note=self._note(now))
+            note = self._note(now)
+            self._bar.update(self._task, completed=done, total=self.total, note=note)
         elif now - self._printed >= INTERVAL:
             self._printed = now
             share = 100 * done / max(self.total, 1)
@@ -71,16 +84,19 @@ class Progress:
     def _note(self, now: float) -> str:
         started, before = self._first or (now, self.done)
         if self.done == before or now <= started:
-            return ""
+            return self._detail
         rate = (self.done - before) / (now - started)
-        left = (self.total - self.done) / rate
-        return f"{_short(rate)} {self.unit}/s, {_clock(left)} left"
+        left = _clock((self.total - self.done) / rate)
+        pace = f"{_short(rate)} {self.unit}/s"
+        if rate < 0.5:
+            pace = f"{_short(1 / rate)} s/{self.unit.removesuffix('s')}"
+        return ", ".join(filter(None, [self._detail, pace, f"{left} left"]))
 
     def _explain(self) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, note=REASON)
+            self._bar.update(self._task, note=self._reason)
         else:
-            print(REASON, file=sys.stderr, flush=True)
+            print(self._reason, file=sys.stderr, flush=True)
 
     def _start_bar(self) -> None:
         from rich.console import Console

@@ -64,7 +64,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     require_device(found.device)
     measured = []
     for case in CASES:
-        print(f"timing {case.__doc__} ...", file=sys.stderr, flush=True)
+        print(f"{case.__doc__} ...", file=sys.stderr, flush=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             measured.append(case(found.device, found.repeats))
@@ -78,7 +78,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
 
 
 def jelly_step(device: str, repeats: int) -> Measurement:
-    """forward steps, analytic law"""
+    """Forward steps, analytic law."""
     from rheograd.scenes import nclaw
 
     scene, solver = nclaw.build(material="jelly"), nclaw.solver()
@@ -86,7 +86,7 @@ def jelly_step(device: str, repeats: int) -> Measurement:
 
 
 def neural_step(device: str, repeats: int) -> Measurement:
-    """forward steps, neural law"""
+    """Forward steps, neural law."""
     from rheograd.materials.invariant import InvariantFull
     from rheograd.scenes import nclaw
 
@@ -95,7 +95,7 @@ def neural_step(device: str, repeats: int) -> Measurement:
 
 
 def jelly_gradient(device: str, repeats: int) -> Measurement:
-    """forward steps with their adjoint, analytic law"""
+    """Forward steps with their adjoint, analytic law."""
     from rheograd.scenes import nclaw
 
     scene, solver = nclaw.build(material="jelly"), nclaw.solver()
@@ -103,7 +103,7 @@ def jelly_gradient(device: str, repeats: int) -> Measurement:
 
 
 def neural_gradient(device: str, repeats: int) -> Measurement:
-    """forward steps with their adjoint, neural law"""
+    """Forward steps with their adjoint, neural law."""
     from rheograd.materials.invariant import InvariantFull
     from rheograd.scenes import nclaw
 
@@ -112,7 +112,7 @@ def neural_gradient(device: str, repeats: int) -> Measurement:
 
 
 def large_step(device: str, repeats: int) -> Measurement:
-    """forward steps of 10,648 particles"""
+    """Forward steps of 10,648 particles."""
     scene, solver = cube_of(22)
     return forward("cube, neo-hookean", scene, solver, device, repeats)
 

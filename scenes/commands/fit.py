@@ -1,135 +1,199 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find out what a material is made of from how it moves.
 
-With --law, a learned law is trained inside the simulation on the positions of all particles; with
---parameters, named numbers of the scene are fitted to particles or to motion-capture markers. The
-folder --out gets the law or the numbers, metrics.jsonl, report.html and report.json; a fit that
-was stopped goes on with --resume, to the same result.
+A learned law is trained inside the simulation on the positions of all particles. The folder --out
+gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume needs to go on
+after a kill, to the same result. With --states recorded, segments restart from full states of a
+simulation of the scene as its options make it (--material of nclaw); with --states positions
+nothing but the positions in the file is used.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import selection
-from ..options import Parser, count, number
+from ..options import Parser, converter, count, number
+from ..progress import Progress
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.fit.report import FitReport
+    from rheograd.engine.trajectory import Trajectory
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
 
 RANK = 2
-LAWS = ("invariant-smooth", "invariant-full")
+REASON = "preparing states, and the first run on a machine compiles kernels: this takes a while"
+STRESS = 1e5
+"""Stress that a new law is made for unless told otherwise [Pa]."""
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
-    selection.add_scene_argument(parser)
-    parser.add_argument("observation", type=Path, help="what was seen: .npz, .vtkhdf or .c3d")
-    what = parser.add_argument_group("what is fitted")
-    what.add_argument("--law", metavar="LAW", help=f"{', '.join(LAWS)}, or a law.safetensors")
-    what.add_argument("--parameters", metavar="A,B", help="numbers of the scene, such as young")
-    what.add_argument("--stress-scale", type=number, metavar="PA", help="start of a learned law")
-    how = parser.add_argument_group("how")
-    how.add_argument(
-        "--states", choices=("recorded", "positions"), default="recorded",
-        help="restart segments from states of the scene's own material (the default), or use"
-        " nothing but positions",
-    )  # fmt: skip
-    how.add_argument("--epochs", type=count, metavar="N", help="passes over the motion")
-    how.add_argument("--recipe", choices=("rheograd", "published"), default="rheograd",
-                     help="of the training; published: Ma et al. 2023")  # fmt: skip
-    how.add_argument("--hold-out", type=number, metavar="SHARE", help="kept to judge the fit")
-    how.add_argument("--seed", type=int, default=0)
-    how.add_argument("--threads", type=count, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--resume", action="store_true", help="go on with the fit in --out")
+    add_arguments(parser)
     found, script = selection.read(parser, tokens)
     assert script is not None
-    if (found.law is None) == (found.parameters is None):
-        raise ValueError(
-            "expected one of --law (train a learned law) and --parameters (fit numbers)"
-        )
-    if not found.observation.is_file():
-        raise FileNotFoundError(f"no observation {found.observation}: give a file that exists")
-    return _learn(found, script)
+    return fit_law(found, script)
 
 
-def _learn(found: argparse.Namespace, script: Script) -> int:
+def add_arguments(parser: Parser) -> None:
+    """All but the scene's own options."""
+    selection.add_scene_argument(parser)
+    states, _ = converter(Literal["recorded", "positions"])
+    recipe, _ = converter(Literal["rheograd", "published"])
+    parser.add_argument("observation", type=Path, metavar="OBSERVATION", help=".npz or .vtkhdf")
+    parser.add_argument(
+        "--law", default="invariant-smooth", metavar="NAME|FILE",
+        help="invariant-full, invariant-smooth, or a law.safetensors to start from",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="(default: runs/SCENE)")
+    parser.add_argument(
+        "--states", type=states, metavar="recorded|positions",
+        help="where segments restart (default: recorded with --material, else positions)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--epochs", type=count, metavar="N",
+        help="passes over the motion (default: 60; with --recipe published 300)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and batches")
+    parser.add_argument("--resume", action="store_true", help="go on with the fit in --out")
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--recipe", type=recipe, default="rheograd", metavar="rheograd|published",
+        help="published: that of Ma et al. 2023",
+    )  # fmt: skip
+    group.add_argument("--updates", type=count, metavar="N", help="optimizer steps an epoch")
+    group.add_argument("--rate", type=number, metavar="X", help="learning rate")
+    group.add_argument("--longest", type=count, metavar="N", help="steps of the last segments")
+    group.add_argument("--stress-scale", type=number, metavar="PA", help="expected stress [Pa]")
+    group.add_argument("--flow-scale", type=number, metavar="X", help="expected flow a step")
+    group.add_argument(
+        "--hold-out", type=number, metavar="SHARE", help="end of the motion kept to judge the fit"
+    )
+    group.add_argument("--threads", type=count, default=os.cpu_count() or 1, metavar="N")
+    group = parser.add_argument_group("files that do not say")
+    group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
+    group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
+
+
+def fit_law(found: argparse.Namespace, script: Script) -> int:
+    """Train a learned law."""
     import torch
 
     from rheograd.engine.fit.learn import fit
     from rheograd.engine.observation import Positions
-    from rheograd.engine.trajectory import Trajectory
-
-    from ..progress import Progress
 
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
+    folder = found.out or Path("runs") / script.name
+    states = found.states or ("recorded" if "material" in options else "positions")
+    known = states == "recorded" or "material" in options
     solver: Any = selection.make_solver(script, found)
-    observation = Positions(Trajectory.load(found.observation, dt=solver.dt))
-    recipe = _recipe(found)
-    recorded = found.states == "recorded"
-    truth = selection.make_scene(script, None, options) if recorded else None
-    law = _law(found)
-    scene = selection.make_scene(script, law, options)
-    with Progress(f"fit {scene.name}", recipe.epochs, unit="epochs") as progress:
-
-        def tell(metrics: Mapping[str, Any]) -> None:
-            if "note" in metrics:
-                print(metrics["note"], file=sys.stderr, flush=True)
-            else:
-                progress.to(metrics["epoch"] + 1)
-
-        report = fit(
-            scene, solver, observation, folder=found.out, truth=truth, states=found.states,
-            recipe=recipe, hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-            resume=found.resume, source=str(found.observation), tell=tell,
-        )  # fmt: skip
-    for name, error in report.errors.items():
-        before = report.start_errors[name]
-        share = f"{error / before:.2g} of {before:.2g} before the fit" if before else ""
-        rms = f"{1e3 * math.sqrt(error):.3g} mm" if math.isfinite(error) else "diverged"
-        print(f"{name}: {error:.2g} m² ({rms}), {share}", file=sys.stderr)
-    print(f"{found.out / 'law.safetensors'}, {found.out / 'report.html'}", file=sys.stderr)
-    return 0 if math.isfinite(report.errors["reconstruction"]) else 1
+    seen = observed(found, solver)
+    if solver.dt is None and "dt" in seen.metadata:
+        solver = dataclasses.replace(solver, dt=float(seen.metadata["dt"]))
+    law = starting_law(found, folder).to(solver.device, solver.dtype)
+    recipe = chosen_recipe(found)
+    teller = Teller(script.name, recipe.epochs)
+    try:
+        with teller.progress:
+            report = fit(
+                selection.make_scene(script, law, options), solver, Positions(seen),
+                folder=folder, states=states, recipe=recipe,
+                truth=selection.make_scene(script, None, options) if known else None,
+                hold_out=found.hold_out, seed=found.seed, threads=found.threads,
+                resume=found.resume, source=str(found.observation), tell=teller,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"after epoch {teller.epochs} of {recipe.epochs}; add --resume to go on"
+        ) from None
+    return sum_up(report, folder)
 
 
-def _recipe(found: argparse.Namespace) -> Recipe:
-    from rheograd.engine.fit.recipe import Recipe
+def observed(found: argparse.Namespace, solver: Any) -> Trajectory:
+    """The motion in the file; a file of steps without times has the solver's."""
+    from rheograd.engine.trajectory import Trajectory
 
-    if found.recipe == "published":
-        return Recipe.published(found.epochs or 300)
-    return Recipe().with_epochs(found.epochs) if found.epochs else Recipe()
+    step = None if found.frame_rate is not None else solver.dt
+    return Trajectory.load(
+        found.observation, dt=step, frame_rate=found.frame_rate, units=found.units
+    )
 
 
-def _law(found: argparse.Namespace) -> ConstitutiveLaw:
-    """A new learned law of a name, or the one in a file.
+def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
+    """The law before the fit: that of the folder when resuming, of a file, or a new one.
 
     Raises:
-        ValueError: The word is neither.
+        ValueError: There is no learned law of that name.
     """
     from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+    from rheograd.materials.law import ConstitutiveLaw
 
-    if found.law == "invariant-smooth":
-        return InvariantSmooth(found.stress_scale or 1e5, seed=found.seed)
-    if found.law == "invariant-full" and found.recipe == "published":
-        return InvariantFull(seed=found.seed)
-    if found.law == "invariant-full":
-        return InvariantFull(found.stress_scale or 1e5, seed=found.seed)
+    begun = folder / "law_start.safetensors"
+    if found.resume and begun.is_file():
+        return ConstitutiveLaw.load(begun)
     if found.law.endswith(".safetensors"):
-        law = selection.load_law(Path(found.law), found)
-        assert law is not None
-        return law
-    raise ValueError(
-        f"--law: got {found.law!r}, expected {' or '.join(LAWS)}, or a .safetensors file"
-    )
+        return ConstitutiveLaw.load(Path(found.law))
+    kinds = {kind.name: kind for kind in (InvariantFull, InvariantSmooth)}
+    if found.law not in kinds:
+        raise ValueError(
+            f"--law: got {found.law!r}, expected {', '.join(kinds)} or a .safetensors file"
+        )
+    published = found.recipe == "published"
+    stress = found.stress_scale or (1.0 if published else STRESS)
+    return kinds[found.law](stress, found.flow_scale or 1e-3, seed=found.seed)
+
+
+def chosen_recipe(found: argparse.Namespace) -> Recipe:
+    """The recipe with what was asked for otherwise."""
+    from rheograd.engine.fit.recipe import Recipe
+
+    start = Recipe.published() if found.recipe == "published" else Recipe()
+    changes: dict[str, Any] = {
+        "epochs": found.epochs, "updates": found.updates, "longest": found.longest,
+        "rate_elasticity": found.rate, "rate_plasticity": found.rate,
+    }  # fmt: skip
+    given = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(start, **given)
+
+
+class Teller:
+    """Shows the epochs of a fit as they end, and notes as they come."""
+
+    def __init__(self, title: str, epochs: int) -> None:
+        """Make the progress, which is not shown before it is entered."""
+        self.epochs = 0
+        self.progress = Progress(title, epochs, unit="epochs", reason=REASON)
+
+    def __call__(self, metrics: Mapping[str, Any]) -> None:
+        """Take what the fit tells."""
+        if "note" in metrics:
+            self.progress.say(str(metrics["note"]))
+            return
+        self.epochs = int(metrics["epoch"]) + 1
+        loss = metrics.get("loss")
+        self.progress.to(self.epochs, "" if loss is None else f"loss {loss:.3g}")
+
+
+def sum_up(report: FitReport, folder: Path) -> int:
+    """Print the errors before and after, and where the report is; 1 if the motion diverges."""
+    for name, error in report.errors.items():
+        before = report.start_errors.get(name, math.inf)
+        start = f", {before:.2g} m² before" if math.isfinite(before) else ", diverged before"
+        rms = (
+            f"{error:.2g} m² ({1e3 * math.sqrt(error):.2g} mm)" if error < math.inf else "diverges"
+        )
+        print(f"{name}: {rms}{start}", file=sys.stderr)
+    print(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}", file=sys.stderr)
+    return 0 if math.isfinite(report.errors[report.main]) else 1
