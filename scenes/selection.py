@@ -86,14 +86,16 @@ def chosen_options(found: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def load_law(path: Path | None, found: argparse.Namespace) -> ConstitutiveLaw | None:
-    """The law of a file, on the device asked for; None without a file."""
+def load_law(path: Path | None, solver: Solver) -> ConstitutiveLaw | None:
+    """The law of a file, a learned one as the solver computes; None without a file."""
     if path is None:
         return None
     from rheograd.materials.law import ConstitutiveLaw
 
     law = ConstitutiveLaw.load(path)
-    return law.to(found.device or "cpu")
+    if law.twin is not None:
+        return law
+    return law.to(getattr(solver, "device", "cpu"), getattr(solver, "dtype", None))
 
 
 def digest(path: Path | None) -> str | None:

@@ -225,8 +225,12 @@ class TestRun:
         assert not torch.equal(with_law, x)  # pyright: ignore[reportPossiblyUnboundVariable]
 
     @pytest.mark.parametrize("precision", ["float32", "float64"])
-    def test_precision(self, small: str, precision: str) -> None:
-        assert main(["run", small, "--steps", "5", "--precision", precision]) == 0
+    @pytest.mark.parametrize("learned", [False, True])
+    def test_precision(self, small: str, tmp_path: Path, precision: str, learned: bool) -> None:
+        law = tmp_path / "law.safetensors"
+        (InvariantSmooth(4e4, seed=3) if learned else Corotated(1e4, 0.1)).save(law)
+        words = ["--steps", "5", "--precision", precision, "--law", str(law)]
+        assert main(["run", small, *words]) == 0
 
     def test_a_failing_check(self, small: str, refuse: Callable[..., str]) -> None:
         said = refuse("run", small, "--young", "2e5", "--steps", "5", "--check", code=1)

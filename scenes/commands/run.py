@@ -73,14 +73,14 @@ class Run:
                 raise FileNotFoundError(
                     f"no folder {path.parent} to write {path.name} to: create it first"
                 )
-        law = selection.load_law(found.law, found)
+        self.solver: Any = selection.make_solver(script, found)
+        law = selection.load_law(found.law, self.solver)
         scene = selection.make_scene(script, law, self.options)
         if found.duration is not None:
             if not found.duration > 0:
                 raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
             scene = dataclasses.replace(scene, duration=found.duration)
         self.scene = scene
-        self.solver: Any = selection.make_solver(script, found)
         self.model: Any = self.solver.discretize(scene)
         self.schedule: Schedule = Schedule.of(
             scene, self.model.dt, found.steps, found.every, found.frames
