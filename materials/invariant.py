@@ -100,10 +100,16 @@ class InvariantElasticity(Elasticity):
         tau_bar: Tensor,
         F_bar: Tensor,
         internal_bar: Tensor,
+        *,
+        kept: None = None,
+        F_elastic: Tensor | None = None,
+        out: Tensor | None = None,
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph."""
         F, tau_bar = _plain(F_trial, tau_bar)
-        total = F_bar.detach().clone(memory_format=torch.contiguous_format)
+        total = torch.empty_like(F) if out is None else out
+        if total is not F_bar:
+            total.copy_(F_bar)
         stress = StressPass(self.network, F, self.stress_scale, backward=True)
         known, bar, out = matrices(F), matrices(tau_bar), matrices(total)
         for start, points in blocks(F):

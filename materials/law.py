@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,6 +104,10 @@ class ConstitutiveLaw(nn.Module, ABC):
         tau_bar: Tensor,
         F_bar: Tensor,
         internal_bar: Tensor,
+        *,
+        kept: Any = None,
+        F_elastic: Tensor | None = None,
+        out: Tensor | None = None,
     ) -> Pullback:
         """Gradients of `update` given those of its outputs; by autograd unless overridden.
 
@@ -114,6 +118,9 @@ class ConstitutiveLaw(nn.Module, ABC):
             tau_bar: Gradient with respect to tau, shape (q, 3, 3).
             F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
             internal_bar: Gradient with respect to the new history, shape (q, n_internal).
+            kept: What `update_into` kept at the same F_trial, to save work; see `new_kept`.
+            F_elastic: What `update_into` gave.
+            out: Memory for the gradient with respect to F_trial, possibly F_bar itself.
         """
         parameters = tuple(self.parameters())
         with torch.enable_grad():
@@ -127,7 +134,30 @@ class ConstitutiveLaw(nn.Module, ABC):
                 allow_unused=True,
                 materialize_grads=True,
             )
-        return Pullback(grads[0], grads[1], tuple(grads[2:]))
+        F_trial_bar = grads[0] if out is None else out.copy_(grads[0])
+        return Pullback(F_trial_bar, grads[1], tuple(grads[2:]))
+
+    def new_kept(self, q: int, like: Tensor) -> Any:
+        """Memory in which `update_into` keeps what shortens `pullback`; None if there is nothing."""
+        return None
+
+    @torch.no_grad()
+    def update_into(
+        self, F_trial: Tensor, internal: Tensor, dt: float, out: Response, kept: Any = None
+    ) -> None:
+        """`update` without a graph, into the tensors of `out`.
+
+        Args:
+            F_trial: As in `update`.
+            internal: As in `update`.
+            dt: As in `update`.
+            out: Where the result goes.
+            kept: From `new_kept`.
+        """
+        found = self.update(F_trial, internal, dt)
+        out.tau.copy_(found.tau)
+        out.F_elastic.copy_(found.F_elastic)
+        out.internal.copy_(found.internal)
 
     def tangent(self, F_trial: Tensor, internal: Tensor, dt: float) -> Tensor:
         """Consistent tangent dτ/dF_trial [Pa], shape (q, 3, 3, 3, 3), by automatic differentiation.

@@ -12,6 +12,7 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.update import law_kernels
+from rheograd.materials.law import Response
 
 from .model import LawGroup, MPMModel
 
@@ -126,12 +127,14 @@ class TorchStage(Stage):
     """A law of torch, for all its particles at once."""
 
     def __init__(self, group: LawGroup, model: MPMModel, space: Workspace) -> None:
-        """Remember which particles are served."""
+        """Remember which particles are served, and make room for what the law keeps a slot."""
         self.law = group.laws[0]
         self.m = self.law.n_internal
         self.dt = model.dt
         self.space = space
-        self.index = slice(None) if group.everything else group.index.long()
+        self.index = None if group.everything else group.index.long()
+        count = len(group.index)
+        self.kept = [self.law.new_kept(count, model.x0) for _ in range(space.slots)]
         self.total: list[Tensor] = []
 
     def load(self, tensors: Sequence[Tensor]) -> int:
@@ -140,13 +143,19 @@ class TorchStage(Stage):
 
     def forward(self, k: int) -> None:
         """See `Stage.forward`."""
-        s, i = self.space.state, self.index
+        s, i, m = self.space.state, self.index, self.m
         after = min(k + 1, self.space.slots)
-        out = self.law.update(self.space.F_trial[k][i], s.internal[k][i, : self.m], self.dt)
+        F_trial, internal = self.space.F_trial[k], s.internal[k]
+        if i is None:
+            out = Response(s.tau[after], s.F[after], s.internal[after][:, :m])
+            kept = self.kept[k] if self.kept else None
+            self.law.update_into(F_trial, internal[:, :m], self.dt, out, kept)
+            return
+        out = self.law.update(F_trial[i], internal[i, :m], self.dt)
         s.tau[after][i] = out.tau
         s.F[after][i] = out.F_elastic
-        if self.m:
-            s.internal[after][i, : self.m] = out.internal
+        if m:
+            s.internal[after][i, :m] = out.internal
 
     def start_backward(self) -> None:
         """See `Stage.start_backward`."""
@@ -154,14 +163,24 @@ class TorchStage(Stage):
 
     def backward(self, k: int) -> None:
         """See `Stage.backward`."""
-        bars, i, m = self.space.bars, self.index, self.m
-        back = self.law.pullback(
-            self.space.F_trial[k][i], self.space.state.internal[k][i, :m], self.dt,
-            bars["tau"][i], bars["F"][i], bars["internal"][i, :m],
-        )  # fmt: skip
-        bars["F_trial"][i] = back.F_trial
-        if m:
-            bars["internal"][i, :m] = back.internal
+        bars, i, m, s = self.space.bars, self.index, self.m, self.space.state
+        F_trial, internal = self.space.F_trial[k], s.internal[k]
+        if i is None:
+            back = self.law.pullback(
+                F_trial, internal[:, :m], self.dt, bars["tau"], bars["F"],
+                bars["internal"][:, :m], kept=self.kept[k], F_elastic=s.F[k + 1],
+                out=bars["F_trial"],
+            )  # fmt: skip
+            if m:
+                bars["internal"][:, :m] = back.internal
+        else:
+            back = self.law.pullback(
+                F_trial[i], internal[i, :m], self.dt, bars["tau"][i], bars["F"][i],
+                bars["internal"][i, :m],
+            )  # fmt: skip
+            bars["F_trial"][i] = back.F_trial
+            if m:
+                bars["internal"][i, :m] = back.internal
         for total, part in zip(self.total, back.parameters, strict=True):
             total += part
 
