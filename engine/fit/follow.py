@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulations at the times at which something was observed; several scenes run as worlds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..observation import Observation
+from ..scene import Scene
+from ..solver import Checkpoint
+from ..trajectory import Trajectory
+
+TICK = 1e-7
+"""Times of observations are taken as multiples of this [s]."""
+
+
+def common_interval(time: Tensor) -> float:
+    """The longest interval [s] of which all times are multiples, to a tick of 0.1 µs.
+
+    Args:
+        time: Increasing, from 0 or later [s], shape (t,).
+
+    Raises:
+        ValueError: They start before 0, or have nothing in common.
+    """
+    ticks = [round(t / TICK) for t in time.tolist()]
+    if ticks[0] < 0 or ticks[-1] == 0:
+        raise ValueError(
+            f"the observation is at {float(time[0]):g} to {float(time[-1]):g} s, expected times"
+            " from 0, the start of the simulation, or later"
+        )
+    interval = math.gcd(*ticks) * TICK
+    if len(time) * interval < 1e-2 * float(time[-1] - time[0]):
+        raise ValueError(
+            f"the observed times are multiples of {interval:g} s only: no step length meets them"
+            " all; resample the observation at even times"
+        )
+    return interval
+
+
+def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation) -> float:
+    """A step [s] that meets the observed times, at most the solver's or its automatic one.
+
+    Raises:
+        ValueError: The solver's own step does not meet them, or a scene cannot be run.
+    """
+    interval = common_interval(observation.time)
+    if solver.dt is None:
+        dt = float(solver.discretize(scenes).dt)
+        return interval / math.ceil(interval / dt - 1e-9)
+    count = interval / solver.dt
+    if count < 0.5 or abs(count - round(count)) > 1e-6 * count:
+        raise ValueError(
+            f"the step dt = {solver.dt:g} s does not divide the {interval:g} s between observed"
+            f" frames; take dt = {interval / math.ceil(count):.6g} s or leave it out"
+        )
+    return interval / round(count)
+
+
+def follow(
+    scenes: Sequence[Scene],
+    solver: Any,
+    observation: Observation,
+    *,
+    dt: float | None = None,
+    adjoint: Checkpoint | None = None,
+) -> list[Trajectory]:
+    """Simulate each scene, all at once, with a frame at each observed time.
+
+    Args:
+        scenes: Worlds of one model; each runs as long as was observed.
+        solver: How.
+        observation: When.
+        dt: Step [s] that divides the times; None finds one.
+        adjoint: How gradients are taken; None records nothing for them.
+
+    Raises:
+        ValueError: A scene cannot be run.
+        SimulationError: A world failed.
+    """
+    time = observation.time
+    scenes = [replace(scene, duration=float(time[-1])) for scene in scenes]
+    if dt is None:
+        dt = fitting_step(solver, scenes, observation)
+    steps = (time / dt).round().long()
+    model = replace(solver, dt=dt).discretize(scenes)
+    state = solver.start(model)
+    later = steps[steps > 0].tolist()
+    out = solver.rollout(model, state, later[-1], observe=later, adjoint=adjoint)
+    x, v = out.x, out.v
+    if int(steps[0]) == 0:
+        x, v = torch.cat([state.x[None], x]), torch.cat([state.v[None], v])
+    found = []
+    for world in range(len(scenes)):
+        mine = torch.nonzero(model.world == world).flatten()
+        found.append(
+            Trajectory(
+                time=time, x=x[:, mine], v=v[:, mine], step=steps, body=model.body[mine].long()
+            )
+        )
+    return found

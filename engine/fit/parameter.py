@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A number to be fitted: its start, its bounds, and the coordinate in which it is fitted."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..scene import Scene
+
+COMPONENTS = "xyz"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Fitted in a coordinate in which its bounds are at infinity.
+
+    That is log((θ − lower)/(upper − θ)) of θ between two bounds, with logarithms of all three if
+    the lower is positive; log(θ − lower) or −log(upper − θ) with one bound; θ/scale with none.
+    """
+
+    start: float
+    lower: float = -math.inf
+    upper: float = math.inf
+    unit: str = "-"
+    scale: float | None = None
+    """Of a parameter without bounds: what counts as a change; its start, or 1, if None."""
+
+    def __post_init__(self) -> None:
+        """Refuse a start that is not strictly between the bounds."""
+        if not (math.isfinite(self.start) and self.lower < self.start < self.upper):
+            raise ValueError(
+                f"got a start of {self.start:g}, expected it between {self.lower:g} and"
+                f" {self.upper:g} {self.unit}, neither included"
+            )
+        if self.scale is not None and not self.scale > 0:
+            raise ValueError(f"got a scale of {self.scale:g}, expected it positive")
+
+    @property
+    def _logarithmic(self) -> bool:
+        return self.lower > 0 and math.isfinite(self.upper)
+
+    @property
+    def _scale(self) -> float:
+        return self.scale or abs(self.start) or 1.0
+
+    def free(self, value: float) -> float:
+        """The coordinate of a value."""
+        low, high = self.lower, self.upper
+        if self._logarithmic:
+            value, low, high = math.log(value), math.log(low), math.log(high)
+        if math.isfinite(low) and math.isfinite(high):
+            return math.log((value - low) / (high - value))
+        if math.isfinite(low):
+            return math.log(value - low)
+        if math.isfinite(high):
+            return -math.log(high - value)
+        return value / self._scale
+
+    def value(self, free: float) -> float:
+        """The value at a coordinate; strictly between the bounds as far as floats can tell."""
+        low, high = self.lower, self.upper
+        if self._logarithmic:
+            low, high = math.log(low), math.log(high)
+        if math.isfinite(low) and math.isfinite(high):
+            share = 1.0 / (1.0 + math.exp(-free)) if free > -700 else 0.0
+            value = low + (high - low) * share
+            return math.exp(value) if self._logarithmic else value
+        if math.isfinite(low):
+            return low + math.exp(min(free, 700.0))
+        if math.isfinite(high):
+            return high - math.exp(min(-free, 700.0))
+        return free * self._scale
+
+    def slope(self, free: float) -> float:
+        """Change of the value per change of the coordinate, by a central difference."""
+        step = 1e-6
+        return (self.value(free + step) - self.value(free - step)) / (2 * step)
+
+    @property
+    def width(self) -> float:
+        """A change of the coordinate that is a factor of 1.25 at the start, or a quarter of it."""
+        slope = self.slope(self.free(self.start))
+        near = [abs(self.start - b) for b in (self.lower, self.upper) if math.isfinite(b)]
+        return 0.25 * min([*near, max(abs(self.start), self._scale)]) / slope
+
+
+ORDINARY: Mapping[str, tuple[float, float, float, str]] = {
+    "young": (1e5, 1.0, math.inf, "Pa"),
+    "poisson": (0.3, 0.0, 0.495, "-"),
+    "damping": (1e-3, 0.0, math.inf, "s"),
+    "density": (1e3, 0.0, math.inf, "kg/m³"),
+    "friction": (0.3, 0.0, math.inf, "-"),
+    "friction_angle": (25.0, 0.0, 80.0, "°"),
+    "cohesion": (1e-2, 0.0, math.inf, "-"),
+    "yield_stress": (1e4, 0.0, math.inf, "Pa"),
+    "velocity": (0.0, -math.inf, math.inf, "m/s"),
+    "spin": (0.0, -math.inf, math.inf, "rad/s"),
+    "gravity": (-9.81, -math.inf, math.inf, "m/s²"),
+}
+"""A start for a scene that has none, bounds and unit, by the name of a parameter of build()."""
+
+
+def choose(
+    build: Callable[..., Scene], names: Mapping[str, float | None], given: Mapping[str, Any]
+) -> dict[str, Parameter]:
+    """Parameters of a scene by name, with ordinary bounds.
+
+    Args:
+        build: The scene's; its keyword parameters that are numbers, or three numbers of which one
+            is written velocity.x, can be fitted.
+        names: What is fitted, with where it starts; None: where the scene has it.
+        given: Values of the scene's parameters that were chosen otherwise.
+
+    Raises:
+        ValueError: build() has no such parameter, or it is not a number.
+    """
+    keywords = {
+        name: p.default
+        for name, p in inspect.signature(build).parameters.items()
+        if p.kind is p.KEYWORD_ONLY
+    }
+    found = {}
+    for name, start in names.items():
+        base, _, component = name.partition(".")
+        default = given.get(base, keywords.get(base))
+        if isinstance(default, tuple) and component in (*COMPONENTS,):
+            default = default[COMPONENTS.index(component)]
+        numeric = isinstance(default, int | float) and not isinstance(default, bool)
+        if base not in keywords or not (numeric or default is None) or isinstance(default, bool):
+            known = [k for k, v in keywords.items() if isinstance(v, float)]
+            vectors = [f"{k}.x" for k, v in keywords.items() if isinstance(v, tuple)]
+            raise ValueError(
+                f"the scene has no number {name!r} to fit; there are {', '.join(known + vectors)}"
+            )
+        ordinary, lower, upper, unit = ORDINARY.get(base, (1.0, -math.inf, math.inf, "-"))
+        value = start if start is not None else default
+        if value is None or (start is None and not lower < value < upper):
+            value = ordinary
+        found[name] = Parameter(float(value), lower, upper, unit)
+    return found
+
+
+def place(values: Mapping[str, float], given: Mapping[str, Any], build: Any) -> dict[str, Any]:
+    """Keywords for build(): values of parameters, with velocity.x and the like put together."""
+    out = dict(given)
+    for name, value in values.items():
+        base, _, component = name.partition(".")
+        if not component:
+            out[base] = value
+            continue
+        vector = list(out.get(base, inspect.signature(build).parameters[base].default))
+        vector[COMPONENTS.index(component)] = value
+        out[base] = tuple(vector)
+    return out

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well parameters are known from residuals and their derivatives.
+
+Errors along one track go together (a marker sits where it sits, a model that is wrong is wrong
+for a while), so the covariance is that of the sum over tracks (Liang and Zeger 1986),
+H⁻¹ (Σ_k g_k g_kᵀ) H⁻¹ with g_k = J_kᵀ r_k and H = JᵀJ, with the usual correction for few tracks,
+and its bands take Student's t with as many degrees of freedom as tracks less one. With no more
+tracks than parameters that sum has no rank; then all components count as independent, which is
+optimistic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RANK = 1e-3
+"""Smallest singular value of the scaled Jacobian, relative to the largest, that counts."""
+WIDEST = 1.0
+"""Standard deviation in the free coordinate from which a parameter counts as unknown; on a
+logarithmic scale that is a factor of e."""
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """In free coordinates, where bounds are at infinity."""
+
+    covariance: np.ndarray
+    """Shape (p, p); of the determined parameters, zero elsewhere."""
+    determined: np.ndarray
+    """Whether the data determine each parameter, shape (p,), bool."""
+    quantile: float
+    """Half width of the 95 % band in standard deviations."""
+    by_track: bool
+    """Whether errors along a track were taken together."""
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviations, shape (p,)."""
+        return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Shape (p, p); the identity where something is not determined."""
+        std = self.std
+        scale = np.where(std > 0, std, 1.0)
+        out = self.covariance / np.outer(scale, scale)
+        np.fill_diagonal(out, 1.0)
+        return np.clip(out, -1.0, 1.0)
+
+
+def estimate(jacobian: np.ndarray, residual: np.ndarray, track: np.ndarray) -> Uncertainty:
+    """Covariance at a least-squares optimum, and which parameters it holds for.
+
+    Args:
+        jacobian: Derivatives of the residual by the free coordinates, shape (m, p).
+        residual: Shape (m,).
+        track: Of each entry of the residual, any labels, shape (m,).
+    """
+    from scipy import stats
+
+    m, p = jacobian.shape
+    kept = known_directions(jacobian, residual)
+    if not kept.any():
+        return Uncertainty(np.zeros((p, p)), kept, 0.0, False)
+    J = jacobian[:, kept]
+    q = J.shape[1]
+    bread = np.linalg.inv(J.T @ J)
+    labels, row = np.unique(track, return_inverse=True)
+    count = len(labels)
+    if count > q:
+        scores = np.zeros((count, q))
+        np.add.at(scores, row, J * residual[:, None])
+        correction = count / (count - 1) * (m - 1) / max(m - q, 1)
+        inner = bread @ (correction * scores.T @ scores) @ bread
+        freedom = count - 1
+    else:
+        inner = bread * float(residual @ residual) / max(m - q, 1)
+        freedom = max(m - q, 1)
+    covariance = np.zeros((p, p))
+    covariance[np.ix_(kept, kept)] = inner
+    quantile = float(stats.t.ppf(0.5 + 0.5 * COVERAGE, freedom))
+    return Uncertainty(covariance, kept, quantile, count > q)
+
+
+def known_directions(jacobian: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Which parameters the data determine, shape (p,), bool.
+
+    A parameter is not determined if its column lies within the noise (its own standard deviation,
+    all others known, is WIDEST or more), or if it takes part in a combination that changes nothing:
+    a right singular vector of the column-scaled Jacobian with a singular value below RANK.
+    """
+    m, p = jacobian.shape
+    noise = np.sqrt(float(residual @ residual) / max(m - p, 1))
+    length = np.linalg.norm(jacobian, axis=0)
+    seen = length * WIDEST > noise
+    if not seen.any():
+        return seen
+    scaled = jacobian[:, seen] / length[seen]
+    _, values, directions = np.linalg.svd(scaled, full_matrices=False)
+    blind = directions[values < RANK * values[0]]
+    mixed = (np.abs(blind) > 0.1).any(0) if len(blind) else np.zeros(seen.sum(), bool)
+    out = seen.copy()
+    out[seen] = ~mixed
+    return out
