@@ -14,12 +14,11 @@ so they exist where singular values coincide. In particular they are exact at F 
 Nothing in this module is differentiated by Warp: the pullbacks are functions of their own.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
-from .dtypes import types
+from .dtypes import factory, types
 
 
 class Decompositions(NamedTuple):
@@ -41,7 +40,7 @@ class Decompositions(NamedTuple):
     """mixed_pullback(sigma, f, J, H) -> D_bar, see `spectral_functions`."""
 
 
-@functools.cache
+@factory
 def decompositions(dtype: Any) -> Decompositions:
     """The decompositions in wp.float32 or wp.float64."""
     cofactor = _cofactor(dtype)
@@ -53,7 +52,7 @@ def decompositions(dtype: Any) -> Decompositions:
     )
 
 
-@functools.cache
+@factory
 def _cofactor(dtype: Any) -> wp.Function:
     mat33 = types(dtype).mat33
 
@@ -74,7 +73,7 @@ def _cofactor(dtype: Any) -> wp.Function:
     return cofactor
 
 
-@functools.cache
+@factory
 def _jacobi_svd(dtype: Any) -> wp.Function:
     """One-sided Jacobi: slow, and accurate for every finite F, singular and zero included."""
     t = types(dtype)
@@ -164,7 +163,7 @@ def _jacobi_svd(dtype: Any) -> wp.Function:
     return jacobi_svd
 
 
-@functools.cache
+@factory
 def _polar(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """Newton's iteration X <- (X + X^-T) / 2 (Higham 1986), with its scaling while far off.
 
@@ -234,7 +233,7 @@ def _polar(dtype: Any) -> tuple[wp.Function, wp.Function]:
     return polar, polar_pullback
 
 
-@functools.cache
+@factory
 def _eigenvectors(dtype: Any) -> wp.Function:
     """Eigenvalues and a rotation of eigenvectors of a symmetric matrix, without a loop.
 
@@ -339,7 +338,7 @@ def _eigenvectors(dtype: Any) -> wp.Function:
     return eigenvectors
 
 
-@functools.cache
+@factory
 def _spectral(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """Polar decomposition, then eigenvectors of S = R^T F.
 
@@ -381,7 +380,7 @@ def _spectral(dtype: Any) -> tuple[wp.Function, wp.Function]:
     return spectral, descending
 
 
-@functools.cache
+@factory
 def _spectral_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """Derivatives of U diag(b) U^T and U diag(f) V^T, both functions of sigma.
 

@@ -1,11 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Warp types of one precision: every kernel factory starts from these."""
 
-from typing import Any, NamedTuple
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import warp as wp
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+wp.config.log_level = wp.LOG_ERROR  # a machine without a GPU is no news
+wp.init()  # here, in the thread that imports: later two threads could do it at once
 wp.config.log_level = wp.LOG_WARNING
+
+building = threading.RLock()
+"""Held while kernels are made, and while one is launched or recorded for the first time: Warp then
+builds and loads its module, which only one thread at a time may do."""
+
+
+def factory(make: Callable[P, R]) -> Callable[P, R]:
+    """Decorates a function that makes kernels: the same arguments give the same kernels, once."""
+    cached = functools.cache(make)
+
+    @functools.wraps(make)
+    def locked(*args: P.args, **kwargs: P.kwargs) -> R:
+        with building:
+            return cached(*args, **kwargs)  # type: ignore[arg-type]
+
+    return locked
 
 
 class Types(NamedTuple):

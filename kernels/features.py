@@ -20,13 +20,12 @@ Kernels work on a block of particles, so that a network between two of them find
 the cache. Adjoints are hand-written and launched forward.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
 from .decompose import decompositions
-from .dtypes import types
+from .dtypes import factory, types
 
 WIDTH = {"full": 13, "smooth": 12}
 """Number of features of each kind."""
@@ -60,7 +59,7 @@ class FeatureKernels(NamedTuple):
     with respect to F_trial is F_bar and what `measure_adjoint` adds to it."""
 
 
-@functools.cache
+@factory
 def feature_kernels(kind: str, dtype: Any) -> FeatureKernels:
     """The kernels of a kind of features; nothing is compiled before the first launch.
 
@@ -88,7 +87,7 @@ def feature_kernels(kind: str, dtype: Any) -> FeatureKernels:
     )
 
 
-@functools.cache
+@factory
 def _common(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """What both kinds share: C - I and J - 1 into ten columns of x, and the pullback of both."""
     t = types(dtype)
@@ -222,7 +221,7 @@ def _smooth(dtype: Any, module: str) -> tuple[wp.Function, wp.Kernel]:
     return describe, measure_adjoint
 
 
-@functools.cache
+@factory
 def _halves(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """The symmetric part H of row i of X, and its pullback."""
     t = types(dtype)

@@ -13,12 +13,11 @@ Signed distance and normal: half-space y <= 0, sphere, box, capsule along y, tri
 its normal is constant on a face and its adjoint treats it so).
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
-from .dtypes import types
+from .dtypes import factory, types
 
 OPEN, STICKY, SLIP, CONTACT = 0, 1, 2, 3
 """What a wall or collider does to the velocity at a node."""
@@ -42,9 +41,11 @@ class GridAdjoint(NamedTuple):
     """Adjoint of the momentum balance of one precision."""
 
     balance: wp.Kernel
+    ColliderBars: Any
+    """Struct of the gradient arrays of the colliders."""
 
 
-@functools.cache
+@factory
 def distances(dtype: Any) -> Any:
     """Functions shape_normal (signed distance and normal in the collider's frame) and its adjoint."""
     t = types(dtype)
@@ -119,7 +120,7 @@ def distances(dtype: Any) -> Any:
     return Distances(shape_normal, shape_normal_adjoint)
 
 
-@functools.cache
+@factory
 def contacts(dtype: Any) -> Any:
     """Functions for one contact at one node: `find`, `apply`, and the walls' rule."""
     t = types(dtype)
@@ -238,7 +239,7 @@ def contacts(dtype: Any) -> Any:
     return Contacts(Walls, Colliders, Contact, find, apply)
 
 
-@functools.cache
+@factory
 def grid(dtype: Any) -> GridKernels:
     """Momentum balance at the nodes of touched rows, and the penetration check at build time."""
     t = types(dtype)
@@ -314,7 +315,7 @@ def grid(dtype: Any) -> GridKernels:
     return GridKernels(balance, penetration)
 
 
-@functools.cache
+@factory
 def grid_adjoint(dtype: Any) -> GridAdjoint:
     """Adjoint of the momentum balance; contacts are applied again up to each one in turn."""
     t = types(dtype)
@@ -324,6 +325,14 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
     find, apply = parts.find, parts.apply
     shape_normal_adjoint = distances(dtype).shape_normal_adjoint
     module = f"rheograd.kernels.grid_adjoint.{t.suffix}"
+
+    @wp.struct
+    class ColliderBars:
+        friction: wp.array2d[scalar]
+        position: wp.array3d[vec3]
+        rotation: wp.array3d[quat]
+        velocity: wp.array3d[vec3]
+        spin: wp.array3d[vec3]
 
     @wp.struct
     class ContactBar:
@@ -366,6 +375,38 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
         bar.velocity = out_bar - r_bar
         return bar
 
+    @wp.func
+    def push(
+        k: wp.int32,
+        world: wp.int32,
+        now: wp.int32,
+        x: vec3,
+        table: Colliders,
+        hit: Contact,
+        bar: ContactBar,
+        bars: ColliderBars,
+    ):
+        """Add the gradients of a contact at x to those of collider k."""
+        step = wp.min(now, table.position.shape[0] - 1)
+        arm = x - table.position[step, world, k]
+        turn = table.rotation[step, world, k]
+        y_bar = shape_normal_adjoint(
+            table.shape[world, k],
+            table.size[world, k],
+            wp.quat_rotate_inv(turn, arm),
+            wp.quat_rotate_inv(turn, bar.normal),
+        )
+        g = wp.quat_rotate(turn, y_bar)
+        arm_bar = g + wp.cross(bar.velocity, table.spin[step, world, k])
+        # a small rotation w turns n by w x n, and the local point by -w x arm
+        w_bar = scalar(2.0) * (wp.cross(hit.normal, bar.normal) - wp.cross(arm, g))
+        wp.atomic_add(bars.friction, world, k, bar.friction)
+        wp.atomic_add(bars.position, step, world, k, -arm_bar)
+        wp.atomic_add(bars.velocity, step, world, k, bar.velocity)
+        wp.atomic_add(bars.spin, step, world, k, wp.cross(arm, bar.velocity))
+        pure = quat(w_bar[0], w_bar[1], w_bar[2], scalar(0.0))
+        wp.atomic_add(bars.rotation, step, world, k, pure * turn)
+
     @wp.kernel(module=module, enable_backward=False)
     def balance_adjoint(
         origin: vec3,
@@ -384,11 +425,7 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
         momentum_bar_out: wp.array[vec4],
         gravity_bar_out: wp.array[vec3],
         wall_friction_bar_out: wp.array2d[scalar],
-        friction_bar_out: wp.array2d[scalar],
-        position_bar_out: wp.array3d[vec3],
-        rotation_bar_out: wp.array3d[quat],
-        velocity_bar_out: wp.array3d[vec3],
-        spin_bar_out: wp.array3d[vec3],
+        bars: ColliderBars,
     ):
         row, lane = wp.tid()
         now = clock[0]
@@ -407,7 +444,6 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
             or j >= nodes[1] - 2 - margin
             or count > 6
         )
-        step = wp.min(now, table.position.shape[0] - 1)
         gravity_bar = vec3()
         for k in range(lane, nodes[2], lanes):
             node = row * nodes[2] + k
@@ -434,33 +470,7 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
                             if c < 6:
                                 wp.atomic_add(wall_friction_bar_out, world, c, bar.friction)
                             else:
-                                kk = c - 6
-                                wp.atomic_add(friction_bar_out, world, kk, bar.friction)
-                                arm = x - table.position[step, world, kk]
-                                turn = table.rotation[step, world, kk]
-                                spin = table.spin[step, world, kk]
-                                y_bar = shape_normal_adjoint(
-                                    table.shape[world, kk],
-                                    table.size[world, kk],
-                                    wp.quat_rotate_inv(turn, arm),
-                                    wp.quat_rotate_inv(turn, bar.normal),
-                                )
-                                g = wp.quat_rotate(turn, y_bar)
-                                arm_bar = g + wp.cross(bar.velocity, spin)
-                                wp.atomic_add(position_bar_out, step, world, kk, -arm_bar)
-                                wp.atomic_add(velocity_bar_out, step, world, kk, bar.velocity)
-                                wp.atomic_add(
-                                    spin_bar_out, step, world, kk, wp.cross(arm, bar.velocity)
-                                )
-                                # a small rotation w turns n by w x n, and the local point by -w x arm
-                                turn_bar = wp.cross(hit.normal, bar.normal) - wp.cross(arm, g)
-                                pure = quat(
-                                    scalar(2.0) * turn_bar[0],
-                                    scalar(2.0) * turn_bar[1],
-                                    scalar(2.0) * turn_bar[2],
-                                    scalar(0.0),
-                                )
-                                wp.atomic_add(rotation_bar_out, step, world, kk, pure * turn)
+                                push(c - 6, world, now, x, table, hit, bar, bars)
                 gravity_bar += dt * b
                 p_bar = s * b
                 m_bar = -wp.dot(p_bar, mean)
@@ -471,4 +481,4 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
                 momentum_bar_out[node] = vec4()
         wp.atomic_add(gravity_bar_out, world, gravity_bar)
 
-    return GridAdjoint(balance_adjoint)
+    return GridAdjoint(balance_adjoint, ColliderBars)

@@ -31,7 +31,7 @@ from typing import Any
 import warp as wp
 
 from .decompose import decompositions
-from .dtypes import types
+from .dtypes import factory, types
 from .response import (
     Elastic,
     Plastic,
@@ -325,7 +325,7 @@ def unyielding(dtype: Any) -> Plastic:
     return Plastic(return_map, pullback, 0)
 
 
-@functools.cache
+@factory
 def _deviator(dtype: Any) -> tuple[wp.Function, wp.Function]:
     t = types(dtype)
     scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33

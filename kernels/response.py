@@ -6,13 +6,12 @@ meet the spectral decomposition, once for both where an elasticity and a flow of
 together. Notation as in kernels/laws.py.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
 from .decompose import decompositions
-from .dtypes import types
+from .dtypes import factory, types
 
 SMALLEST_STRETCH = 0.05
 """Singular values are clamped here from below before their logarithm is taken [-]."""
@@ -164,7 +163,7 @@ def principal_plastic(dtype: Any, principal: PrincipalFlow, columns: int) -> Pla
     return Plastic(return_map, pullback, columns, principal)
 
 
-@functools.cache
+@factory
 def _recompose(dtype: Any) -> wp.Function:
     t = types(dtype)
     vec3, mat33 = t.vec3, t.mat33
@@ -183,7 +182,7 @@ def _recompose(dtype: Any) -> wp.Function:
     return recompose
 
 
-@functools.cache
+@factory
 def log_stretch_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """The clamped logarithm of singular values, and its derivative."""
     t = types(dtype)
@@ -212,7 +211,7 @@ def log_stretch_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
     return log_stretch, log_slope
 
 
-@functools.cache
+@factory
 def pair(dtype: Any) -> Any:
     """The type of k and h."""
     return wp.types.vector(length=2, dtype=types(dtype).scalar)

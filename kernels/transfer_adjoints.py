@@ -13,13 +13,12 @@ F_trial_bar F^T and u = v'_bar + dt x'_bar (x'_bar dropped where the position wa
           m_bar = sum_i w (m_i_bar + n_i . (v + C d)),  V0_bar = -dt 4/h^2 tau : A_bar
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
-from .dtypes import types
-from .transfers import stencil
+from .dtypes import factory, types
+from .transfers import stencils
 
 
 class TransferAdjoints(NamedTuple):
@@ -29,12 +28,12 @@ class TransferAdjoints(NamedTuple):
     p2g: wp.Kernel
 
 
-@functools.cache
+@factory
 def transfer_adjoints(dtype: Any) -> TransferAdjoints:
     """Adjoints of G2P (scatters to the grid) and of P2G (gathers from it)."""
     t = types(dtype)
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
-    weights, slopes, base = stencil(dtype)
+    _, locate, slopes = stencils(dtype)
     four = scalar(4.0)
     module = f"rheograd.kernels.transfer_adjoints.{t.suffix}"
 
@@ -80,20 +79,14 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
                 xb[d] = scalar(0.0)
         u = v_new_bar[p] + dt * xb
         B = (C_new_bar[p] + dt * (G * wp.transpose(F[p]))) * (four / h)
-        s = (x[p] - origin) / h
-        i0 = base(s[0], nodes[0])
-        j0 = base(s[1], nodes[1])
-        k0 = base(s[2], nodes[2])
-        fx = s[0] - scalar(i0)
-        fy = s[1] - scalar(j0)
-        fz = s[2] - scalar(k0)
-        wx = weights(fx)
-        wy = weights(fy)
-        wz = weights(fz)
-        sx = slopes(fx)
-        sy = slopes(fy)
-        sz = slopes(fz)
-        q = u - B * vec3(fx, fy, fz)
+        near = locate(x[p], world[p], origin, h, nodes)
+        wx = near.wx
+        wy = near.wy
+        wz = near.wz
+        sx = slopes(near.f[0])
+        sy = slopes(near.f[1])
+        sz = slopes(near.f[2])
+        q = u - B * near.f
         bx = vec3(B[0, 0], B[1, 0], B[2, 0])
         by = vec3(B[0, 1], B[1, 1], B[2, 1])
         bz = vec3(B[0, 2], B[1, 2], B[2, 2])
@@ -101,7 +94,7 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
         grad = vec3()
         for a in range(3):
             for b in range(3):
-                node = ((world[p] * nodes[0] + i0 + a) * nodes[1] + j0 + b) * nodes[2] + k0
+                node = (near.row + a * nodes[1] + b) * nodes[2] + near.k
                 qa = q + scalar(float(a)) * bx + scalar(float(b)) * by
                 wxy = wx[a] * wy[b]
                 line = scalar(0.0)
@@ -151,22 +144,16 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
             tau_bar_out[p] = mat33()
             return
         m = mass[p]
-        s = (x[p] - origin) / h
-        i0 = base(s[0], nodes[0])
-        j0 = base(s[1], nodes[1])
-        k0 = base(s[2], nodes[2])
-        fx = s[0] - scalar(i0)
-        fy = s[1] - scalar(j0)
-        fz = s[2] - scalar(k0)
-        wx = weights(fx)
-        wy = weights(fy)
-        wz = weights(fz)
-        sx = slopes(fx)
-        sy = slopes(fy)
-        sz = slopes(fz)
+        near = locate(x[p], world[p], origin, h, nodes)
+        wx = near.wx
+        wy = near.wy
+        wz = near.wz
+        sx = slopes(near.f[0])
+        sy = slopes(near.f[1])
+        sz = slopes(near.f[2])
         scale = dt * volume[p] * four / (h * h)
         A = (m * C[p] - scale * tau[p]) * h
-        q = m * v[p] - A * vec3(fx, fy, fz)
+        q = m * v[p] - A * near.f
         ax = vec3(A[0, 0], A[1, 0], A[2, 0])
         ay = vec3(A[0, 1], A[1, 1], A[2, 1])
         az = vec3(A[0, 2], A[1, 2], A[2, 2])
@@ -177,7 +164,7 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
         grad = vec3()
         for a in range(3):
             for b in range(3):
-                node = ((world[p] * nodes[0] + i0 + a) * nodes[1] + j0 + b) * nodes[2] + k0
+                node = (near.row + a * nodes[1] + b) * nodes[2] + near.k
                 qa = q + scalar(float(a)) * ax + scalar(float(b)) * ay
                 wxy = wx[a] * wy[b]
                 line = scalar(0.0)
@@ -198,21 +185,15 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
                 grad[0] = grad[0] + sx[a] * wy[b] * line
                 grad[1] = grad[1] + wx[a] * sy[b] * line
         n_sum = vec3(total[0], total[1], total[2])
-        tx = h * (tx - fx * n_sum)
-        ty = h * (ty - fy * n_sum)
-        tz = h * (tz - fz * n_sum)
-        A_bar = mat33(
-            tx[0], ty[0], tz[0],
-            tx[1], ty[1], tz[1],
-            tx[2], ty[2], tz[2],
-        )  # fmt: skip
+        tx = h * (tx - near.f[0] * n_sum)
+        ty = h * (ty - near.f[1] * n_sum)
+        tz = h * (tz - near.f[2] * n_sum)
+        A_bar = wp.matrix_from_cols(tx, ty, tz)
         x_bar_out[p] = x_bar_out[p] + (grad - wp.transpose(A) * n_sum) / h
         v_bar_out[p] = m * n_sum
         C_bar_out[p] = m * A_bar
         tau_bar_out[p] = -scale * A_bar
-        mass_bar_out[p] = (
-            mass_bar_out[p] + total[3] + wp.dot(n_sum, v[p]) + wp.ddot(C[p], A_bar)
-        )
-        volume_bar_out[p] = volume_bar_out[p] - (dt * four / (h * h)) * wp.ddot(tau[p], A_bar)
+        mass_bar_out[p] += total[3] + wp.dot(n_sum, v[p]) + wp.ddot(C[p], A_bar)
+        volume_bar_out[p] += -(dt * four / (h * h)) * wp.ddot(tau[p], A_bar)
 
     return TransferAdjoints(g2p_adjoint, p2g_adjoint)

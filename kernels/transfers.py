@@ -15,12 +15,11 @@ The adjoints (transfer_adjoints.py) are written by hand: faster to run and to co
 generated ones; hence enable_backward=False.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
-from .dtypes import types
+from .dtypes import factory, types
 
 
 class TransferKernels(NamedTuple):
@@ -31,17 +30,37 @@ class TransferKernels(NamedTuple):
     tick: wp.Kernel
 
 
-@functools.cache
-def stencil(dtype: Any) -> Any:
-    """The functions weights(fx), slopes(fx) and base(xg, nodes) of one precision."""
+class Stencils(NamedTuple):
+    """How a particle finds its 27 nodes, in one precision."""
+
+    Stencil: Any
+    """Struct: first row and node, position f in cells from that node, weights w along each axis."""
+    locate: Any
+    """(x, world, origin, h, nodes) -> Stencil"""
+    slopes: Any
+    """f along one axis -> derivatives of its three weights."""
+
+
+@factory
+def stencils(dtype: Any) -> Stencils:
+    """Quadratic B-splines on three nodes an axis."""
     t = types(dtype)
-    vec3 = t.vec3
-    half, one, three_halves = t.scalar(0.5), t.scalar(1.0), t.scalar(1.5)
-    three_quarters, two = t.scalar(0.75), t.scalar(2.0)
+    scalar, vec3 = t.scalar, t.vec3
+    half, one, three_halves = scalar(0.5), scalar(1.0), scalar(1.5)
+    three_quarters, two = scalar(0.75), scalar(2.0)
+
+    @wp.struct
+    class Stencil:
+        row: wp.int32
+        k: wp.int32
+        f: vec3
+        wx: vec3
+        wy: vec3
+        wz: vec3
 
     @wp.func
-    def weights(f: t.scalar):
-        """Quadratic B-spline weights of nodes 0, 1, 2 at distance f from node 0, in cells."""
+    def weights(f: scalar):
+        """Of nodes 0, 1, 2 at distance f from node 0, in cells."""
         return vec3(
             half * (three_halves - f) * (three_halves - f),
             three_quarters - (f - one) * (f - one),
@@ -49,30 +68,40 @@ def stencil(dtype: Any) -> Any:
         )
 
     @wp.func
-    def slopes(f: t.scalar):
+    def slopes(f: scalar):
         """Derivatives of `weights` with respect to f."""
         return vec3(f - three_halves, two * (one - f), f - half)
 
     @wp.func
-    def base(s: t.scalar, n: wp.int32):
+    def base(s: scalar, n: wp.int32):
         """First node of the stencil along one axis; kept inside, so that no NaN leaves memory."""
         return wp.clamp(wp.int32(s - half), 0, n - 3)
 
-    class Stencil(NamedTuple):
-        weights: Any
-        slopes: Any
-        base: Any
+    @wp.func
+    def locate(x: vec3, world: wp.int32, origin: vec3, h: scalar, nodes: wp.vec3i):
+        s = (x - origin) / h
+        i = base(s[0], nodes[0])
+        j = base(s[1], nodes[1])
+        k = base(s[2], nodes[2])
+        near = Stencil()
+        near.row = (world * nodes[0] + i) * nodes[1] + j
+        near.k = k
+        near.f = vec3(s[0] - scalar(i), s[1] - scalar(j), s[2] - scalar(k))
+        near.wx = weights(near.f[0])
+        near.wy = weights(near.f[1])
+        near.wz = weights(near.f[2])
+        return near
 
-    return Stencil(weights, slopes, base)
+    return Stencils(Stencil, locate, slopes)
 
 
-@functools.cache
+@factory
 def transfers(dtype: Any) -> TransferKernels:
     """P2G, G2P and the step counter, for wp.float32 or wp.float64."""
     t = types(dtype)
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
-    weights, _, base = stencil(dtype)
-    four, one = scalar(4.0), scalar(1.0)
+    locate = stencils(dtype).locate
+    four = scalar(4.0)
     module = f"rheograd.kernels.transfers.{t.suffix}"
 
     @wp.kernel(module=module, enable_backward=False)
@@ -99,18 +128,12 @@ def transfers(dtype: Any) -> TransferKernels:
         if now < span[0] or now >= span[1]:
             return
         m = mass[p]
-        s = (x[p] - origin) / h
-        i0 = base(s[0], nodes[0])
-        j0 = base(s[1], nodes[1])
-        k0 = base(s[2], nodes[2])
-        fx = s[0] - scalar(i0)
-        fy = s[1] - scalar(j0)
-        fz = s[2] - scalar(k0)
-        wx = weights(fx)
-        wy = weights(fy)
-        wz = weights(fz)
+        near = locate(x[p], world[p], origin, h, nodes)
+        wx = near.wx
+        wy = near.wy
+        wz = near.wz
         A = (m * C[p] - (dt * volume[p] * four / (h * h)) * tau[p]) * h
-        q = m * v[p] - A * vec3(fx, fy, fz)
+        q = m * v[p] - A * near.f
         # momentum of nodes 0, 1, 2 along z, times their weights; X and Y step it along x and y
         zero = scalar(0.0)
         u = vec4(q[0], q[1], q[2], m)
@@ -120,14 +143,13 @@ def transfers(dtype: Any) -> TransferKernels:
         u0 = wz[0] * u
         u1 = wz[1] * (u + az)
         u2 = wz[2] * (u + az + az)
-        row0 = (world[p] * nodes[0] + i0) * nodes[1] + j0
         for a in range(3):
             r0 = u0
             r1 = u1
             r2 = u2
             for b in range(3):
-                row = row0 + a * nodes[1] + b
-                node = row * nodes[2] + k0
+                row = near.row + a * nodes[1] + b
+                node = row * nodes[2] + near.k
                 w = wx[a] * wy[b]
                 wp.atomic_add(momentum_out, node, w * r0)
                 wp.atomic_add(momentum_out, node + 1, w * r1)
@@ -139,6 +161,17 @@ def transfers(dtype: Any) -> TransferKernels:
             u0 += wz[0] * ax
             u1 += wz[1] * ax
             u2 += wz[2] * ax
+
+    @wp.func
+    def contain(x: vec3, origin: vec3, h: scalar, nodes: wp.vec3i):
+        """x, or the nearest point whose stencil is on the grid; NaN becomes some such point."""
+        out = x
+        for d in range(3):
+            s = (x[d] - origin[d]) / h
+            hi = scalar(nodes[d]) - scalar(2.5)
+            if not (s >= scalar(0.5) and s <= hi):
+                out[d] = origin[d] + h * wp.clamp(s, scalar(0.5), hi)
+        return out
 
     @wp.kernel(module=module, enable_backward=False)
     def g2p(
@@ -169,28 +202,21 @@ def transfers(dtype: Any) -> TransferKernels:
             C_out[p] = C[p]
             F_trial_out[p] = F[p]
             return
-        s = (x[p] - origin) / h
-        i0 = base(s[0], nodes[0])
-        j0 = base(s[1], nodes[1])
-        k0 = base(s[2], nodes[2])
-        fx = s[0] - scalar(i0)
-        fy = s[1] - scalar(j0)
-        fz = s[2] - scalar(k0)
-        wx = weights(fx)
-        wy = weights(fy)
-        wz = weights(fz)
+        near = locate(x[p], world[p], origin, h, nodes)
+        wx = near.wx
+        wy = near.wy
+        wz = near.wz
         # moments of the nodal velocities along z, then y, then x
         g = vec4()
         gx = vec4()
         gy = vec4()
         gz = vec4()
-        row0 = (world[p] * nodes[0] + i0) * nodes[1] + j0
         for a in range(3):
             s0 = vec4()
             sy = vec4()
             sz = vec4()
             for b in range(3):
-                node = (row0 + a * nodes[1] + b) * nodes[2] + k0
+                node = (near.row + a * nodes[1] + b) * nodes[2] + near.k
                 l1 = wz[1] * velocity[node + 1]
                 l2 = wz[2] * velocity[node + 2]
                 line = wy[b] * (wz[0] * velocity[node] + l1 + l2)
@@ -202,9 +228,9 @@ def transfers(dtype: Any) -> TransferKernels:
             gy += wx[a] * sy
             gz += wx[a] * sz
         c = four / h
-        gx = c * (gx - fx * g)
-        gy = c * (gy - fy * g)
-        gz = c * (gz - fz * g)
+        gx = c * (gx - near.f[0] * g)
+        gy = c * (gy - near.f[1] * g)
+        gz = c * (gz - near.f[2] * g)
         v_new = vec3(g[0], g[1], g[2])
         C_new = mat33(
             gx[0], gy[0], gz[0],
@@ -212,21 +238,12 @@ def transfers(dtype: Any) -> TransferKernels:
             gx[2], gy[2], gz[2],
         )  # fmt: skip
         x_new = x[p] + dt * v_new
-        limit = (x_new - origin) / h
-        lo = scalar(0.5)
-        inside = bool(True)
-        for d in range(3):
-            hi = scalar(nodes[d]) - scalar(2.5)
-            if not (limit[d] >= lo and limit[d] <= hi):
-                inside = False
-        if not inside:
+        kept = contain(x_new, origin, h, nodes)
+        if not (kept == x_new):
             wp.atomic_min(failure_out, 0, now)
             if failure_out[0] == now:
                 failure_out[1] = p
-            for d in range(3):
-                hi = scalar(nodes[d]) - scalar(2.5)
-                x_new[d] = origin[d] + h * wp.clamp(limit[d], lo, hi)
-        x_out[p] = x_new
+        x_out[p] = kept
         v_out[p] = v_new
         C_out[p] = C_new
         F_trial_out[p] = F[p] + dt * (C_new * F[p])

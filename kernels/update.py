@@ -16,12 +16,11 @@ All kernels are launched forward; the adjoints are hand-written. They compile in
 their own, so a run without gradients does not wait for them.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import warp as wp
 
-from .dtypes import types
+from .dtypes import factory, types
 from .laws import ELASTICITIES, PLASTICITIES
 from .response import Elastic, Respond, pair, respond
 
@@ -46,7 +45,7 @@ def coefficient_count(plasticity: str, damped: bool) -> int:
     return 2 + _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32).columns + 2 * int(damped)
 
 
-@functools.cache
+@factory
 def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> LawKernels:
     """The kernels of a law; nothing is compiled before the first launch.
 
@@ -198,7 +197,7 @@ def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str)
     return adjoint
 
 
-@functools.cache
+@factory
 def _flow_coefficients(columns: int, dtype: Any) -> wp.Function:
     scalar, vec2 = types(dtype).scalar, pair(dtype)
 
@@ -212,7 +211,7 @@ def _flow_coefficients(columns: int, dtype: Any) -> wp.Function:
     return flow_coefficients
 
 
-@functools.cache
+@factory
 def _history(dtype: Any) -> tuple[wp.Function, wp.Function]:
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
 
@@ -233,7 +232,7 @@ def _history(dtype: Any) -> tuple[wp.Function, wp.Function]:
     return load, save
 
 
-@functools.cache
+@factory
 def _damping(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
     t = types(dtype)
     mat33, scalar, vec2, vec3 = t.mat33, t.scalar, pair(dtype), t.vec3

@@ -2,18 +2,12 @@
 """Torch tensors seen as Warp arrays."""
 
 import functools
-import threading
 from typing import Any
 
 import warp as wp
 from torch import Tensor
 
-wp.config.log_level = wp.LOG_WARNING
-wp.init()  # wp.from_torch fails before it
-
-building = threading.RLock()
-"""Held while a kernel is launched or recorded for the first time: Warp then builds and loads its
-module, which only one thread at a time may do."""
+from rheograd.kernels.dtypes import building
 
 
 def as_warp(tensor: Tensor, dtype: Any) -> wp.array:

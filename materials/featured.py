@@ -16,11 +16,10 @@ import torch
 import warp as wp
 from torch import Tensor, nn
 
-from rheograd.kernels.dtypes import types
+from rheograd.kernels.dtypes import building, types
 from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
 
 from . import perceptron
-from .arrays import building
 from .perceptron import Block, Packed, Perceptron
 
 T = TypeVar("T")

@@ -126,9 +126,9 @@ class ConstitutiveLaw(nn.Module, ABC):
         with torch.enable_grad():
             F_in = F_trial.detach().requires_grad_()
             h_in = internal.detach().requires_grad_()
-            out = self.update(F_in, h_in, dt)
+            found = self.update(F_in, h_in, dt)
             grads = torch.autograd.grad(
-                (out.tau, out.F_elastic, out.internal),
+                (found.tau, found.F_elastic, found.internal),
                 (F_in, h_in, *parameters),
                 (tau_bar, F_bar, internal_bar),
                 allow_unused=True,

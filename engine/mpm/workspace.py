@@ -14,11 +14,11 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.dtypes import Types, types
+from rheograd.kernels.dtypes import Types, building, types
 from rheograd.kernels.grid import contacts, grid, grid_adjoint
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
 from rheograd.kernels.transfers import transfers
-from rheograd.materials.arrays import as_warp, building
+from rheograd.materials.arrays import as_warp
 
 from .model import FOREVER, MPMModel
 from .stages import AnalyticStage, Histories, Stage, TorchStage
@@ -173,6 +173,13 @@ class Workspace:
         }  # fmt: skip
         self.bars = {name: like.new_zeros(shape) for name, shape in shapes.items()}
         self.bars |= {name: torch.zeros_like(value) for name, value in self.inputs.items()}
+        t, view = self.types, self.as_warp
+        self.collider_bars = grid_adjoint(t.scalar).ColliderBars()
+        self.collider_bars.friction = view(self.bars["friction"], t.scalar)
+        self.collider_bars.position = view(self.bars["position"], t.vec3)
+        self.collider_bars.rotation = view(self.bars["rotation"], t.quat)
+        self.collider_bars.velocity = view(self.bars["velocity"], t.vec3)
+        self.collider_bars.spin = view(self.bars["spin"], t.vec3)
         self.velocity_bar = torch.zeros_like(self.momentum)
         self.momentum_bar = torch.zeros_like(self.momentum)
 
@@ -191,9 +198,7 @@ class Workspace:
         balance = self.launch(grid_adjoint(t.scalar).balance, (rows, self.lanes), [
             *self._balance_inputs(), view(self.momentum, t.vec4), view(self.velocity_bar, t.vec4),
             view(self.momentum_bar, t.vec4), view(bars["gravity"], t.vec3),
-            view(bars["wall_friction"], t.scalar), view(bars["friction"], t.scalar),
-            view(bars["position"], t.vec3), view(bars["rotation"], t.quat),
-            view(bars["velocity"], t.vec3), view(bars["spin"], t.vec3),
+            view(bars["wall_friction"], t.scalar), self.collider_bars,
         ])  # fmt: skip
         p2g = self.launch(adjoints.p2g, n, [
             view(s.x[k], t.vec3), view(s.v[k], t.vec3), view(s.C[k], t.mat33),
