@@ -61,19 +61,21 @@ class Parameter:
         return value / self._scale
 
     def value(self, free: float) -> float:
-        """The value at a coordinate; strictly between the bounds as far as floats can tell."""
+        """The value at a coordinate; at a bound where floats cannot tell it from one."""
         low, high = self.lower, self.upper
         if self._logarithmic:
             low, high = math.log(low), math.log(high)
         if math.isfinite(low) and math.isfinite(high):
             share = 1.0 / (1.0 + math.exp(-free)) if free > -700 else 0.0
             value = low + (high - low) * share
-            return math.exp(value) if self._logarithmic else value
-        if math.isfinite(low):
-            return low + math.exp(min(free, 700.0))
-        if math.isfinite(high):
-            return high - math.exp(min(-free, 700.0))
-        return free * self._scale
+        elif math.isfinite(low):
+            value = low + math.exp(min(free, 700.0))
+        elif math.isfinite(high):
+            value = high - math.exp(min(-free, 700.0))
+        else:
+            value = free * self._scale
+        value = math.exp(value) if self._logarithmic else value
+        return min(max(value, self.lower), self.upper)
 
     def slope(self, free: float) -> float:
         """Change of the value per change of the coordinate, by a central difference."""

@@ -32,6 +32,8 @@ DIFFERENCE = {torch.float32: 4e-3, torch.float64: 1e-4}
 """Half a central difference in a free coordinate, by the solver's precision."""
 LONGEST = 1.0
 """Largest change of a free coordinate in one step."""
+SHORTEST = 1e-8
+"""A step that changes no coordinate by more than this ends a fit."""
 SLACK = 1.2
 """How far the step length may exceed the automatic one before it is shortened."""
 REJECTIONS = 8
@@ -271,7 +273,7 @@ class _Fit:
         step = -np.linalg.solve(normal + c["caution"] * np.diag(weights), gradient)
         step *= min(1.0, LONGEST / max(np.abs(step).max(), 1e-300))
         expected = -(2 * gradient @ step + step @ normal @ step) / (point.residual @ point.residual)
-        if not expected > self.tolerance:
+        if not expected > self.tolerance or np.abs(step).max() < SHORTEST:
             c["converged"] = True
             self._finish(accepted=False)
             return
