@@ -189,9 +189,20 @@ class Markers(Observation):
         part = self.recording.window(int(inside[0]), int(inside[-1]) + 1)
         return replace(self, recording=part)
 
-    def known(self, pose: Pose, freedom: Freedom = EXACT) -> Markers:
-        """The same with what was estimated elsewhere, free by `freedom` only."""
-        return replace(self, guess=pose, freedom=freedom)
+    def known(
+        self, pose: Pose, freedom: Freedom = EXACT, recording: Trajectory | None = None
+    ) -> Markers:
+        """The same with a setup that was estimated elsewhere, free by `freedom` only.
+
+        Args:
+            pose: The setup; the clock of another recording starts at its guess again.
+            freedom: How well it is known now.
+            recording: Of the same markers by the same cameras, in place of this one.
+        """
+        if recording is None:
+            return replace(self, guess=pose, freedom=freedom)
+        pose = pose._replace(clock=torch.zeros_like(pose.clock))
+        return replace(self, guess=pose, freedom=freedom, recording=recording)
 
     def residual(self, trajectory: Trajectory) -> Tensor:
         """See `Observation.residual`; in the scene's axes [m], shape (t, k, 3)."""
@@ -205,6 +216,20 @@ class Markers(Observation):
     def pose(self, trajectory: Trajectory) -> Pose:
         """What the motion says about the setup, given a simulation of it."""
         return self._estimate(self._patches(trajectory))
+
+    def describe(self, trajectory: Trajectory) -> dict[str, str]:
+        """The setup that was estimated, in words: name and value, for a report."""
+        pose = self.pose(trajectory)
+        turn = ", ".join(f"{math.degrees(v):.2f}" for v in pose.turn.tolist())
+        found = {
+            "axes of the cameras": f"turned by ({turn})° from their guess",
+            "clock of the recording": f"{1e3 * float(pose.clock):+.2f} ms",
+        }
+        places = pose.arms + self.rest[self.patches].mean(1)
+        for name, place in zip(_names(self.recording), places.tolist(), strict=True):
+            numbers = ", ".join(f"{1e3 * v:.1f}" for v in place)
+            found[name] = f"({numbers}) mm in the scene at rest"
+        return found
 
     @torch.no_grad()
     def predicted(self, trajectory: Trajectory, pose: Pose) -> Tensor:

@@ -10,7 +10,9 @@ capture, which `observe` reads.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +41,7 @@ FINGER, OVERLAP, AWAY = 0.05, 9e-4, 10.0
 how fast it leaves [m/s]."""
 DENSITY = 1070.0
 YOUNG = 263.8e3
-DOMAIN = Domain((-0.06, -0.03, -0.03), (0.06, 0.03, 0.12))
+DOMAIN = Domain((-0.06, -0.03, -0.03), (0.06, 0.03, 0.15))
 
 
 def build(
@@ -123,7 +125,7 @@ def check(
     free = time >= hold
     if (float(time[-1]) - hold) * expected < 2.0:
         return
-    found = dominant_frequency(time[free], fall[free], expected)
+    found = swing(time[free], fall[free], expected).frequency
     assert abs(found / expected - 1.0) < 0.05, (
         f"it swings at {found:.2f} Hz, expected {expected:.2f} Hz"
     )
@@ -137,16 +139,42 @@ def first_frequency(young: float, poisson: float, density: float) -> float:
     return 1.0 / math.hypot(1.0 / bending, 1.0 / shear)
 
 
-def dominant_frequency(time: torch.Tensor, signal: torch.Tensor, near: float) -> float:
-    """The frequency [Hz] between 0.5 and 2 times `near` whose sinusoid leaves least."""
-    best, least = near, math.inf
-    for factor in torch.logspace(-1, 1, 401, base=2.0).tolist():
-        angle = 2 * math.pi * near * factor * time
-        basis = torch.stack([torch.ones_like(time), angle.cos(), angle.sin()], 1)
-        rest = signal - basis @ torch.linalg.lstsq(basis, signal[:, None]).solution[:, 0]
-        if float(rest.square().sum()) < least:
-            best, least = near * factor, float(rest.square().sum())
-    return best
+class Swing(NamedTuple):
+    """A damped oscillation, rest + amplitude exp(−decay t) cos(2π frequency t + phase)."""
+
+    frequency: float
+    """[Hz]"""
+    decay: float
+    """[1/s]"""
+    rest: float
+    """In the unit of the signal, as is the amplitude."""
+    amplitude: float
+
+
+def swing(time: Tensor, signal: Tensor, near: float) -> Swing:
+    """The damped oscillation that leaves least of a signal.
+
+    Args:
+        time: [s], shape (t,).
+        signal: Shape (t,).
+        near: Frequency to look around, from half to twice [Hz].
+    """
+    from scipy.optimize import least_squares
+
+    t, y = (a.double().numpy() for a in (time - time[0], signal))
+    scale = float(signal.std()) or 1.0
+
+    def parts(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        angle, fading = 2 * np.pi * p[0] * t, np.exp(-p[1] * t)
+        basis = np.stack([np.ones_like(t), fading * np.cos(angle), fading * np.sin(angle)], 1)
+        weights = np.linalg.lstsq(basis, y, rcond=None)[0]
+        return weights, (basis @ weights - y) / scale
+
+    starts = near * np.logspace(-1, 1, 101, base=2.0)
+    start = min(starts, key=lambda f: float((parts(np.array([f, 0.0]))[1] ** 2).sum()))
+    found = least_squares(lambda p: parts(p)[1], [start, 0.0]).x
+    weights, _ = parts(found)
+    return Swing(float(found[0]), float(found[1]), float(weights[0]), float(np.hypot(*weights[1:])))
 
 
 def observe(
@@ -171,11 +199,16 @@ def observe(
         seconds: How much of the swing is compared [s].
         freedom: How rough the setup is known.
     """
-    tip = select(recording, moving(recording))
-    tip = select(tip, range(tip.particles), release(tip))
+    tip = let_go(recording)
     angle = math.radians(tilt)
     c, s = math.cos(angle), math.sin(angle)
     axes = torch.tensor([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]], dtype=torch.float64)
     end = (0.0, 0.0, LENGTH)
     found = Markers.bind(tip, rest, position=end, axes=axes, freedom=freedom, start=hold)
     return found.window(0.0, seconds)
+
+
+def let_go(recording: Trajectory) -> Trajectory:
+    """The markers of a recording that move, from the moment they do."""
+    tip = select(recording, moving(recording))
+    return select(tip, range(tip.particles), release(tip))
