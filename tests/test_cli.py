@@ -433,6 +433,50 @@ class TestFit:
         law = ["--law", str(folder / "law.safetensors"), "--steps", "20"]
         assert main(["run", small, *law, "--out", str(again)]) == 0
 
+    def test_numbers_of_a_scene(
+        self, small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        seen, folder = tmp_path / "a.npz", tmp_path / "fit"
+        words = ["--velocity", "0,-1.5,0", "--duration", "0.2", "--every", "5"]
+        assert main(["run", small, *words, "--young", "3e4", "--out", str(seen)]) == 0
+        capsys.readouterr()
+        more = ["--velocity", "0,-1.5,0", "--parameters", "young=3.6e4", "--out", str(folder)]
+        assert main(["fit", small, str(seen), *more]) == 0
+        said = capsys.readouterr().err
+        assert "young: 30.0" in said or "young: 3.0" in said or "young: 29.9" in said
+        report = json.loads((folder / "report.json").read_text())
+        (young,) = report["parameters"]
+        assert young["value"] == pytest.approx(3e4, rel=1e-3)
+        assert main(["fit", small, str(seen), *more, "--resume"]) == 0
+        law = ["--law", str(folder / "law.safetensors"), "--steps", "5"]
+        assert main(["run", small, *law]) == 0
+
+    @pytest.mark.slow
+    def test_the_beam(self, tmp_path: Path, reference_data: Callable[[str], Path]) -> None:
+        seen = reference_data("beam/beam_gravity_V2_a.c3d")
+        words = ["--parameters", "young,damping=2e-3", "--young", "3e5", "--cell", "0.015"]
+        folder = tmp_path / "beam"
+        more = ["--epochs", "2", "--out", str(folder)]
+        assert main(["fit", "beam", str(seen), *words, *more]) == 0
+        report = json.loads((folder / "report.json").read_text())
+        young = report["parameters"][0]["value"]
+        assert 2e5 < young < 4e5
+        assert "twice the time" in [motion["name"] for motion in report["errors"]]
+
+    def test_parameters_are_refused(
+        self, small: str, tmp_path: Path, refuse: Callable[..., str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        seen, folder = tmp_path / "a.npz", ["--out", tmp_path / "fit"]
+        assert main(["run", small, "--steps", "60", "--every", "5", "--out", str(seen)]) == 0
+        capsys.readouterr()
+        start = ["fit", small, seen, *folder, "--parameters"]
+        assert "young" in refuse(*start, "stiffness")
+        assert "expected a number" in refuse(*start, "young=stiff")
+        assert "twice" in refuse(*start, "young,young")
+        assert "expected one of them" in refuse(*start, "young", "--law", "invariant-full")
+        assert "share from 0" in refuse(*start, "young", "--hold-out", "1.5")
+
     def test_a_second_fit_needs_resume(
         self, small: str, tmp_path: Path, refuse: Callable[..., str],
         capsys: pytest.CaptureFixture[str],

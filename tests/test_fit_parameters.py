@@ -285,6 +285,8 @@ def test_names_that_a_scene_does_not_have() -> None:
 def test_times_that_steps_can_meet() -> None:
     assert common_interval(torch.tensor([0.0, 0.02, 0.05])) == pytest.approx(0.01)
     assert common_interval(torch.tensor([0.06, 0.07])) == pytest.approx(0.01)
+    odd = 2.5574183e-3 * torch.tensor([0.0, 4.0, 6.0, 400.0], dtype=torch.float64)
+    assert common_interval(odd) == pytest.approx(2 * 2.5574183e-3, rel=1e-12)
     with pytest.raises(ValueError, match="resample the observation"):
         common_interval(torch.tensor([0.0, 0.1000003, 0.2]))
     with pytest.raises(ValueError, match="expected times from 0"):

@@ -17,11 +17,11 @@ from ..solver import Checkpoint
 from ..trajectory import Trajectory
 
 TICK = 1e-7
-"""Times of observations are taken as multiples of this [s]."""
+"""How far times of observations may be off [s]."""
 
 
 def common_interval(time: Tensor) -> float:
-    """The longest interval [s] of which all times are multiples, to a tick of 0.1 µs.
+    """The longest interval [s] of which all times are multiples, to within a tick of 0.1 µs.
 
     Args:
         time: Increasing, from 0 or later [s], shape (t,).
@@ -29,19 +29,28 @@ def common_interval(time: Tensor) -> float:
     Raises:
         ValueError: They start before 0, or have nothing in common.
     """
-    ticks = [round(t / TICK) for t in time.tolist()]
-    if ticks[0] < 0 or ticks[-1] == 0:
+    if float(time[0]) < -TICK or float(time[-1]) < TICK:
         raise ValueError(
             f"the observation is at {float(time[0]):g} to {float(time[-1]):g} s, expected times"
             " from 0, the start of the simulation, or later"
         )
-    interval = math.gcd(*ticks) * TICK
+    interval = 0.0
+    for t in time.tolist():
+        interval = _common(interval, t)
+    interval = float(time[-1]) / max(1, round(float(time[-1]) / interval))
     if len(time) * interval < 1e-2 * float(time[-1] - time[0]):
         raise ValueError(
             f"the observed times are multiples of {interval:g} s only: no step length meets them"
             " all; resample the observation at even times"
         )
     return interval
+
+
+def _common(a: float, b: float) -> float:
+    """Greatest common divisor of two times [s] by Euclid; below a tick is nothing."""
+    while b > TICK:
+        a, b = b, abs(a - b * round(a / b))
+    return a
 
 
 def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation) -> float:

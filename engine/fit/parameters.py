@@ -287,7 +287,7 @@ class _Fit:
         else:
             c["caution"] = min(c["caution"] * 10, 1e6)
             c["in_a_row"] += 1
-            c["converged"] = trial is not None and expected < ROUGH * self.tolerance
+            c["converged"] = bool(trial is not None and expected < ROUGH * self.tolerance)
         self._finish(accepted)
 
     def _try(self, free: np.ndarray) -> _Point | None:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find out what a material is made of from how it moves.
 
-A learned law is trained inside the simulation on the positions of all particles. The folder --out
-gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume needs to go on
-after a kill, to the same result. With --states recorded, segments restart from full states of a
-simulation of the scene as its options make it (--material of nclaw); with --states positions
-nothing but the positions in the file is used.
+With --law, a learned law is trained inside the simulation on the positions of all particles; with
+--parameters, named numbers of the scene are fitted to particles or to motion-capture markers. The
+folder --out gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume
+needs to go on after a kill, to the same result.
+
+With --states recorded, the segments of a training restart from full states of a simulation of the
+scene as its options make it (--material of nclaw); with --states positions nothing but the
+positions in the file is used.
 """
 
 from __future__ import annotations
@@ -21,12 +24,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import selection
 from ..options import Parser, converter, count, number
+from ..parameter_fit import fit_numbers, observed
 from ..progress import Progress
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.recipe import Recipe
     from rheograd.engine.fit.report import FitReport
-    from rheograd.engine.trajectory import Trajectory
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
@@ -43,7 +46,11 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     add_arguments(parser)
     found, script = selection.read(parser, tokens)
     assert script is not None
-    return fit_law(found, script)
+    if found.parameters is None:
+        return fit_law(found, script)
+    if found.law is not None:
+        raise ValueError("got --law and --parameters, expected one of them")
+    return fit_numbers(found, script)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -51,11 +58,17 @@ def add_arguments(parser: Parser) -> None:
     selection.add_scene_argument(parser)
     states, _ = converter(Literal["recorded", "positions"])
     recipe, _ = converter(Literal["rheograd", "published"])
-    parser.add_argument("observation", type=Path, metavar="OBSERVATION", help=".npz or .vtkhdf")
     parser.add_argument(
-        "--law", default="invariant-smooth", metavar="NAME|FILE",
-        help="invariant-full, invariant-smooth, or a law.safetensors to start from",
-    )  # fmt: skip
+        "observation", type=Path, metavar="OBSERVATION", help=".npz or .vtkhdf; markers: .c3d"
+    )
+    parser.add_argument(
+        "--law",
+        metavar="NAME|FILE",
+        help="invariant-full, invariant-smooth (default), or a law.safetensors to start from",
+    )
+    parser.add_argument(
+        "--parameters", metavar="A,B=X", help="numbers of the scene, such as young, from X on"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="(default: runs/SCENE)")
     parser.add_argument(
         "--states", type=states, metavar="recorded|positions",
@@ -121,16 +134,6 @@ def fit_law(found: argparse.Namespace, script: Script) -> int:
     return sum_up(report, folder)
 
 
-def observed(found: argparse.Namespace, solver: Any) -> Trajectory:
-    """The motion in the file; a file of steps without times has the solver's."""
-    from rheograd.engine.trajectory import Trajectory
-
-    step = None if found.frame_rate is not None else solver.dt
-    return Trajectory.load(
-        found.observation, dt=step, frame_rate=found.frame_rate, units=found.units
-    )
-
-
 def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     """The law before the fit: that of the folder when resuming, of a file, or a new one.
 
@@ -143,16 +146,15 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     begun = folder / "law_start.safetensors"
     if found.resume and begun.is_file():
         return ConstitutiveLaw.load(begun)
-    if found.law.endswith(".safetensors"):
-        return ConstitutiveLaw.load(Path(found.law))
+    name = found.law or "invariant-smooth"
+    if name.endswith(".safetensors"):
+        return ConstitutiveLaw.load(Path(name))
     kinds = {kind.name: kind for kind in (InvariantFull, InvariantSmooth)}
-    if found.law not in kinds:
-        raise ValueError(
-            f"--law: got {found.law!r}, expected {', '.join(kinds)} or a .safetensors file"
-        )
+    if name not in kinds:
+        raise ValueError(f"--law: got {name!r}, expected {', '.join(kinds)} or a .safetensors file")
     published = found.recipe == "published"
     stress = found.stress_scale or (1.0 if published else STRESS)
-    return kinds[found.law](stress, found.flow_scale or 1e-3, seed=found.seed)
+    return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
 
 
 def chosen_recipe(found: argparse.Namespace) -> Recipe:
