@@ -8,6 +8,8 @@ normal, v_c the velocity of the collider there, r = v - v_c, a = r.n and t = r -
     slip     v' = v_c + t
     contact  a >= 0: v' = v;  else v' = v_c + max(0, 1 + friction a / |t|) t   (Coulomb; 0 is free)
 
+A node without mass is left with whatever velocity it had: whoever reads it has weight zero there.
+
 Colliders are a table of one row per world and slot; a pose and a velocity per step and slot.
 Signed distance and normal: half-space y <= 0, sphere, box, capsule along y, triangle mesh (wp.Mesh;
 its normal is constant on a face and its adjoint treats it so).
@@ -295,8 +297,6 @@ def grid(dtype: Any) -> GridKernels:
                 velocity_out[node] = vec4(v[0], v[1], v[2], scalar(0.0))
                 if keep == 0:
                     momentum[node] = vec4()
-            else:
-                velocity_out[node] = vec4()
 
     @wp.kernel(module=module, enable_backward=False)
     def penetration(

@@ -33,14 +33,15 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
     """Adjoints of G2P (scatters to the grid) and of P2G (gathers from it)."""
     t = types(dtype)
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
-    _, locate, slopes = stencils(dtype)
+    parts = stencils(dtype)
+    locate, slopes = parts.locate, parts.slopes
     four = scalar(4.0)
     module = f"rheograd.kernels.transfer_adjoints.{t.suffix}"
 
     @wp.func
     def clamped(x: scalar, origin: scalar, h: scalar, n: wp.int32):
-        s = (x - origin) / h
-        return s <= scalar(0.5) or s >= scalar(n) - scalar(2.5)
+        low = origin + scalar(0.5) * h
+        return x <= low or x >= origin + (scalar(n) - scalar(2.5)) * h
 
     @wp.kernel(module=module, enable_backward=False)
     def g2p_adjoint(

@@ -12,7 +12,9 @@ a particle touches are stamped with the step, so that grid work skips all others
 momentum last leaves it zero for the next step.
 
 The adjoints (transfer_adjoints.py) are written by hand: faster to run and to compile than
-generated ones; hence enable_backward=False.
+generated ones; hence enable_backward=False. On a CPU the compiler vectorises little of what Warp
+writes: the sums over a stencil are a native snippet of four-wide vectors, and an index that is
+masked is known to be positive, which saves Warp's test for a negative one at each node.
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +22,9 @@ from typing import Any, NamedTuple
 import warp as wp
 
 from .dtypes import factory, types
+
+POSITIVE = wp.constant(2**31 - 1)
+"""Mask that leaves an index as it is and tells the compiler that it is not negative."""
 
 
 class TransferKernels(NamedTuple):
@@ -39,13 +44,62 @@ class Stencils(NamedTuple):
     """(x, world, origin, h, nodes) -> Stencil"""
     slopes: Any
     """f along one axis -> derivatives of its three weights."""
+    gather: Any
+    """(grid, node, step_y, step_x, wx, wy, wz) -> rows sum w q and sum w a q, a = 0, 1, 2 along
+    x, y, z: the moments of four numbers a node over a stencil that starts at `node`."""
+
+
+GATHER = """
+#if defined(__CUDA_ARCH__)
+    using V = wp::vec_t<4, SCALAR>;
+#else
+    #pragma clang fp contract(fast)
+    typedef SCALAR V __attribute__((ext_vector_type(4)));
+#endif
+    const V* start = reinterpret_cast<const V*>(grid.data) + node;
+    const V none = {};
+    V g = none, gx = none, gy = none, gz = none;
+    #pragma unroll
+    for (int a = 0; a < 3; ++a) {
+        V sum = none, sum_y = none, sum_z = none;
+        #pragma unroll
+        for (int b = 0; b < 3; ++b) {
+            const V* q = start + (a * step_x + b * step_y);
+            const V far = q[1] * wz[1] + q[2] * wz[2];
+            const V line = far + q[0] * wz[0];
+            const V line_z = far + q[2] * wz[2];
+            sum = b ? sum + line * wy[b] : line * wy[b];
+            sum_z = b ? sum_z + line_z * wy[b] : line_z * wy[b];
+            if (b == 1) sum_y = line * wy[1];
+            if (b == 2) sum_y = sum_y + line * (wy[2] + wy[2]);
+        }
+        g = a ? g + sum * wx[a] : sum * wx[a];
+        gy = a ? gy + sum_y * wx[a] : sum_y * wx[a];
+        gz = a ? gz + sum_z * wx[a] : sum_z * wx[a];
+        if (a == 1) gx = sum * wx[1];
+        if (a == 2) gx = gx + sum * (wx[2] + wx[2]);
+    }
+    wp::mat_t<4, 4, SCALAR> out;
+    for (int i = 0; i < 4; ++i) {
+        out.data[0][i] = g[i];
+        out.data[1][i] = gx[i];
+        out.data[2][i] = gy[i];
+        out.data[3][i] = gz[i];
+    }
+    return out;
+"""
+"""Body of `Stencils.gather`."""
 
 
 @factory
 def stencils(dtype: Any) -> Stencils:
     """Quadratic B-splines on three nodes an axis."""
     t = types(dtype)
-    scalar, vec3 = t.scalar, t.vec3
+    scalar, vec3, vec4 = t.scalar, t.vec3, t.vec4
+    mat44, native = {
+        wp.float32: (wp.mat44f, "wp::float32"),
+        wp.float64: (wp.mat44d, "wp::float64"),
+    }[scalar]
     half, one, three_halves = scalar(0.5), scalar(1.0), scalar(1.5)
     three_quarters, two = scalar(0.75), scalar(2.0)
 
@@ -79,7 +133,7 @@ def stencils(dtype: Any) -> Stencils:
 
     @wp.func
     def locate(x: vec3, world: wp.int32, origin: vec3, h: scalar, nodes: wp.vec3i):
-        s = (x - origin) / h
+        s = (x - origin) * (one / h)
         i = base(s[0], nodes[0])
         j = base(s[1], nodes[1])
         k = base(s[2], nodes[2])
@@ -92,7 +146,18 @@ def stencils(dtype: Any) -> Stencils:
         near.wz = weights(near.f[2])
         return near
 
-    return Stencils(Stencil, locate, slopes)
+    @wp.func_native(GATHER.replace("SCALAR", native))
+    def gather(
+        grid: wp.array[vec4],
+        node: wp.int32,
+        step_y: wp.int32,
+        step_x: wp.int32,
+        wx: vec3,
+        wy: vec3,
+        wz: vec3,
+    ) -> mat44: ...
+
+    return Stencils(Stencil, locate, slopes, gather)
 
 
 @factory
@@ -100,7 +165,8 @@ def transfers(dtype: Any) -> TransferKernels:
     """P2G, G2P and the step counter, for wp.float32 or wp.float64."""
     t = types(dtype)
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
-    locate = stencils(dtype).locate
+    parts = stencils(dtype)
+    locate, gather = parts.locate, parts.gather
     four = scalar(4.0)
     module = f"rheograd.kernels.transfers.{t.suffix}"
 
@@ -132,7 +198,8 @@ def transfers(dtype: Any) -> TransferKernels:
         wx = near.wx
         wy = near.wy
         wz = near.wz
-        A = (m * C[p] - (dt * volume[p] * four / (h * h)) * tau[p]) * h
+        c = four / h
+        A = (m * h) * C[p] - (dt * volume[p] * c) * tau[p]
         q = m * v[p] - A * near.f
         # momentum of nodes 0, 1, 2 along z, times their weights; X and Y step it along x and y
         zero = scalar(0.0)
@@ -143,34 +210,40 @@ def transfers(dtype: Any) -> TransferKernels:
         u0 = wz[0] * u
         u1 = wz[1] * (u + az)
         u2 = wz[2] * (u + az + az)
+        x0 = wz[0] * ax
+        x1 = wz[1] * ax
+        x2 = wz[2] * ax
+        y0 = wz[0] * ay
+        y1 = wz[1] * ay
+        y2 = wz[2] * ay
+        start = near.row * nodes[2] + near.k
+        step_x = nodes[1] * nodes[2]
         for a in range(3):
             r0 = u0
             r1 = u1
             r2 = u2
             for b in range(3):
-                row = near.row + a * nodes[1] + b
-                node = row * nodes[2] + near.k
+                node = (start + a * step_x + b * nodes[2]) & POSITIVE
                 w = wx[a] * wy[b]
                 wp.atomic_add(momentum_out, node, w * r0)
                 wp.atomic_add(momentum_out, node + 1, w * r1)
                 wp.atomic_add(momentum_out, node + 2, w * r2)
-                touched_out[row] = now
-                r0 += wz[0] * ay
-                r1 += wz[1] * ay
-                r2 += wz[2] * ay
-            u0 += wz[0] * ax
-            u1 += wz[1] * ax
-            u2 += wz[2] * ax
+                touched_out[(near.row + a * nodes[1] + b) & POSITIVE] = now
+                r0 += y0
+                r1 += y1
+                r2 += y2
+            u0 += x0
+            u1 += x1
+            u2 += x2
 
     @wp.func
     def contain(x: vec3, origin: vec3, h: scalar, nodes: wp.vec3i):
         """x, or the nearest point whose stencil is on the grid; NaN becomes some such point."""
         out = x
         for d in range(3):
-            s = (x[d] - origin[d]) / h
-            hi = scalar(nodes[d]) - scalar(2.5)
-            if not (s >= scalar(0.5) and s <= hi):
-                out[d] = origin[d] + h * wp.clamp(s, scalar(0.5), hi)
+            low = origin[d] + scalar(0.5) * h
+            high = origin[d] + (scalar(nodes[d]) - scalar(2.5)) * h
+            out[d] = wp.clamp(x[d], low, high)
         return out
 
     @wp.kernel(module=module, enable_backward=False)
@@ -203,30 +276,15 @@ def transfers(dtype: Any) -> TransferKernels:
             F_trial_out[p] = F[p]
             return
         near = locate(x[p], world[p], origin, h, nodes)
-        wx = near.wx
-        wy = near.wy
-        wz = near.wz
-        # moments of the nodal velocities along z, then y, then x
-        g = vec4()
-        gx = vec4()
-        gy = vec4()
-        gz = vec4()
-        for a in range(3):
-            s0 = vec4()
-            sy = vec4()
-            sz = vec4()
-            for b in range(3):
-                node = (near.row + a * nodes[1] + b) * nodes[2] + near.k
-                l1 = wz[1] * velocity[node + 1]
-                l2 = wz[2] * velocity[node + 2]
-                line = wy[b] * (wz[0] * velocity[node] + l1 + l2)
-                s0 += line
-                sy += scalar(float(b)) * line
-                sz += wy[b] * (l1 + l2 + l2)
-            g += wx[a] * s0
-            gx += (scalar(float(a)) * wx[a]) * s0
-            gy += wx[a] * sy
-            gz += wx[a] * sz
+        # moments of the nodal velocities
+        start = near.row * nodes[2] + near.k
+        moments = gather(
+            velocity, start, nodes[2], nodes[1] * nodes[2], near.wx, near.wy, near.wz
+        )
+        g = moments[0]
+        gx = moments[1]
+        gy = moments[2]
+        gz = moments[3]
         c = four / h
         gx = c * (gx - near.f[0] * g)
         gy = c * (gy - near.f[1] * g)
