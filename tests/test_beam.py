@@ -21,6 +21,8 @@ from rheograd.engine.trajectory import Trajectory
 from rheograd.scenes import beam
 
 CELL = 0.01
+SOLVER = replace(beam.solver(), cell=CELL, dt=8e-5)
+"""Steps of one length: what the grid dissipates depends on it."""
 STARTS = {
     "young": Parameter(2.6e5, 1.0, math.inf, "Pa"),
     "damping": Parameter(1e-3, 0.0, math.inf, "s"),
@@ -29,15 +31,14 @@ STARTS = {
 
 def filmed(young: float, damping: float, noise: float) -> tuple[Trajectory, torch.Tensor]:
     """A recording as the cameras would make it of a simulated beam, and the beam at rest."""
-    solver = replace(beam.solver(), cell=CELL)
-    rest = solver.discretize(beam.build()).x0.double()
+    rest = SOLVER.discretize(beam.build()).x0.double()
     arms = torch.tensor([[0.012, 0.0, 0.1], [0.0, 0.02, 0.099], [-0.016, -0.02, 0.096]])
     time = torch.arange(26, dtype=torch.float64) / 100
     names = {"markers": json.dumps(["a", "b", "c"])}
     still = Trajectory(time, arms.double().expand(26, 3, 3).clone(), metadata=names)
     exact = Freedom(0.0, 0.0, 0.0, 0.0)
     markers = Markers.bind(still, rest, position=arms.mean(0), freedom=exact, start=beam.HOLD)
-    motion = follow([beam.build(young=young, damping=damping)], solver, markers)[0]
+    motion = follow([beam.build(young=young, damping=damping)], SOLVER, markers)[0]
     x = markers.predicted(motion, markers.guess)
     turn = torch.linalg.matrix_exp(skew(torch.tensor([0.02, -0.03, 0.04]).double()))
     x = x @ turn.mT + torch.tensor([0.05, 0.03, -0.02]).double()
@@ -54,12 +55,11 @@ def test_stiffness_and_damping_are_recovered_from_markers() -> None:
     tip = beam.let_go(recording)
     begin = len(recording) - len(tip)
     assert begin in (19, 20)
-    solver = replace(beam.solver(), cell=CELL)
     markers = beam.observe(recording, rest, seconds=0.2)
-    fit = fit_parameters(beam.build, solver, markers, STARTS, search=0)
+    fit = fit_parameters(beam.build, SOLVER, markers, STARTS, search=0)
     assert fit.values["young"] == pytest.approx(3e5, rel=1e-2)
     assert fit.values["damping"] == pytest.approx(2e-3, rel=1e-2)
-    motion = follow([beam.build(**fit.values)], solver, markers, dt=fit.dt)[0]
+    motion = follow([beam.build(**fit.values)], SOLVER, markers, dt=fit.dt)[0]
     assert float(markers.pose(motion).clock) == pytest.approx(1e-2 * (begin - 20), abs=1e-3)
     said = markers.describe(motion)
     assert list(said)[2:] == ["a", "b", "c"]
