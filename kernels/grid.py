@@ -49,7 +49,7 @@ class GridAdjoint(NamedTuple):
 
 @factory
 def distances(dtype: Any) -> Any:
-    """Functions shape_normal (signed distance and normal in the collider's frame) and its adjoint."""
+    """shape_normal (signed distance and normal in the collider's frame) and its adjoint."""
     t = types(dtype)
     scalar, vec3, vec4 = t.scalar, t.vec3, t.vec4
 

@@ -8,7 +8,8 @@ F_trial_bar F^T and u = v'_bar + dt x'_bar (x'_bar dropped where the position wa
           x_bar   = x'_bar + sum_i (v_i . (u + 4/h^2 B d)) grad w - 4/h^2 w B^T v_i
           F_bar   = (I + dt C')^T F_trial_bar
     P2G:  with n_i = p_i_bar and m_i_bar from the grid:
-          v_bar = m sum w n_i,  A_bar = sum w n_i d^T,  C_bar = m A_bar,  tau_bar = -dt V0 4/h^2 A_bar
+          v_bar = m sum w n_i,  A_bar = sum w n_i d^T,  C_bar = m A_bar,
+          tau_bar = -dt V0 4/h^2 A_bar
           x_bar = sum_i (m m_i_bar + n_i . (m v + A d)) grad w - w A^T n_i
           m_bar = sum_i w (m_i_bar + n_i . (v + C d)),  V0_bar = -dt 4/h^2 tau : A_bar
 """

@@ -278,9 +278,7 @@ def transfers(dtype: Any) -> TransferKernels:
         near = locate(x[p], world[p], origin, h, nodes)
         # moments of the nodal velocities
         start = near.row * nodes[2] + near.k
-        moments = gather(
-            velocity, start, nodes[2], nodes[1] * nodes[2], near.wx, near.wy, near.wz
-        )
+        moments = gather(velocity, start, nodes[2], nodes[1] * nodes[2], near.wx, near.wy, near.wz)
         g = moments[0]
         gx = moments[1]
         gy = moments[2]
