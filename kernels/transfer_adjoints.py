@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import warp as wp
 
 from .dtypes import factory, types
-from .transfers import stencils
+from .transfers import POSITIVE, stencils
 
 
 class TransferAdjoints(NamedTuple):
@@ -29,6 +29,97 @@ class TransferAdjoints(NamedTuple):
     p2g: wp.Kernel
 
 
+PULL = """
+#if defined(__CUDA_ARCH__)
+    using V = wp::vec_t<4, SCALAR>;
+    auto product = [](const V& a, const V& b) { return wp::cw_mul(a, b); };
+#else
+    #pragma clang fp contract(fast)
+    typedef SCALAR V __attribute__((ext_vector_type(4)));
+    auto product = [](const V& a, const V& b) { return a * b; };
+#endif
+    const auto load = [](const wp::vec_t<4, SCALAR>& a) {
+        V out = {};
+        for (int i = 0; i < 4; ++i) out[i] = a[i];
+        return out;
+    };
+    const V* start = reinterpret_cast<const V*>(grid.data) + node;
+    const V step_a = load(ax), step_b = load(ay), step_c = load(az);
+    V total = {}, tx = {}, ty = {}, tz = {}, ex = {}, ey = {}, ez = {};
+    V qa = load(q);
+    #pragma unroll
+    for (int a = 0; a < 3; ++a) {
+        V qb = qa;
+        #pragma unroll
+        for (int b = 0; b < 3; ++b) {
+            const V* n = start + (a * step_x + b * step_y);
+            const V far = n[1] * wz[1] + n[2] * wz[2];
+            const V line = far + n[0] * wz[0];
+            const V qc = qb + step_c;
+            const V e0 = product(n[0], qb), e1 = product(n[1], qc);
+            const V e2 = product(n[2], qc + step_c);
+            const V e = e0 * wz[0] + e1 * wz[1] + e2 * wz[2];
+            const SCALAR w = wx[a] * wy[b];
+            total = total + line * w;
+            tz = tz + (far + n[2] * wz[2]) * w;
+            if (b) ty = ty + line * (b * w);
+            if (a) tx = tx + line * (a * w);
+            ez = ez + (e0 * sz[0] + e1 * sz[1] + e2 * sz[2]) * w;
+            ey = ey + e * (wx[a] * sy[b]);
+            ex = ex + e * (sx[a] * wy[b]);
+            qb = qb + step_b;
+        }
+        qa = qa + step_a;
+    }
+    wp::mat_t<5, 4, SCALAR> out;
+    for (int i = 0; i < 4; ++i) {
+        out.data[0][i] = total[i];
+        out.data[1][i] = tx[i];
+        out.data[2][i] = ty[i];
+        out.data[3][i] = tz[i];
+    }
+    out.data[4][0] = (ex[0] + ex[1]) + (ex[2] + ex[3]);
+    out.data[4][1] = (ey[0] + ey[1]) + (ey[2] + ey[3]);
+    out.data[4][2] = (ez[0] + ez[1]) + (ez[2] + ez[3]);
+    out.data[4][3] = 0;
+    return out;
+"""
+"""Body of `pull`, in four-wide vectors as `transfers.GATHER`."""
+
+
+@factory
+def pulling(dtype: Any) -> Any:
+    """(grid n, node, step_y, step_x, weights, slopes, q, ax, ay, az) -> five rows of four.
+
+    sum w n; sum w a n, sum w b n, sum w c n with a, b, c = 0, 1, 2 along x, y, z; and the slopes
+    sum grad w (n . (q + a ax + b ay + c az)) with respect to the position in cells.
+    """
+    t = types(dtype)
+    vec3, vec4 = t.vec3, t.vec4
+    native = {wp.float32: "wp::float32", wp.float64: "wp::float64"}[t.scalar]
+    rows = wp.types.matrix(shape=(5, 4), dtype=t.scalar)
+
+    @wp.func_native(PULL.replace("SCALAR", native))
+    def pull(
+        grid: wp.array[vec4],
+        node: wp.int32,
+        step_y: wp.int32,
+        step_x: wp.int32,
+        wx: vec3,
+        wy: vec3,
+        wz: vec3,
+        sx: vec3,
+        sy: vec3,
+        sz: vec3,
+        q: vec4,
+        ax: vec4,
+        ay: vec4,
+        az: vec4,
+    ) -> rows: ...
+
+    return pull
+
+
 @factory
 def transfer_adjoints(dtype: Any) -> TransferAdjoints:
     """Adjoints of G2P (scatters to the grid) and of P2G (gathers from it)."""
@@ -36,6 +127,7 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     parts = stencils(dtype)
     locate, slopes = parts.locate, parts.slopes
+    pull = pulling(dtype)
     four = scalar(4.0)
     module = f"rheograd.kernels.transfer_adjoints.{t.suffix}"
 
@@ -88,33 +180,29 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
         sx = slopes(near.f[0])
         sy = slopes(near.f[1])
         sz = slopes(near.f[2])
-        q = u - B * near.f
-        bx = vec3(B[0, 0], B[1, 0], B[2, 0])
-        by = vec3(B[0, 1], B[1, 1], B[2, 1])
-        bz = vec3(B[0, 2], B[1, 2], B[2, 2])
-        total = vec3()
-        grad = vec3()
-        for a in range(3):
-            for b in range(3):
-                node = (near.row + a * nodes[1] + b) * nodes[2] + near.k
-                qa = q + scalar(float(a)) * bx + scalar(float(b)) * by
-                wxy = wx[a] * wy[b]
-                line = scalar(0.0)
-                for c in range(3):
-                    vi4 = velocity[node + c]
-                    vi = vec3(vi4[0], vi4[1], vi4[2])
-                    w = wxy * wz[c]
-                    wp.atomic_add(
-                        velocity_bar_out, node + c, w * vec4(qa[0], qa[1], qa[2], scalar(0.0))
-                    )
-                    e = wp.dot(vi, qa)
-                    line += wz[c] * e
-                    grad[2] = grad[2] + wxy * sz[c] * e
-                    total += w * vi
-                    qa = qa + bz
-                grad[0] = grad[0] + sx[a] * wy[b] * line
-                grad[1] = grad[1] + wx[a] * sy[b] * line
+        r = u - B * near.f
+        zero = scalar(0.0)
+        q = vec4(r[0], r[1], r[2], zero)
+        bx = vec4(B[0, 0], B[1, 0], B[2, 0], zero)
+        by = vec4(B[0, 1], B[1, 1], B[2, 1], zero)
+        bz = vec4(B[0, 2], B[1, 2], B[2, 2], zero)
+        start = near.row * nodes[2] + near.k
+        step_x = nodes[1] * nodes[2]
+        found = pull(velocity, start, nodes[2], step_x, wx, wy, wz, sx, sy, sz, q, bx, by, bz)
+        total = vec3(found[0, 0], found[0, 1], found[0, 2])
+        grad = vec3(found[4, 0], found[4, 1], found[4, 2])
         x_bar_out[p] = xb + (grad - wp.transpose(B) * total) / h
+        for a in range(3):
+            qa = q
+            for b in range(3):
+                node = (start + a * step_x + b * nodes[2]) & POSITIVE
+                w = wx[a] * wy[b]
+                qc = qa + bz
+                wp.atomic_add(velocity_bar_out, node, (w * wz[0]) * qa)
+                wp.atomic_add(velocity_bar_out, node + 1, (w * wz[1]) * qc)
+                wp.atomic_add(velocity_bar_out, node + 2, (w * wz[2]) * (qc + bz))
+                qa += by
+            q += bx
 
     @wp.kernel(module=module, enable_backward=False)
     def p2g_adjoint(
@@ -155,37 +243,21 @@ def transfer_adjoints(dtype: Any) -> TransferAdjoints:
         sz = slopes(near.f[2])
         scale = dt * volume[p] * four / (h * h)
         A = (m * C[p] - scale * tau[p]) * h
-        q = m * v[p] - A * near.f
-        ax = vec3(A[0, 0], A[1, 0], A[2, 0])
-        ay = vec3(A[0, 1], A[1, 1], A[2, 1])
-        az = vec3(A[0, 2], A[1, 2], A[2, 2])
-        total = vec4()
-        tx = vec3()
-        ty = vec3()
-        tz = vec3()
-        grad = vec3()
-        for a in range(3):
-            for b in range(3):
-                node = (near.row + a * nodes[1] + b) * nodes[2] + near.k
-                qa = q + scalar(float(a)) * ax + scalar(float(b)) * ay
-                wxy = wx[a] * wy[b]
-                line = scalar(0.0)
-                row = vec3()
-                for c in range(3):
-                    n4 = momentum_bar[node + c]
-                    n = vec3(n4[0], n4[1], n4[2])
-                    w = wxy * wz[c]
-                    total += w * n4
-                    row += w * n
-                    tz += (scalar(float(c)) * w) * n
-                    e = m * n4[3] + wp.dot(n, qa)
-                    line += wz[c] * e
-                    grad[2] = grad[2] + wxy * sz[c] * e
-                    qa = qa + az
-                tx += scalar(float(a)) * row
-                ty += scalar(float(b)) * row
-                grad[0] = grad[0] + sx[a] * wy[b] * line
-                grad[1] = grad[1] + wx[a] * sy[b] * line
+        r = m * v[p] - A * near.f
+        zero = scalar(0.0)
+        q = vec4(r[0], r[1], r[2], m)
+        ax = vec4(A[0, 0], A[1, 0], A[2, 0], zero)
+        ay = vec4(A[0, 1], A[1, 1], A[2, 1], zero)
+        az = vec4(A[0, 2], A[1, 2], A[2, 2], zero)
+        found = pull(
+            momentum_bar, near.row * nodes[2] + near.k, nodes[2], nodes[1] * nodes[2],
+            wx, wy, wz, sx, sy, sz, q, ax, ay, az,
+        )  # fmt: skip
+        total = found[0]
+        tx = vec3(found[1, 0], found[1, 1], found[1, 2])
+        ty = vec3(found[2, 0], found[2, 1], found[2, 2])
+        tz = vec3(found[3, 0], found[3, 1], found[3, 2])
+        grad = vec3(found[4, 0], found[4, 1], found[4, 2])
         n_sum = vec3(total[0], total[1], total[2])
         tx = h * (tx - near.f[0] * n_sum)
         ty = h * (ty - near.f[1] * n_sum)
