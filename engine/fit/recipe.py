@@ -14,7 +14,7 @@ class Recipe:
     epochs: int = 60
     """Passes over the motion."""
     updates: int = 8
-    """Optimizer steps an epoch: the segments are drawn into as many batches."""
+    """Optimizer steps an epoch, while there are as many segments to draw into batches."""
     rate_elasticity: float = 5e-3
     """Learning rate of Adam at the start, for the stress."""
     rate_plasticity: float = 5e-3
@@ -51,7 +51,12 @@ class Recipe:
     def published(cls, epochs: int = 300) -> Recipe:
         """Ma et al. 2023: one update an epoch, rates 1 and 0.1, gradients clipped at 0.1."""
         return cls(
-            epochs=epochs, updates=1, rate_elasticity=1.0, rate_plasticity=0.1, final=0.0, clip=0.1,
+            epochs=epochs,
+            updates=1,
+            rate_elasticity=1.0,
+            rate_plasticity=0.1,
+            final=0.0,
+            clip=0.1,
             burst=None,
         )
 

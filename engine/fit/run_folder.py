@@ -45,9 +45,7 @@ class RunFolder:
                     f"{self.path} already holds a fit: add --resume to go on with it, or choose"
                     " another folder"
                 )
-            differing = [
-                k for k in {*before, *self.config} if before.get(k) != self.config.get(k)
-            ]
+            differing = [k for k in {*before, *self.config} if before.get(k) != self.config.get(k)]
             if differing:
                 name = sorted(differing)[0]
                 raise ValueError(

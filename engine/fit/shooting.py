@@ -165,11 +165,12 @@ class Training:
         """
         last = int(self.step[-1])
         count = math.ceil(last / length)
-        if self.recipe.updates == 1:
+        if self.recipe.updates == 1 or count == 1:
             return [[k * length for k in range(count)]]
         draw = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        size = max(1, round(count / self.recipe.updates))
-        total = size * self.recipe.updates
+        updates = min(self.recipe.updates, count)
+        size = round(count / updates)
+        total = size * updates
         room = (last - length) // self.every + 1
         jitter = torch.rand(total, generator=draw, dtype=torch.float64)
         at = ((torch.arange(total) + jitter) / total * room).floor().long().clamp(max=room - 1)
@@ -194,7 +195,9 @@ class Training:
                 raise failure
         results = [job.result() for job in jobs]
         loss = sum(r[0] for r in results)
-        gradients = [sum(parts[1:], parts[0]) for parts in zip(*(r[1] for r in results), strict=True)]
+        gradients = [
+            sum(parts[1:], parts[0]) for parts in zip(*(r[1] for r in results), strict=True)
+        ]
         return loss, gradients
 
     def _shard_gradient(
