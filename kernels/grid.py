@@ -9,6 +9,7 @@ normal, v_c the velocity of the collider there, r = v - v_c, a = r.n and t = r -
     contact  a >= 0: v' = v;  else v' = v_c + max(0, 1 + friction a / |t|) t   (Coulomb; 0 is free)
 
 A node without mass is left with whatever velocity it had: whoever reads it has weight zero there.
+The fourth number of a velocity means nothing.
 
 Colliders are a table of one row per world and slot; a pose and a velocity per step and slot.
 Signed distance and normal: half-space y <= 0, sphere, box, capsule along y, triangle mesh (wp.Mesh;
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import warp as wp
 
 from .dtypes import factory, types
+from .transfers import POSITIVE
 
 OPEN, STICKY, SLIP, CONTACT = 0, 1, 2, 3
 """What a wall or collider does to the velocity at a node."""
@@ -274,7 +276,8 @@ def grid(dtype: Any) -> GridKernels:
         j = row % nodes[1]
         i = (row // nodes[1]) % nodes[0]
         world = row // (nodes[0] * nodes[1])
-        kick = dt * gravity[world]
+        fall = dt * gravity[world]
+        kick = vec4(fall[0], fall[1], fall[2], scalar(0.0))
         margin = walls.margin
         count = 6 + table.shape.shape[1]
         rim = (
@@ -285,16 +288,18 @@ def grid(dtype: Any) -> GridKernels:
             or count > 6
         )
         for k in range(lane, nodes[2], lanes):
-            node = row * nodes[2] + k
+            node = (row * nodes[2] + k) & POSITIVE
             q = momentum[node]
             if q[3] > scalar(0.0):
                 s = scalar(1.0) / (q[3] + offset)
-                v = vec3(q[0] * s, q[1] * s, q[2] * s) + kick
+                v = s * q + kick
                 if rim or k <= margin or k >= nodes[2] - 2 - margin:
                     x = origin + h * vec3(scalar(i), scalar(j), scalar(k))
+                    u = vec3(v[0], v[1], v[2])
                     for c in range(count):
-                        v = apply(v, find(c, world, now, wp.vec3i(i, j, k), nodes, x, walls, table))
-                velocity_out[node] = vec4(v[0], v[1], v[2], scalar(0.0))
+                        u = apply(u, find(c, world, now, wp.vec3i(i, j, k), nodes, x, walls, table))
+                    v = vec4(u[0], u[1], u[2], scalar(0.0))
+                velocity_out[node] = v
                 if keep == 0:
                     momentum[node] = vec4()
 
