@@ -217,20 +217,6 @@ class Markers(Observation):
         """What the motion says about the setup, given a simulation of it."""
         return self._estimate(self._patches(trajectory))
 
-    def describe(self, trajectory: Trajectory) -> dict[str, str]:
-        """The setup that was estimated, in words: name and value, for a report."""
-        pose = self.pose(trajectory)
-        turn = ", ".join(f"{math.degrees(v):.2f}" for v in pose.turn.tolist())
-        found = {
-            "axes of the cameras": f"turned by ({turn})° from their guess",
-            "clock of the recording": f"{1e3 * float(pose.clock):+.2f} ms",
-        }
-        places = pose.arms + self.rest[self.patches].mean(1)
-        for name, place in zip(_names(self.recording), places.tolist(), strict=True):
-            numbers = ", ".join(f"{1e3 * v:.1f}" for v in place)
-            found[name] = f"({numbers}) mm in the scene at rest"
-        return found
-
     @torch.no_grad()
     def predicted(self, trajectory: Trajectory, pose: Pose) -> Tensor:
         """Markers of a simulation, in the file's axes [m], shape (t, k, 3)."""

@@ -2,9 +2,9 @@
 """A clamped silicone beam, held straight under its tip and let go, swings under its own weight.
 
 The beam of srl-ethz/diffPD_sim2real: Dragon Skin 10, 30 x 30 x 100 mm, axis +z, gravity -x. Their
-fit: E = 263.8 kPa, ν = 0.499; a smaller ν allows longer steps and hardly changes how it bends.
-Damping leaves the bulk alone, for the same reason. docs/beam.md has what was fitted to their motion
-capture, which `observe` reads.
+fit: E = 263.8 kPa, ν = 0.499. A smaller ν allows longer steps and asks for a larger E; damping
+leaves the bulk alone, also for the sake of longer steps. docs/beam.md has what was fitted to their
+motion capture, which `observe` reads.
 """
 
 from __future__ import annotations

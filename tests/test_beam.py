@@ -61,8 +61,6 @@ def test_stiffness_and_damping_are_recovered_from_markers() -> None:
     assert fit.values["damping"] == pytest.approx(2e-3, rel=1e-2)
     motion = follow([beam.build(**fit.values)], SOLVER, markers, dt=fit.dt)[0]
     assert float(markers.pose(motion).clock) == pytest.approx(1e-2 * (begin - 20), abs=1e-3)
-    said = markers.describe(motion)
-    assert list(said)[2:] == ["a", "b", "c"]
 
 
 @pytest.fixture(scope="module")
