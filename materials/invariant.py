@@ -258,9 +258,9 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
 
     def __init__(
         self,
-        flow_scale: float = 1e-2,
+        flow_scale: float = 1e-3,
         *,
-        strain_scale: float = 0.03,
+        strain_scale: float = 1.0,
         widths: Sequence[int] = (64, 64),
         seed: int | None = None,
     ):
@@ -459,10 +459,10 @@ class InvariantSmooth(InvariantLaw):
     def __init__(
         self,
         stress_scale: float = 1e5,
-        flow_scale: float = 1e-2,
+        flow_scale: float = 1e-3,
         *,
         elastic_strain: float = 0.3,
-        plastic_strain: float = 0.03,
+        plastic_strain: float = 1.0,
         widths: Sequence[int] = (64, 64),
         seed: int | None = None,
     ):

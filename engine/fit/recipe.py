@@ -17,8 +17,8 @@ class Recipe:
     """Optimizer steps an epoch, while there are as many segments to draw into batches."""
     rate_elasticity: float = 5e-3
     """Learning rate of Adam at the start, for the stress."""
-    rate_plasticity: float = 5e-3
-    """Likewise for the flow."""
+    rate_plasticity: float = 3e-4
+    """Likewise for the flow; slower, as what flows in a step by mistake adds up over a run."""
     final: float = 0.01
     """Share of the learning rate that is left at the end of the cosine."""
     clip: float | None = None

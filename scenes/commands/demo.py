@@ -79,7 +79,7 @@ class Demo:
         errors = {name: _error(runs[name], runs["truth"]) for name in ("fitted", "unfitted")}
         self._say("4 of 4: draw")
         pictures = self._draw(runs, seen)
-        name = "another shape, twice the time"
+        name = "another shape, a longer time"
         report = replace(
             report, pictures=pictures, law_truth=self._truth(),
             errors={**report.errors, name: errors["fitted"]},
@@ -113,9 +113,9 @@ class Demo:
     def _unseen(self, law: ConstitutiveLaw) -> Scene:
         from rheograd.scenes import drop
 
-        scene = drop.build(law, shape="capsule", size=0.4, height=0.15, turn=(0.0, 0.0, 1.1),
-                           velocity=(-0.8, -1.5, 0.3), spin=(-2.0, 1.0, 3.0))  # fmt: skip
-        return replace(scene, duration=0.7)
+        scene = drop.build(law, shape="sphere", size=0.34, height=0.2, turn=(0.0, 0.0, 0.0),
+                           velocity=(-0.5, -2.0, 0.3), spin=(-1.0, 1.0, 2.0))  # fmt: skip
+        return replace(scene, duration=0.55)
 
     def _run(self, title: str, scene: Scene) -> Trajectory:
         from rheograd.engine.simulate import simulate
@@ -142,7 +142,7 @@ class Demo:
 
             report = fit(
                 self._thrown(law), self.solver, Positions(seen), folder=self.out,
-                states="positions", hold_out=0.1, recipe=Recipe(epochs=self.epochs),
+                states="positions", hold_out=0.1, recipe=Recipe(epochs=self.epochs, rate_plasticity=3e-4, longest=100),
                 threads=self.threads, source="seen.npz", tell=tell,
             )  # fmt: skip
         return report, law
@@ -166,7 +166,7 @@ class Demo:
             return {}
         return {
             "What the fit saw: a box thrown to the floor": self.out / "seen.png",
-            "A motion the fit did not see: another shape, thrown otherwise, for twice the time":
+            "A motion the fit did not see: another shape, thrown otherwise, for a longer time":
                 self.out / "unseen.png",
         }  # fmt: skip
 
