@@ -120,7 +120,7 @@ def forward(rounds: int) -> None:
     """Steps without gradients."""
     print("\nforward, ms a step: CPU median (least)")
     print(f"{'law':12} {'particles':>9} {'grid':>5} {'Taichi':>18} {'rheograd':>18}"
-          f" {'Taichi / rheograd':>20} {'M steps/s':>9}  |x - x'|")  # fmt: skip
+          f" {'Taichi / rheograd':>20} {'wall':>6} {'M steps/s':>9}  |x - x'|")  # fmt: skip
     for count, cells in SIZES.items():
         for name, law in LAWS.items():
             scene, solver = cube(count, cells, law(YOUNG, POISSON))
@@ -133,8 +133,9 @@ def forward(rounds: int) -> None:
             sides = [partial(theirs.forward, steps), partial(solver.rollout, model, state, steps)]
             a, b = in_turns(sides, steps, rounds)
             rate = model.n / statistics.median(b.cpu) / 1e3
+            wall = statistics.median(a.wall) / statistics.median(b.wall)
             print(f"{name:12} {model.n:9} {cells:4}³ {a.text:>18} {b.text:>18}"
-                  f" {ratio(a, b):>20} {rate:9.2f}  {gap:.1e}", flush=True)  # fmt: skip
+                  f" {ratio(a, b):>20} {wall:6.2f} {rate:9.2f}  {gap:.1e}", flush=True)  # fmt: skip
 
 
 def adjoint(rounds: int, steps: int = 4) -> None:
