@@ -57,7 +57,8 @@ TIMES = torch.arange(0, 26, dtype=torch.float64) * 0.02
 def seen(noise: float = 0.0, seed: int = 0, times: Tensor = TIMES, **truth: Any) -> Positions:
     """Positions of all particles under the true parameters, with errors of a camera."""
     blank = Positions(Trajectory(times, torch.zeros(len(times), 1, 3, dtype=torch.float64)))
-    motion = follow([build(**(TRUTH | truth))], SOLVER, blank)[0]
+    keywords: dict[str, Any] = {**TRUTH, **truth}
+    motion = follow([build(**keywords)], SOLVER, blank)[0]
     errors = torch.randn(motion.x.shape, generator=torch.Generator().manual_seed(seed)).double()
     return Positions(replace(motion, x=motion.x + noise * errors))
 
@@ -103,7 +104,9 @@ def test_jacobian_against_the_adjoint() -> None:
     scene = replace(scene, bodies=[replace(scene.bodies[0], law=law)])
     observation = seen()
     motion = follow([scene], SOLVER, observation, adjoint=Checkpoint())[0]
-    young, time = torch.autograd.grad(observation.misfit(motion), [law.law.young, law.time])
+    inputs = [*law.law.parameters(), law.time]
+    gradients = torch.autograd.grad(observation.misfit(motion), inputs)
+    young, time = gradients[0], gradients[-1]
     starts = {"young": Parameter(8e4, 1e3), "damping": Parameter(1.5e-2, 0.0)}
     step = 1e-4
     for name, exact in (("young", young), ("damping", time)):
@@ -112,7 +115,7 @@ def test_jacobian_against_the_adjoint() -> None:
         for sign in (1, -1):
             values = {n: q.start for n, q in starts.items()}
             values[name] = p.value(p.free(p.start) + sign * step)
-            moved = follow([build(**values)], SOLVER, observation)[0]
+            moved = follow([build(**place(values, {}, build))], SOLVER, observation)[0]
             ends.append(float(observation.misfit(moved)))
         slope = (ends[0] - ends[1]) / (2 * step)
         assert float(exact) * p.slope(p.free(p.start)) == pytest.approx(slope, rel=1e-6)

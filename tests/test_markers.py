@@ -135,6 +135,7 @@ def test_what_is_known_exactly_is_kept() -> None:
 def test_gradient_of_the_misfit_against_differences() -> None:
     markers, motion = bound(gaps=True), rigid(block())
     x = motion.x + 2e-4 * torch.randn_like(motion.x)
+    assert motion.v is not None
     v = motion.v + 1e-3 * torch.randn_like(motion.x)
     inputs = [x.requires_grad_(), v.requires_grad_()]
     moved = replace(motion, x=x, v=v)

@@ -139,7 +139,7 @@ def choose(
                 f"the scene has no number {name!r} to fit; there are {', '.join(known + vectors)}"
             )
         ordinary, lower, upper, unit = ORDINARY.get(base, (1.0, -math.inf, math.inf, "-"))
-        value = start if start is not None else default
+        value: Any = start if start is not None else default
         if value is None or (start is None and not lower < value < upper):
             value = ordinary
         found[name] = Parameter(float(value), lower, upper, unit)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rheograd.engine.fit.follow import follow
-from rheograd.engine.fit.parameter import Parameter
+from rheograd.engine.fit.parameter import Parameter, place
 from rheograd.engine.fit.parameters import ParameterFit, fit_parameters
 from rheograd.engine.markers import EXACT, Freedom, Markers, Pose
 from rheograd.engine.trajectory import Trajectory
@@ -109,7 +109,9 @@ def study(folder: Path, cell: float, seconds: float = 0.5, search: int = 0, **gi
         "damping": Parameter(2e-3, 0.0, math.inf, "s"),
     }
     fit = fit_parameters(beam.build, solver, markers, starts, given=given, search=search)
-    motion = follow([beam.build(**given, **fit.values)], solver, markers, dt=fit.dt)[0]
+    motion = follow(
+        [beam.build(**place(fit.values, given, beam.build))], solver, markers, dt=fit.dt
+    )[0]
     return Study(fit, solver, given, markers, markers.pose(motion))
 
 
