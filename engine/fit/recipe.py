@@ -27,8 +27,9 @@ class Recipe:
     """Largest norm of each part's gradient as a multiple of its running mean; None for any."""
     shortest: int = 25
     """Steps of a segment in the first epoch."""
-    longest: int = 200
-    """Steps of a segment in the last epoch; between them the length grows by a cosine."""
+    longest: int = 1000
+    """Steps of a segment in the last epoch, at most the whole motion; between them the length grows
+    by a cosine. Long ones bring in what adds up over a run."""
     warm: float = 0.0
     """Share of all updates over which the learning rate rises from 0."""
     refresh: int = 4
@@ -57,6 +58,7 @@ class Recipe:
             rate_plasticity=0.1,
             final=0.0,
             clip=0.1,
+            longest=200,
             burst=None,
         )
 
@@ -64,13 +66,19 @@ class Recipe:
         """The same over another number of epochs."""
         return replace(self, epochs=epochs)
 
-    def length(self, epoch: int, unit: int) -> int:
-        """Steps of a segment in an epoch, a multiple of `unit` (the steps between frames)."""
+    def length(self, epoch: int, unit: int, motion: int) -> int:
+        """Steps of a segment in an epoch.
+
+        Args:
+            epoch: Counted from 0.
+            unit: Steps between frames, of which the length is a multiple.
+            motion: Steps in all, the most that a segment can have.
+        """
         share = epoch / max(1, self.epochs - 1)
-        length = self.longest + 0.5 * (self.shortest - self.longest) * (
-            1.0 + math.cos(math.pi * share)
-        )
-        return max(unit, round(length / unit) * unit)
+        longest = min(self.longest, motion)
+        shortest = min(self.shortest, longest)
+        length = longest + 0.5 * (shortest - longest) * (1.0 + math.cos(math.pi * share))
+        return max(unit, int(length / unit + 0.5) * unit)
 
     def rate(self, update: int) -> float:
         """Factor on the learning rates at an update, counted from 0 over the whole fit."""

@@ -138,7 +138,7 @@ class Training:
         with ThreadPoolExecutor(max(1, min(self.threads, SHARDS))) as pool:
             while self.epoch < self.recipe.epochs:
                 began = time.perf_counter()
-                length = min(self.recipe.length(self.epoch, self.every), int(self.step[-1]))
+                length = self.recipe.length(self.epoch, self.every, int(self.step[-1]))
                 restarts = self.restarts(self.epoch)
                 losses: list[float] = []
                 norms: list[dict[str, float]] = []
@@ -219,7 +219,7 @@ class Training:
             out = shard.solver.rollout(
                 model, state, length, observe=offsets.tolist(), adjoint=Checkpoint(length)
             )
-            # frame f of segment w is the observed frame (start_w + offset_f) / every, if there is one
+            # frame f of segment w is observed frame (start_w + offset_f) / every, if there is one
             wanted = frames[None] + (offsets // every)[:, None]
             inside = (wanted < len(self.x)).to(out.x)
             seen = self.x[wanted.clamp(max=len(self.x) - 1)]
@@ -262,9 +262,10 @@ class Training:
         self.in_a_row += 1
         self.update += 1
         self._restore(good, self._counters())
+        cause = why.split(";", maxsplit=1)[0]
         self.notes.append(
-            f"epoch {self.epoch}: an update made the simulation diverge ({why.split(';')[0]});"
-            f" undone, learning rate now {self.slowdown:g} of its schedule"
+            f"epoch {self.epoch}: an update made the simulation diverge ({cause}); undone,"
+            f" learning rate now {self.slowdown:g} of its schedule"
         )
         self.tell({"epoch": self.epoch, "note": self.notes[-1]})
         if self.in_a_row >= self.recipe.rejections:

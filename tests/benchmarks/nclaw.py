@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learn the four published NCLaw materials and judge the laws on motions that no fit saw.
+
+    python tests/benchmarks/nclaw.py jelly sand --epochs 60 --out runs/nclaw
+
+For each material: a run of the true scene is the observation (it equals the published trajectory to
+1e-10 m²); a law is fitted to it; its error [m²] is the mean squared coordinate difference over every
+fifth frame on that run, on twice the time, and on ten other throws: a downward direction, a speed
+in [0, 3] m/s and a spin of components in [0, 3] rad/s, drawn with seeds 1 to 10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rheograd.engine.fit.learn import error_of, fit, simulated
+from rheograd.engine.fit.recipe import Recipe
+from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.observation import Positions
+from rheograd.engine.simulate import simulate
+from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.scenes import nclaw
+
+EVERY, STEPS = 5, 1000
+STRESS = {"jelly": 1e5, "plasticine": 3e5, "sand": 1e6, "water": 1e5}
+"""Order of magnitude of the stiffness that a user would guess [Pa]."""
+STRAIN = {"jelly": (0.3, 1.0), "plasticine": (0.1, 0.3), "sand": (0.1, 0.1), "water": (0.3, 0.3)}
+"""Strain scales of the elasticity and the plasticity [-]."""
+FLOW_RATE = {"jelly": 3e-4, "plasticine": 1e-3, "sand": 1e-3, "water": 1e-3}
+"""Learning rate of the plasticity."""
+
+
+def draw(seed: int) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Velocity [m/s] and spin [rad/s] of a throw."""
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(3, generator=generator, dtype=torch.float64)
+    direction[1] = -direction[1].abs()
+    speed = 3.0 * torch.rand(1, generator=generator, dtype=torch.float64)
+    vx, vy, vz = (speed * direction / direction.norm()).tolist()
+    sx, sy, sz = (3.0 * torch.rand(3, generator=generator, dtype=torch.float64)).tolist()
+    return (vx, vy, vz), (sx, sy, sz)
+
+
+def new_law(kind: str, material: str, published: bool) -> ConstitutiveLaw:
+    """A law before its fit."""
+    if kind == "invariant-full":
+        return InvariantFull(seed=0) if published else InvariantFull(STRESS[material], seed=0)
+    elastic, plastic = STRAIN[material]
+    return InvariantSmooth(STRESS[material], elastic_strain=elastic, plastic_strain=plastic, seed=0)
+
+
+def judge(solver: MPMSolver, law: ConstitutiveLaw, material: str) -> dict[str, Any]:
+    """Errors [m²] of a law."""
+
+    def error(steps: int, **throw: Any) -> float:
+        true = solver.discretize(nclaw.build(material=material, **throw))
+        own = solver.discretize(nclaw.build(law, **throw))
+        return error_of(solver, own, simulated(solver, true, steps, EVERY))
+
+    throws = [error(STEPS, velocity=v, spin=s) for v, s in map(draw, range(1, 11))]
+    return {
+        "reconstruction": error(STEPS),
+        "twice the time": error(2 * STEPS),
+        "throws, mean": sum(throws) / len(throws),
+        "throws, worst": max(throws),
+        "throws": throws,
+    }
+
+
+def run(material: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Fit and judge."""
+    solver = nclaw.solver()
+    truth = nclaw.build(material=material)
+    seen = simulate(truth, solver, steps=STEPS, every=EVERY)
+    published = options.recipe == "published"
+    law = new_law(options.law, material, published)
+    recipe = (
+        Recipe.published(options.epochs)
+        if published
+        else replace(Recipe(epochs=options.epochs), rate_plasticity=FLOW_RATE[material])
+    )
+    name = f"{material}-{options.law}-{options.recipe}-{options.states}-{options.epochs}"
+    before = judge(solver, law, material)
+    began, spent = time.perf_counter(), time.process_time()
+    report = fit(
+        nclaw.build(law), solver, Positions(seen), folder=options.out / name, truth=truth,
+        states=options.states, recipe=recipe, threads=options.threads, resume=True,
+        source=f"rheograd run nclaw --material {material}",
+        tell=lambda metrics: print(metrics, flush=True) if "note" in metrics else None,
+    )  # fmt: skip
+    return {
+        "fit": name,
+        "untrained": before["reconstruction"],
+        **judge(solver, law, material),
+        "seconds": time.perf_counter() - began,
+        "CPU-seconds": time.process_time() - spent,
+        "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "notes": list(report.notes),
+    }
+
+
+def row(result: dict[str, Any]) -> str:
+    """A line of the table."""
+    columns = ("untrained", "reconstruction", "twice the time", "throws, mean", "throws, worst")
+    cells = [f"{result[c]:.1e}" if math.isfinite(result[c]) else "diverged" for c in columns]
+    return f"| {result['fit']} | {' | '.join(cells)} | {result['CPU-seconds']:.0f} |"
+
+
+def main() -> None:
+    """Fit what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("materials", nargs="+", choices=nclaw.MATERIALS)
+    parser.add_argument("--law", choices=("invariant-smooth", "invariant-full"),
+                        default="invariant-smooth")  # fmt: skip
+    parser.add_argument("--recipe", choices=("rheograd", "published"), default="rheograd")
+    parser.add_argument("--states", choices=("recorded", "positions"), default="recorded")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("runs/nclaw"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message=".*particles a cell")
+    print("| fit | untrained | reconstruction | twice the time | ten throws | worst | CPU-s |")
+    for material in options.materials:
+        result = run(material, options)
+        print(row(result), flush=True)
+        path = options.out / f"{result['fit']}.json"
+        path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
