@@ -171,6 +171,7 @@ class FrameWriter:
                     "continue: load it and save it under another name"
                 )
             self = cls(path, reader.layout, capacity=capacity)
+            temporary(self.path).unlink(missing_ok=True)  # of a copy that a kill cut short
             self._capacity, frames = reader.capacity, len(reader)
             if frames:
                 self._last = int(reader.step[-1]), float(reader.time[-1])
