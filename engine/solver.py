@@ -16,8 +16,7 @@ from .state import State
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Keep the state every so many steps on the way forward; recompute the steps between on the
-    way back.
+    """Keep the state every so many steps forward, recompute the steps between on the way back.
 
     Griewank and Walther 2000, "Revolve", with one level: memory is O(steps / every + every).
     """

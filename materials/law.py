@@ -138,7 +138,7 @@ class ConstitutiveLaw(nn.Module, ABC):
         return Pullback(F_trial_bar, grads[1], tuple(grads[2:]))
 
     def new_kept(self, q: int, like: Tensor) -> Any:
-        """Memory in which `update_into` keeps what shortens `pullback`; None if there is nothing."""
+        """Memory in which `update_into` keeps what shortens `pullback`; None: nothing to keep."""
         return None
 
     @torch.no_grad()

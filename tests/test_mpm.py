@@ -69,8 +69,12 @@ def test_angular_momentum_is_kept_by_apic() -> None:
     # an affine start: C is the velocity gradient of the rotation
     w = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
     C = torch.zeros(model.n, 3, 3, dtype=torch.float64)
-    C[:, 2, 1] = w[0]; C[:, 1, 2] = -w[0]; C[:, 0, 2] = w[1]  # noqa: E702
-    C[:, 2, 0] = -w[1]; C[:, 1, 0] = w[2]; C[:, 0, 1] = -w[2]  # noqa: E702
+    C[:, 2, 1] = w[0]
+    C[:, 1, 2] = -w[0]
+    C[:, 0, 2] = w[1]  # noqa: E702
+    C[:, 2, 0] = -w[1]
+    C[:, 1, 0] = w[2]
+    C[:, 0, 1] = -w[2]  # noqa: E702
     eye = torch.eye(3, dtype=torch.float64).repeat(model.n, 1, 1)
     start = SOLVER.state(model, model.x0, model.v0, eye, C=C)
 
@@ -92,8 +96,9 @@ def test_a_resting_block_stays_at_rest_without_gravity() -> None:
 @pytest.mark.parametrize("friction", [0.1, 0.3])
 def test_sliding_slows_by_the_coulomb_coefficient(friction: float) -> None:
     """A block on the floor with speed u loses mu g t, as long as it slides."""
-    size, speed = 0.2, 1.5
-    body = Body(Box((size, size, size), (0.3, 0.1, 0.5)), Corotated(2e5, 0.0), 1000.0, (speed, 0, 0))
+    speed = 1.5
+    law = Corotated(2e5, 0.0)
+    body = Body(Box((0.2, 0.2, 0.2), (0.3, 0.1, 0.5)), law, 1000.0, (speed, 0.0, 0.0))
     solver = replace(SOLVER, dt=2e-4)
     model, _, end = run(Scene([body], [Floor(friction=friction)]), 1000, solver)
     m = mass(model)
@@ -112,9 +117,7 @@ def test_a_steep_ramp_lets_go_and_a_flat_one_holds() -> None:
         assert down[1] < 0 < normal[1]
         body = Body(Box((0.2, 0.1, 0.2), (0.3, 0.05, 0.5)), Corotated(4e5, 0.0), 1000.0)
         floor = Floor(friction=friction)
-        model, _, end = run(
-            Scene([body], [floor], gravity=gravity), 1500, replace(SOLVER, dt=2e-4)
-        )
+        model, _, end = run(Scene([body], [floor], gravity=gravity), 1500, replace(SOLVER, dt=2e-4))
         m = mass(model)
         found = float((m * end.v).sum(0)[0] / m.sum())
         pull = max(0.0, 9.81 * (math.sin(a) - friction * math.cos(a)))
@@ -129,7 +132,7 @@ def test_a_steep_ramp_lets_go_and_a_flat_one_holds() -> None:
 )  # fmt: skip
 def test_no_particle_sinks_far_into_a_collider(shape: Shape | HalfSpace) -> None:
     body = Body(Box((0.15, 0.15, 0.15), (0.5, 0.6, 0.5)), LAW, 1000.0, (0.0, -1.0, 0.0))
-    model, _, end = run(Scene([body], [Collider(shape)]), 400)
+    _, _, end = run(Scene([body], [Collider(shape)]), 400)
     lowest = float(end.x[:, 1].min())
     assert lowest > 0.5 - 1.5 * SOLVER.cell
     assert float(end.x[:, 1].mean()) < 0.62
@@ -153,7 +156,7 @@ def test_a_grip_moves_what_it_holds() -> None:
     bar = Body(Box((0.4, 0.1, 0.1), (0.5, 0.5, 0.5)), LAW, 1000.0)
     jaw = Grip(Box((0.1, 0.2, 0.2), (0.3, 0.5, 0.5)), Motion(velocity=(-0.2, 0.0, 0.0)))
     hold = Grip(Box((0.1, 0.2, 0.2), (0.7, 0.5, 0.5)))
-    model, start, end = run(Scene([bar], [jaw, hold], gravity=NOWHERE), 400)
+    _, start, end = run(Scene([bar], [jaw, hold], gravity=NOWHERE), 400)
     left = start.x[:, 0] < 0.33
     right = start.x[:, 0] > 0.67
     moved = (end.x - start.x)[:, 0]
@@ -207,8 +210,7 @@ def test_a_body_waits_for_its_life() -> None:
 def test_float32_and_float64_agree() -> None:
     scene = Scene([replace(block(), velocity=(0.5, -1.0, 0.2))], box_walls(friction=0.2))
     ends = [
-        run(scene, 400, replace(SOLVER, precision=p))[2].x.double()
-        for p in ("float32", "float64")
+        run(scene, 400, replace(SOLVER, precision=p))[2].x.double() for p in ("float32", "float64")
     ]
     assert float((ends[0] - ends[1]).abs().max()) < 1e-4
 
@@ -219,9 +221,7 @@ def test_gradients_of_a_thousand_steps_from_rest_are_finite() -> None:
     scene = Scene([Body(Sphere(0.12, (0.5, 0.3, 0.5)), law, 1000.0)], [Floor(friction=0.3)])
     solver = MPMSolver(0.05, 5e-4)
     model = solver.discretize(scene)
-    out = solver.rollout(
-        model, solver.start(model), 1000, observe=[1000], adjoint=Checkpoint(50)
-    )
+    out = solver.rollout(model, solver.start(model), 1000, observe=[1000], adjoint=Checkpoint(50))
     out.x.square().sum().backward()
     assert all(torch.isfinite(p.grad) and float(p.grad) != 0.0 for p in law.parameters())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The constitutive update of a step: a Warp launch for analytic laws, batched torch for the rest."""
+"""The constitutive update of a step: a Warp launch for analytic laws, torch for the rest."""
 
 from __future__ import annotations
 

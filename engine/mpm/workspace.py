@@ -31,7 +31,7 @@ INPUTS = (
 
 
 class Workspace:
-    """Scratch memory of a model: never state, whatever is in it may be overwritten by a next run."""
+    """Scratch memory of a model: never state, as a next run may overwrite all of it."""
 
     def __init__(self, model: MPMModel, slots: int, adjoint: bool) -> None:
         """Allocate `slots` steps; 0 slots advance in place, forward only."""

@@ -134,6 +134,7 @@ class Demo:
         from rheograd.materials.invariant import InvariantSmooth
 
         law = InvariantSmooth(2e4, seed=0)
+        recipe = Recipe(epochs=self.epochs, longest=100)
         with Progress("fit", self.epochs, unit="epochs") as progress:
 
             def tell(metrics: Mapping[str, Any]) -> None:
@@ -142,7 +143,7 @@ class Demo:
 
             report = fit(
                 self._thrown(law), self.solver, Positions(seen), folder=self.out,
-                states="positions", hold_out=0.1, recipe=Recipe(epochs=self.epochs, rate_plasticity=3e-4, longest=100),
+                states="positions", hold_out=0.1, recipe=recipe,
                 threads=self.threads, source="seen.npz", tell=tell,
             )  # fmt: skip
         return report, law

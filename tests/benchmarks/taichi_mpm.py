@@ -83,7 +83,7 @@ class TaichiMPM:
                 for _ in ti.static(range(NEWTON)):
                     R = 0.5 * (R + R.inverse().transpose())
             else:
-                R, S = ti.polar_decompose(F)
+                R, _S = ti.polar_decompose(F)
             tau = 2.0 * self.mu * (F - R) @ F.transpose() + ti.Matrix.identity(ti.f32, 3) * (
                 self.la * J * (J - 1.0)
             )
