@@ -315,6 +315,18 @@ def test_covariance_of_clustered_errors() -> None:
     assert np.mean(stds) == pytest.approx(np.std(slopes), rel=0.15)
 
 
+def test_covariance_is_corrected_for_few_tracks() -> None:
+    """t (m - 1) / ((t - 1) (m - p)) and t - 1 degrees of freedom for t tracks of m entries."""
+    generator = np.random.default_rng(2)
+    J, r = generator.normal(size=(12, 2)), generator.normal(size=12)
+    found = estimate(J, r, np.repeat([7, 3, 5, 1], 3))
+    scores = (J * r[:, None]).reshape(4, 3, 2).sum(1)
+    bread = np.linalg.inv(J.T @ J)
+    expected = 4 / 3 * 11 / 10 * bread @ scores.T @ scores @ bread
+    assert np.allclose(found.covariance, expected, rtol=1e-12, atol=0)
+    assert found.quantile == pytest.approx(3.182446, abs=1e-6)
+
+
 def test_few_tracks_count_as_independent_entries() -> None:
     generator = np.random.default_rng(1)
     J, r = generator.normal(size=(60, 2)), generator.normal(size=60)

@@ -132,6 +132,15 @@ def test_what_is_known_exactly_is_kept() -> None:
     assert float(only_clock.pose(later).clock) == pytest.approx(CLOCK + 2e-3, abs=5e-5)
 
 
+def test_a_guess_as_good_as_the_motion_is_met_halfway() -> None:
+    markers, motion = bound(), rigid(block())
+    pose, shift, noise = markers.pose(motion), vector(1e-3, -2e-3, 5e-4), 1e-4
+    off = pose._replace(position=pose.position + shift)
+    sure = Freedom(0.0, noise / math.sqrt(3 * FRAMES), 0.0, 0.0, noise)
+    found = markers.known(off, sure).pose(motion)
+    assert torch.allclose(found.position, pose.position + shift / 2, rtol=0, atol=1e-6)
+
+
 def test_gradient_of_the_misfit_against_differences() -> None:
     markers, motion = bound(gaps=True), rigid(block())
     x = motion.x + 2e-4 * torch.randn_like(motion.x)

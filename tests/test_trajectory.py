@@ -221,6 +221,7 @@ def test_writing_in_two_goes(tmp_path: Path, ending: str, expected: int | None) 
         assert writer.last == (30, pytest.approx(0.06))
     with TrajectoryWriter(path, 4, fields=FIELDS, append=True, expected=expected) as writer:
         assert len(writer) == 7 and writer.metadata == trajectory.metadata
+        assert writer.last == (30, pytest.approx(0.06))
         writer.rewind(27)
         assert len(writer) == 6 and writer.last == (25, pytest.approx(0.05))
         write(writer, trajectory, range(6, 12))
