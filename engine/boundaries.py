@@ -6,7 +6,6 @@ All act on the velocities of grid nodes; kernels/grid.py states the rules and th
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,7 +24,7 @@ Course = Vector | Tensor | Callable[[Tensor], Tensor]
 """A vector for all times, one a step (shape (steps, 3)), or a function of times (t,) -> (t, 3)."""
 
 
-class Boundary(ABC):
+class Boundary:
     """Something that bodies meet."""
 
 
@@ -54,7 +53,7 @@ class Wall(Boundary):
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 
 
-def Floor(mode: Mode = "contact", friction: float | Tensor = 0.0) -> Wall:  # noqa: N802
+def Floor(mode: Mode = "contact", friction: float | Tensor = 0.0) -> Wall:
     """The lower wall (y is up)."""
     return Wall("y-", mode, friction)
 
@@ -74,9 +73,7 @@ class Motion:
         courses = (self.velocity, self.spin)
         return all(isinstance(c, tuple) and not any(c) for c in courses)
 
-    def poses(
-        self, start: Tensor, steps: int, dt: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def poses(self, start: Tensor, steps: int, dt: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Position (t, 3), quaternion (t, 4; x, y, z, w), velocity (t, 3) and spin (t, 3) a step.
 
         The pose at step k is the sum of the motions of the steps before; t is `steps`, or 1 at
@@ -154,8 +151,8 @@ class Collider(Boundary):
         _check_friction(self.friction)
 
 
-def Grip(shape: Shape, motion: Motion | None = None) -> Collider:  # noqa: N802
-    """A region in which the material moves as prescribed: a clamp, or the jaw of a testing machine."""
+def Grip(shape: Shape, motion: Motion | None = None) -> Collider:
+    """A region in which the material moves as prescribed: a clamp, the jaw of a machine."""
     return Collider(shape, 0.0, motion or Motion(), mode="sticky")
 
 

@@ -53,9 +53,7 @@ class Positions(Observation):
     def __post_init__(self) -> None:
         """Refuse a motion that does not move in time."""
         if len(self.trajectory.time) < 2:
-            raise ValueError(
-                f"a motion needs two frames or more; got {len(self.trajectory.time)}"
-            )
+            raise ValueError(f"a motion needs two frames or more; got {len(self.trajectory.time)}")
 
     @property
     def time(self) -> Tensor:

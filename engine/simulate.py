@@ -156,5 +156,3 @@ def _trajectory(
         body=model.body.cpu(),
         metadata=describe(scene, model, schedule),
     )
-
-

@@ -71,10 +71,10 @@ def test_angular_momentum_is_kept_by_apic() -> None:
     C = torch.zeros(model.n, 3, 3, dtype=torch.float64)
     C[:, 2, 1] = w[0]
     C[:, 1, 2] = -w[0]
-    C[:, 0, 2] = w[1]  # noqa: E702
+    C[:, 0, 2] = w[1]
     C[:, 2, 0] = -w[1]
     C[:, 1, 0] = w[2]
-    C[:, 0, 1] = -w[2]  # noqa: E702
+    C[:, 0, 1] = -w[2]
     eye = torch.eye(3, dtype=torch.float64).repeat(model.n, 1, 1)
     start = SOLVER.state(model, model.x0, model.v0, eye, C=C)
 

@@ -113,8 +113,7 @@ def _geometry(
         lengths, code = (shape.radius, 0.5 * shape.height, 0.0), codes.CAPSULE
     else:
         raise ValueError(
-            "a collider is a half-space, sphere, box, capsule or mesh; got"
-            f" {type(shape).__name__}"
+            f"a collider is a half-space, sphere, box, capsule or mesh; got {type(shape).__name__}"
         )
     return code, like.new_tensor(lengths), shape.centroid.to(like), shape.quaternion.to(like), None
 

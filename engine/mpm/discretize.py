@@ -156,9 +156,7 @@ def _walls(scenes: Sequence[Scene], like: Tensor) -> Walls:
     return Walls(modes.to(like.device), torch.stack(rows))
 
 
-def _groups(
-    laws: Sequence[ConstitutiveLaw], counts: Sequence[int], like: Tensor
-) -> list[LawGroup]:
+def _groups(laws: Sequence[ConstitutiveLaw], counts: Sequence[int], like: Tensor) -> list[LawGroup]:
     """Laws with one device form share a launch; each law of torch has a call of its own."""
     starts = [0]
     for count in counts:
@@ -198,7 +196,8 @@ def _check_particles(
         raise ValueError(
             f"{int(outside.sum())} of {len(x)} particles of {body.name} are outside the domain"
             f" {scene.domain.lower} to {scene.domain.upper}, one at"
-            f" ({where[0]:.3g}, {where[1]:.3g}, {where[2]:.3g}): move the body or enlarge the domain"
+            f" ({where[0]:.3g}, {where[1]:.3g}, {where[2]:.3g}): move the body or enlarge the"
+            " domain"
         )
     cells = torch.floor((x - lower) / solver.cell).long()
     _, count = torch.unique(cells, dim=0, return_counts=True)
@@ -247,5 +246,3 @@ def _check_penetration(model: MPMModel) -> None:
             f"{int(inside.sum())} particles start inside a collider, among them"
             f" {model.describe(p)} in collider {int(hit[p])}: move the body or the collider apart"
         )
-
-

@@ -126,9 +126,7 @@ class _Rollout(torch.autograd.Function):
         return None, *found
 
 
-def _run(
-    job: Job, at: int, count: int, state: Sequence[Tensor], rest: Sequence[Tensor]
-) -> None:
+def _run(job: Job, at: int, count: int, state: Sequence[Tensor], rest: Sequence[Tensor]) -> None:
     space = job.space
     space.owner = None
     space.load(state, rest[: len(INPUTS)], rest[len(INPUTS) :], job.first + at)

@@ -19,7 +19,6 @@ from .rollout import NAMES, Job, check, law_tensors, model_inputs, run
 from .workspace import Workspace
 
 
-
 @dataclass(frozen=True)
 class MPMSolver(Solver):
     """MLS-MPM with APIC transfers, quadratic B-splines and explicit steps."""
@@ -168,5 +167,3 @@ def pack(model: MPMModel, step: int, values: Sequence[Tensor]) -> State:
     carry = {"C": named["C"], "tau": named["tau"]}
     return State(step, step * model.dt, named["x"], named["v"], named["F"], named["internal"],
                  carry)  # fmt: skip
-
-

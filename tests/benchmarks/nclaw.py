@@ -3,10 +3,10 @@
 
     python tests/benchmarks/nclaw.py jelly sand --epochs 60 --out runs/nclaw
 
-For each material: a run of the true scene is the observation (it equals the published trajectory
-to 1e-10 m²); a law is fitted to it; its error [m²] is the mean squared coordinate difference over every
-fifth frame on that run, on twice the time, and on ten other throws: a downward direction, a speed
-in [0, 3] m/s and a spin of components in [0, 3] rad/s, drawn with seeds 1 to 10.
+For each material: a run of the true scene is the observation (the published trajectory to within
+1e-10 m²); a law is fitted to it; its error [m²] is the mean squared coordinate difference over
+every fifth frame on that run, on twice the time, and on ten other throws: a downward direction, a
+speed in [0, 3] m/s and a spin of components in [0, 3] rad/s, drawn with seeds 1 to 10.
 """
 
 from __future__ import annotations
