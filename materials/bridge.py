@@ -16,10 +16,8 @@ from torch import Tensor
 from rheograd.kernels.dtypes import types
 from rheograd.kernels.update import LawKernels, law_kernels
 
-from .arrays import as_warp, ready
+from .arrays import Launcher, plain, precision, view
 from .law import Response, Twin
-
-SCALARS = {torch.float32: wp.float32, torch.float64: wp.float64}
 
 
 def stress(twin: Twin, coefficients: Tensor, F_elastic: Tensor) -> Tensor:
@@ -73,7 +71,7 @@ class _Stress(torch.autograd.Function):
     def forward(ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor) -> Tensor:
         ctx.twin = twin
         ctx.save_for_backward(coefficients, F)
-        coefficients, F = _plain(coefficients, F)
+        coefficients, F = plain(coefficients, F)
         tau = torch.empty_like(F)
         _launch(_kernels(twin, F).stress, F, _rows(F), coefficients[None], tau)
         return tau
@@ -90,7 +88,7 @@ class _Update(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.twin, ctx.dt = twin, dt
         ctx.save_for_backward(coefficients, F, internal)
-        coefficients, F, internal = _plain(coefficients, F, internal)
+        coefficients, F, internal = plain(coefficients, F, internal)
         tau, F_out, internal_out = (torch.empty_like(a) for a in (F, F, internal))
         kernel = _kernels(twin, F).update
         _launch(kernel, F, internal, dt, _rows(F), coefficients[None], tau, F_out, internal_out)
@@ -117,7 +115,7 @@ class _StressAdjoint(_Last):
     def forward(
         ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, tau_bar: Tensor
     ) -> tuple[Tensor, Tensor]:
-        coefficients, F, tau_bar = _plain(coefficients, F, tau_bar)
+        coefficients, F, tau_bar = plain(coefficients, F, tau_bar)
         F_bar, coefficients_bar = torch.empty_like(F), torch.zeros_like(coefficients)
         kernel = _kernels(twin, F).stress_adjoint
         _launch(kernel, F, _rows(F), coefficients[None], tau_bar, F_bar, coefficients_bar[None])
@@ -129,7 +127,7 @@ class _UpdateAdjoint(_Last):
     def forward(
         ctx: Any, twin: Twin, dt: float, coefficients: Tensor, F: Tensor, *rest: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        coefficients, F, internal, *bars = _plain(coefficients, F, *rest)
+        coefficients, F, internal, *bars = plain(coefficients, F, *rest)
         F_bar, internal_bar = torch.empty_like(F), torch.empty_like(internal)
         coefficients_bar = torch.zeros_like(coefficients)
         _launch(
@@ -140,38 +138,24 @@ class _UpdateAdjoint(_Last):
 
 
 def _kernels(twin: Twin, like: Tensor) -> LawKernels:
-    return law_kernels(twin.elasticity, twin.plasticity, twin.damped, SCALARS[like.dtype])
+    return law_kernels(twin.elasticity, twin.plasticity, twin.damped, precision(like))
 
 
 def _launch(kernel: wp.Kernel, F: Tensor, *rest: Tensor | float) -> None:
-    """Launch a law kernel over all points on the stream that torch uses."""
-    scalar = SCALARS[F.dtype]
+    """Launch a law kernel over all points."""
+    scalar = precision(F)
     index = torch.arange(len(F), dtype=torch.int32, device=F.device)
-    arguments: list[Any] = [as_warp(index, wp.int32)]
-    for value in (F, *rest):
-        if isinstance(value, Tensor):
-            dtype = {1: wp.int32, 2: scalar, 3: types(scalar).mat33}[value.ndim]
-            arguments.append(as_warp(value, dtype))
-        else:
-            arguments.append(value)
-    stream = wp.stream_from_torch(F.device) if F.is_cuda else None
-    device = wp.device_from_torch(F.device)
-    wp.launch(ready(kernel, device.alias), len(F), arguments, device=device, stream=stream)
+    dtypes = {1: wp.int32, 2: scalar, 3: types(scalar).mat33}
+    arguments = [view(v, dtypes[v.ndim]) if isinstance(v, Tensor) else v for v in (index, F, *rest)]
+    Launcher(F)(kernel, len(F), arguments)
 
 
 def _rows(F: Tensor) -> Tensor:
     return torch.zeros(len(F), dtype=torch.int32, device=F.device)
 
 
-def _plain(*tensors: Tensor) -> tuple[Tensor, ...]:
-    return tuple(t.detach().contiguous() for t in tensors)
-
-
 def _check(F: Tensor) -> None:
-    if F.dtype not in SCALARS:
-        raise TypeError(
-            f"laws compute in torch.float32 or torch.float64; got F of {F.dtype}: convert it"
-        )
+    precision(F)
     if F.ndim != 3 or F.shape[1:] != (3, 3):
         raise ValueError(
             f"F has shape {tuple(F.shape)}, expected (q, 3, 3): one matrix per point, use reshape"

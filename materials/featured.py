@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-import warp as wp
 from torch import Tensor, nn
 
-from rheograd.kernels.dtypes import building, types
+from rheograd.kernels.dtypes import building
 from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
 
 from . import perceptron
+from .arrays import Launcher, matrices, precision, view
 from .perceptron import Block, Packed, Perceptron
 
 T = TypeVar("T")
@@ -30,74 +30,13 @@ ROWS = {"cpu": 4096, "cuda": 1 << 17}
 MOST_SPACES = 16
 """Workspaces that a thread keeps."""
 
-_SCALARS = {torch.float32: wp.float32, torch.float64: wp.float64}
 _own = threading.local()
-
-
-def precision(F: Tensor) -> Any:
-    """The Warp scalar type of `F`.
-
-    Raises:
-        TypeError: It is neither float32 nor float64.
-    """
-    if F.dtype not in _SCALARS:
-        raise TypeError(f"laws work in torch.float32 and torch.float64; got {F.dtype}")
-    return _SCALARS[F.dtype]
 
 
 def kernels_of(features: str, like: Tensor) -> FeatureKernels:
     """The kernels of a kind of features in the precision of `like`."""
     with building:
         return feature_kernels(features, precision(like))
-
-
-def view(tensor: Tensor, dtype: Any) -> Any:
-    """A contiguous tensor as kernels take it; the caller keeps the tensor alive."""
-    array = wp.from_torch(tensor, dtype, requires_grad=False, return_ctype=True)
-    array._ref = None  # a recorded launch would hold on to the tensor
-    return array
-
-
-def matrices(tensor: Tensor) -> Any:
-    """As `view`, of a contiguous tensor of shape (q, 3, 3)."""
-    return view(tensor, types(precision(tensor)).mat33)
-
-
-class Launcher:
-    """Launches kernels on the current stream of a tensor's device.
-
-    Each thread records a launch of each kernel and only changes its arguments: 9 instead of 35
-    microseconds a launch. Warp compiles and loads modules while recording, which only one thread
-    at a time may do.
-    """
-
-    def __init__(self, like: Tensor):
-        """See the class."""
-        self.device = wp.device_from_torch(like.device)
-        self.stream = wp.stream_from_torch(like.device) if like.is_cuda else None
-        launches = _own.__dict__.setdefault("launches", {})
-        self.recorded = launches.setdefault(self.device.alias, {})
-
-    def __call__(self, kernel: wp.Kernel, points: int, arguments: list[Any]) -> None:
-        """Launch a forward kernel over `points`.
-
-        Args:
-            kernel: The kernel.
-            points: Threads.
-            arguments: Numbers, arrays from `view`, or None for an array that is not used.
-        """
-        if kernel not in self.recorded:
-            with building:
-                command = wp.launch(kernel, points, arguments, device=self.device, record_cmd=True)
-            self.recorded[kernel] = (command, [points])
-        command, size = self.recorded[kernel]
-        if size[0] != points:
-            command.set_dim(points)
-            size[0] = points
-        for index, argument in enumerate(arguments):
-            if argument is not None:
-                command.set_param_at_index_from_ctype(index, argument)
-        command.launch(self.stream)
 
 
 class Measured(NamedTuple):

@@ -24,6 +24,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .arrays import matrices, plain
 from .featured import (
     FeaturedNetwork,
     FlowPass,
@@ -31,7 +32,6 @@ from .featured import (
     StressPass,
     blocks,
     empty_measured,
-    matrices,
 )
 from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 
@@ -58,10 +58,6 @@ def _traced(module: nn.Module, F: Tensor) -> bool:
     )
 
 
-def _plain(*tensors: Tensor) -> tuple[Tensor, ...]:
-    return tuple(t.detach().contiguous() for t in tensors)
-
-
 class InvariantElasticity(Elasticity):
     """P = stress_scale R H(F), H the symmetric output of a perceptron."""
 
@@ -80,7 +76,7 @@ class InvariantElasticity(Elasticity):
         if _traced(self, F_elastic):
             H, R = self.network(F_elastic)
             return self.stress_scale * (R @ H @ F_elastic.mT)
-        (F,) = _plain(F_elastic)
+        (F,) = plain(F_elastic)
         tau = torch.empty_like(F)
         with torch.no_grad():
             stress = StressPass(self.network, F, self.stress_scale)
@@ -106,7 +102,7 @@ class InvariantElasticity(Elasticity):
         out: Tensor | None = None,
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph."""
-        F, tau_bar = _plain(F_trial, tau_bar)
+        F, tau_bar = plain(F_trial, tau_bar)
         total = torch.empty_like(F) if out is None else out
         if total is not F_bar:
             total.copy_(F_bar)
@@ -137,7 +133,7 @@ class InvariantPlasticity(Plasticity):
         if _traced(self, F_trial):
             H, R = self.network(F_trial)
             return F_trial + self.flow_scale * (R @ H)
-        (F_trial,) = _plain(F_trial)
+        (F_trial,) = plain(F_trial)
         F = torch.empty_like(F_trial)
         with torch.no_grad():
             flow = FlowPass(self.network, F_trial, self.flow_scale)
@@ -319,7 +315,7 @@ class InvariantLaw(ConstitutiveLaw):
             out: Contiguous tensors that take the result; F_elastic may not be F_trial.
             kept: From `new_kept`; filled with what shortens the `pullback` at this F_trial.
         """
-        (F_trial,) = _plain(F_trial)
+        (F_trial,) = plain(F_trial)
         flow, stress = self._passes(F_trial, kept)
         trial, elastic, tau = map(matrices, (F_trial, out.F_elastic, out.tau))
         for start, points in blocks(F_trial):
@@ -388,7 +384,7 @@ class InvariantLaw(ConstitutiveLaw):
             F_elastic: See `kept`.
             out: Contiguous memory for the gradient with respect to F_trial, possibly F_bar itself.
         """
-        F_trial, tau_bar = _plain(F_trial, tau_bar)
+        F_trial, tau_bar = plain(F_trial, tau_bar)
         total = torch.empty_like(F_trial) if out is None else out
         if total is not F_bar:
             total.copy_(F_bar)
