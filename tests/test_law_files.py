@@ -114,9 +114,9 @@ def test_metadata_say_what_the_file_is(saved: Path) -> None:
         "name": "invariant-smooth",
         "arguments": {
             "stress_scale": 1e5,
-            "flow_scale": 1e-2,
+            "flow_scale": 1e-3,
             "elastic_strain": 0.3,
-            "plastic_strain": 0.03,
+            "plastic_strain": 1.0,
             "widths": [64, 64],
             "seed": 1,
         },
