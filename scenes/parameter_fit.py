@@ -34,7 +34,7 @@ def fit_numbers(found: argparse.Namespace, script: Script) -> int:
     """Fit, judge, report; the exit code."""
     from rheograd.engine.fit.parameter import choose
     from rheograd.engine.fit.parameters import fit_parameters
-    from rheograd.engine.fit.report import write_report
+    from rheograd.engine.fit.report_files import write_report
 
     given = selection.chosen_options(found)
     folder = found.out or Path("runs") / script.name
@@ -247,8 +247,8 @@ class Teller:
 
 def sum_up(report: FitReport, fitted: ParameterFit, folder: Path) -> int:
     """Print what was found; 1 if the motion diverges with it."""
+    from rheograd.engine.fit.distance import distance
     from rheograd.engine.fit.quantity import quantity
-    from rheograd.engine.fit.report import distance
 
     for p in fitted.parameters:
         text = f"{p.name}: {quantity(p.value, p.unit, known_to=p.std)}"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rheograd.engine.boundaries import Floor
-from rheograd.engine.fit.errors import mean_squared_error
+from rheograd.engine.fit.distance import mean_squared_error
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.states import estimated, kinematics, recorded

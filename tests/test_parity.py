@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rheograd.engine.fit.errors import mean_squared_error
+from rheograd.engine.fit.distance import mean_squared_error
 from rheograd.scenes import nclaw
 
 ONE_STEP = {"x": 1e-7, "v": 1e-5, "C": 1e-3, "F": 3e-6}

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rheograd.engine.fit import page as page_module
+from rheograd.engine.fit import report_files
 from rheograd.engine.fit.curves import Curve
 from rheograd.engine.fit.page import headline, page, verdict
 from rheograd.engine.fit.plots import limits, loss_plot
 from rheograd.engine.fit.quantity import duration, number, quantity
-from rheograd.engine.fit.report import FitReport, FittedParameter, law_words, pace, write_report
+from rheograd.engine.fit.report import FitReport, FittedParameter
+from rheograd.engine.fit.report_files import law_words, pace, write_report
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean
 from rheograd.materials.invariant import InvariantFull
@@ -189,7 +190,7 @@ def test_an_interrupted_write_keeps_the_old_report(
     def broken(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(page_module, "page", broken)
+    monkeypatch.setattr(report_files, "page", broken)
     with pytest.raises(KeyboardInterrupt):
         write_report(tmp_path, learned(seconds=1.0))
     assert written.read_bytes() == before

@@ -19,9 +19,10 @@ from ..errors import SimulationError
 from ..mpm import MPMModel, MPMSolver
 from ..observation import Positions
 from ..scene import Scene
-from .errors import mean_squared_error
+from .distance import mean_squared_error
 from .recipe import Recipe
-from .report import FitReport, write_report
+from .report import FitReport
+from .report_files import write_report
 from .run_folder import RunFolder
 from .shooting import Training
 from .states import Restarts, estimated, kinematics, recorded

@@ -13,10 +13,11 @@ from html import escape
 from pathlib import Path
 
 from .curves import Curve
+from .distance import distance
 from .parameter_table import parameters, plain_name
 from .plots import LINES, curve_plot, loss_plot
 from .quantity import duration, number, percent, quantity
-from .report import FitReport, distance
+from .report import FitReport
 from .style import STYLE_SHEET
 
 LEGEND = {"fitted": "fitted", "start": "before the fit", "truth": "truth behind the observation"}

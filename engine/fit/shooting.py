@@ -169,7 +169,7 @@ class Training:
             return [[k * length for k in range(count)]]
         draw = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
         updates = min(self.recipe.updates, count)
-        size = round(count / updates)
+        size = math.ceil(count / updates)
         total = size * updates
         room = (last - length) // self.every + 1
         jitter = torch.rand(total, generator=draw, dtype=torch.float64)
@@ -194,9 +194,9 @@ class Training:
             if failure is not None:
                 raise failure
         results = [job.result() for job in jobs]
-        loss = sum(r[0] for r in results)
+        loss = math.fsum(r[0] for r in results)
         gradients = [
-            sum(parts[1:], parts[0]) for parts in zip(*(r[1] for r in results), strict=True)
+            torch.stack(shards).sum(0) for shards in zip(*(r[1] for r in results), strict=True)
         ]
         return loss, gradients
 

@@ -94,9 +94,7 @@ def kinematics(
         x: Observed positions [m], shape (f, n, 3).
         sweeps: Transfers a step.
     """
-    spline = CubicSpline(
-        step.numpy(), x.cpu().double().numpy(), bc_type=("not-a-knot", "not-a-knot")
-    )
+    spline = CubicSpline(step.numpy(), x.cpu().double().numpy(), bc_type="not-a-knot")
     last = int(step[-1])
     path = torch.from_numpy(spline(np.arange(last + 1))).to(model.x0)
     free = _free(model)
@@ -166,14 +164,13 @@ def estimated(model: MPMModel, step: Tensor, x: Tensor, seen: Kinematics) -> Res
     F = torch.eye(3, dtype=seen.v.dtype, device=seen.v.device).repeat(n, 1, 1)
     internal = rest_internal(model, F)
     wanted = set(step.tolist())
+    pieces = [piece for group in model.groups for piece in group.particles()]
     Fs, internals = [F.clone()], [internal.clone()]
     for k in range(1, int(step[-1]) + 1):
         F = F + dt * seen.C[k] @ F
-        for group in model.groups:
-            law, m = group.laws[0], group.laws[0].n_internal
-            i = slice(None) if group.everything else group.index.long()
-            out = law.update(F[i], internal[i, :m], dt)
-            F[i], internal[i, :m] = out.F_elastic, out.internal
+        for law, i in pieces:
+            out = law.update(F[i], internal[i, : law.n_internal], dt)
+            F[i], internal[i, : law.n_internal] = out.F_elastic, out.internal
         if k in wanted:
             Fs.append(F.clone())
             internals.append(internal.clone())

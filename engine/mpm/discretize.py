@@ -201,7 +201,7 @@ def _check_particles(
         )
     cells = torch.floor((x - lower) / solver.cell).long()
     _, count = torch.unique(cells, dim=0, return_counts=True)
-    filled = float(volume.sum()) / solver.cell**3
+    filled = float(volume.detach().sum()) / solver.cell**3
     densest = int(count.max())
     if len(x) / filled < 4:
         warnings.warn(

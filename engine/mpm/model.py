@@ -85,6 +85,12 @@ class LawGroup:
     everything: bool
     """Whether `index` is all particles in order."""
 
+    def particles(self) -> list[tuple[ConstitutiveLaw, Tensor]]:
+        """Each law with its particles, shape (k,), int64."""
+        index = self.index.long()
+        rows = self.row.long()[index]
+        return [(law, index[rows == row]) for row, law in enumerate(self.laws)]
+
     def tensors(self) -> list[Tensor]:
         """What gradients flow into: rows of coefficients (rows, c), or the law's parameters."""
         if self.twin is not None:
@@ -149,8 +155,7 @@ class MPMModel:
 def rest_internal(model: MPMModel, like: Tensor) -> Tensor:
     """History variables of all particles at rest, shape (n, m), typed as `like`."""
     internal = like.new_zeros(model.n, model.n_internal)
-    for group in model.groups:
-        law, i = group.laws[0], group.index.long()
+    for law, i in (piece for group in model.groups for piece in group.particles()):
         if law.n_internal:
             internal[i, : law.n_internal] = law.rest_internal(len(i), like)
     return internal

@@ -93,12 +93,8 @@ class MPMSolver(Solver):
         tau = x.new_zeros(model.n, 3, 3)
         if internal is None:
             internal = rest_internal(model, x)
-        for group in model.groups:
-            for row, law in enumerate(group.laws):
-                i = group.index.long()
-                if len(group.laws) > 1:
-                    i = i[group.row.long()[i] == row]
-                tau = tau.index_put((i,), law.stress(F[i], internal[i, : law.n_internal]))
+        for law, i in (piece for group in model.groups for piece in group.particles()):
+            tau = tau.index_put((i,), law.stress(F[i], internal[i, : law.n_internal]))
         return State(step, step * model.dt, x, v, F, internal, {"C": C, "tau": tau})
 
     def workspace(self, model: MPMModel, slots: int, adjoint: bool) -> Workspace:

@@ -124,7 +124,9 @@ class Workspace:
     def launch(self, kernel: wp.Kernel, dim: Any, inputs: Sequence[Any]) -> wp.Launch:
         """Record a launch without running it."""
         with building:
-            return wp.launch(kernel, dim, inputs=inputs, device=self.device, record_cmd=True)
+            recorded = wp.launch(kernel, dim, inputs=inputs, device=self.device, record_cmd=True)
+        assert isinstance(recorded, wp.Launch)
+        return recorded
 
     def _balance_inputs(self) -> list[Any]:
         view, t = self.as_warp, self.types

@@ -61,6 +61,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     from ..selection import require_device
 
     start_engine()
+    import torch
+
+    torch.set_num_threads(1)  # as a run does
     require_device(found.device)
     measured = []
     for case in CASES:

@@ -9,7 +9,6 @@ fitted law's error is more than a fifth of the unfitted one's.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -40,8 +39,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--epochs", type=count, default=16, metavar="N", help="of the fit")
     parser.add_argument("--threads", type=count, default=os.cpu_count() or 1, metavar="N")
     found = parser.read(tokens)
-    if (found.out / "config.json").exists():
-        raise ValueError(f"{found.out} holds a fit already: remove it, or choose another --out")
+    if (found.out / "report.html").exists():
+        raise ValueError(
+            f"{found.out} holds a finished demo: rm -r {found.out}, or choose another --out"
+        )
     return Demo(found.out, found.epochs, found.threads).go()
 
 
@@ -57,7 +58,8 @@ class Demo:
         """All stages; the exit code."""
         import torch
 
-        from rheograd.engine.fit.report import write_report
+        from rheograd.engine.fit.distance import distance
+        from rheograd.engine.fit.report_files import write_report
         from rheograd.materials.law import ConstitutiveLaw
         from rheograd.scenes import drop
 
@@ -88,8 +90,8 @@ class Demo:
         write_report(self.out, report)
         share = errors["fitted"] / errors["unfitted"]
         self._say(
-            f"on the unseen motion the fitted law is {1e3 * math.sqrt(errors['fitted']):.2g} mm off"
-            f" (RMS), the unfitted one {1e3 * math.sqrt(errors['unfitted']):.2g} mm;"
+            f"on the unseen motion the fitted law is {1e3 * distance(errors['fitted']):.2g} mm off"
+            f" (RMS), the unfitted one {1e3 * distance(errors['unfitted']):.2g} mm;"
             f" {time.perf_counter() - began:.0f} s in all"
         )
         self._say(f"open {self.out / 'report.html'}")
@@ -144,7 +146,7 @@ class Demo:
             report = fit(
                 self._thrown(law), self.solver, Positions(seen), folder=self.out,
                 states="positions", hold_out=0.1, recipe=recipe,
-                threads=self.threads, source="seen.npz", tell=tell,
+                threads=self.threads, source="seen.npz", tell=tell, resume=True,
             )  # fmt: skip
         return report, law
 
@@ -161,7 +163,14 @@ class Demo:
             viewer.screenshot(
                 shown, self.out / "unseen.png", frame=middle, field="speed", titles=titles
             )
-            viewer.movie(shown, self.out / "unseen.mp4", field="speed", titles=titles)
+            with Progress("movie", 0, unit="pictures") as progress:
+
+                def drawn(done: int, total: int) -> None:
+                    progress.total = total
+                    progress.to(done)
+
+                viewer.movie(shown, self.out / "unseen.mp4", field="speed", titles=titles,
+                             size=(960, 400), progress=drawn)  # fmt: skip
         except viewer.DisplayError as error:
             self._say(f"no pictures: {error}")
             return {}
@@ -177,6 +186,6 @@ class Demo:
 
 
 def _error(run: Trajectory, truth: Trajectory) -> float:
-    from rheograd.engine.fit.errors import mean_squared_error
+    from rheograd.engine.fit.distance import mean_squared_error
 
     return mean_squared_error(run.x, truth.x)

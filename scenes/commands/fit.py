@@ -190,12 +190,12 @@ class Teller:
 
 def sum_up(report: FitReport, folder: Path) -> int:
     """Print the errors before and after, and where the report is; 1 if the motion diverges."""
+    from rheograd.engine.fit.distance import distance
+
     for name, error in report.errors.items():
         before = report.start_errors.get(name, math.inf)
         start = f", {before:.2g} m² before" if math.isfinite(before) else ", diverged before"
-        rms = (
-            f"{error:.2g} m² ({1e3 * math.sqrt(error):.2g} mm)" if error < math.inf else "diverges"
-        )
+        rms = f"{error:.2g} m² ({1e3 * distance(error):.2g} mm)" if error < math.inf else "diverges"
         print(f"{name}: {rms}{start}", file=sys.stderr)
     print(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}", file=sys.stderr)
     return 0 if math.isfinite(report.errors[report.main]) else 1

@@ -111,9 +111,13 @@ class Run:
 
     def go(self) -> int:
         """Simulate, write, check, sum up."""
+        import torch
+
         from rheograd.engine.simulate import simulate
 
         from ..progress import Progress
+
+        torch.set_num_threads(1)  # learned laws work in blocks that suit one core
 
         start = self._resumed()
         done = 0 if start is None else start.step

@@ -119,7 +119,7 @@ def row(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Fit what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("materials", nargs="+", choices=nclaw.MATERIALS)
     parser.add_argument("--law", choices=("invariant-smooth", "invariant-full"),
                         default="invariant-smooth")  # fmt: skip

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far two motions of the same particles are apart."""
+"""How far motions are apart, in numbers that a reader and the literature take."""
 
 from __future__ import annotations
+
+import math
 
 from torch import Tensor
 
@@ -24,3 +26,8 @@ def mean_squared_error(x: Tensor, reference: Tensor) -> float:
             f" {tuple(reference.shape)}; compare the same particles at the same times"
         )
     return float((x.double() - reference.double()).square().mean())
+
+
+def distance(mean_square: float) -> float:
+    """RMS distance between points [m], from a mean squared coordinate error [m²]."""
+    return math.sqrt(3.0 * mean_square) if mean_square >= 0 else math.nan
