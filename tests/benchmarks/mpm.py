@@ -182,8 +182,13 @@ def epoch(threads: int, epochs: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     marks: list[tuple[float, float]] = []
 
+    class Enough(Exception):
+        """Ends the training after some epochs."""
+
     def tell(metrics: Any) -> None:
         marks.append((time.process_time(), time.perf_counter()))
+        if metrics and len(marks) >= epochs:
+            raise Enough
 
     with tempfile.TemporaryDirectory() as folder:
         training = Training(
@@ -191,17 +196,6 @@ def epoch(threads: int, epochs: int) -> None:
             Recipe.published(300), RunFolder(Path(folder) / "run", {}, resume=False),
             threads=threads, tell=tell,
         )  # fmt: skip
-        stop = training._finish_epoch
-
-        class Enough(Exception):
-            """Ends the training after some epochs."""
-
-        def finish(*given: Any) -> None:
-            stop(*given)
-            if len(marks) >= epochs:
-                raise Enough
-
-        training._finish_epoch = finish
         tell({})
         try:
             training.run()

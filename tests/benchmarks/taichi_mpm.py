@@ -5,6 +5,7 @@ Quadratic B-splines, APIC, float32, one field a quantity, atomic adds into a den
 cleared as a whole; free-slip separating walls. Needs `pip install "rheograd[bench]"`.
 """
 # pyright: reportMissingImports=false, reportInvalidTypeForm=false, reportGeneralTypeIssues=false
+# pyright: reportOptionalSubscript=false, reportIndexIssue=false, reportAttributeAccessIssue=false
 
 from typing import Any, NamedTuple
 
