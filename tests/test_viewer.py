@@ -498,6 +498,8 @@ class TestWindow:
         window.until(lambda told: held["frame"] + 10 <= told["frame"] < 45)
         window.do("mousemove", "600", "300")
         window.until(lambda told: told["frame"] == 50)
+        window.do("mousemove", "273", "438")  # from the end it would not play for long
+        window.until(lambda told: 20 <= told["frame"] <= 30)
         window.do("mouseup", "1", "mousemove", "34", "438", "click", "1")
         window.until(lambda told: told["playing"])
         window.do("click", "1")
