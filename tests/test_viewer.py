@@ -502,7 +502,7 @@ class TestWindow:
         window.until(lambda told: 20 <= told["frame"] <= 30)
         window.do("mouseup", "1", "mousemove", "34", "438", "click", "1")
         window.until(lambda told: told["playing"])
-        window.do("click", "1")
+        window.do("key", "space")
         window.until(lambda told: not told["playing"])
 
     def test_turning_and_pictures(self, window: Driven) -> None:
