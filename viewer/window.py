@@ -215,8 +215,7 @@ class Window:
         key, shift = interactor.GetKeySym(), bool(interactor.GetShiftKey())
         shown, last = self.shown, len(self.view.times) - 1
         if key == "space":
-            ended = shown.frame == last and not shown.playing
-            self._change(playing=not shown.playing, frame=0 if ended else shown.frame)
+            self._toggle()
         elif key in ("Left", "Right"):
             by = (10 if shift else 1) * (1 if key == "Right" else -1)
             self._change(frame=min(max(shown.frame + by, 0), last), playing=False)
@@ -243,6 +242,12 @@ class Window:
         elif key in ("Escape", "q"):
             self._close()
 
+    def _toggle(self) -> None:
+        """Play or pause; from the last frame play starts over."""
+        shown = self.shown
+        ended = shown.frame == len(self.view.times) - 1 and not shown.playing
+        self._change(playing=not shown.playing, frame=0 if ended else shown.frame)
+
     def _on_press(self, style: Any) -> None:
         """Take hold of the timeline, press its button, or turn the view."""
         interactor = self._plotter.iren.interactor
@@ -253,7 +258,7 @@ class Window:
             self._dragging = True
             self._change(frame=frame)
         elif strip.on_button(x, y):
-            self._change(playing=not self.shown.playing)
+            self._toggle()
         elif interactor.GetShiftKey() or interactor.GetControlKey():
             style.OnLeftButtonDown()
         elif not strip.covers(y):
