@@ -323,7 +323,8 @@ class TestResume:
             os.kill(child.pid, signal.SIGKILL)
         frames = len(open_trajectory(growing))
         assert 0 < frames < 501
-        assert self.opens_in_pyvista(growing) == frames
+        # VTK counts a frame a moment before its time is written; the kill may fall in between
+        assert self.opens_in_pyvista(growing) - frames in (0, 1)
         assert main([*words, "--out", str(broken), "--resume"]) == 0
         assert main([*words, "--out", str(whole)]) == 0
         a, b = Trajectory.load(whole), Trajectory.load(broken)

@@ -498,12 +498,14 @@ class TestWindow:
         window.until(lambda told: held["frame"] + 10 <= told["frame"] < 45)
         window.do("mousemove", "600", "300")
         window.until(lambda told: told["frame"] == 50)
-        window.do("mousemove", "273", "438")  # from the end it would not play for long
-        window.until(lambda told: 20 <= told["frame"] <= 30)
-        window.do("mouseup", "1", "mousemove", "34", "438", "click", "1")
-        window.until(lambda told: told["playing"])
-        window.do("key", "space")
-        window.until(lambda told: not told["playing"])
+        window.do("mouseup", "1", "key", "l")  # played once, it would stop by itself
+        window.until(lambda told: told["loop"])
+        window.do("mousemove", "34", "438", "click", "1")
+        window.until(lambda told: told["playing"] and told["frame"] > 2)
+        window.do("click", "1")
+        stopped = window.until(lambda told: not told["playing"])
+        time.sleep(0.3)
+        assert window.told()[-1] == stopped
 
     def test_turning_and_pictures(self, window: Driven) -> None:
         import imageio.v3
