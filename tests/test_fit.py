@@ -14,6 +14,7 @@ import torch
 
 from rheograd.engine.boundaries import Floor
 from rheograd.engine.fit.distance import mean_squared_error
+from rheograd.engine.fit.judge import held_out
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.states import estimated, kinematics, recorded
@@ -87,7 +88,7 @@ def test_a_killed_fit_resumes_to_the_same_bits(seen: Positions, tmp_path: Path) 
         for stop in (*stops, None):
 
             def tell(metrics: Mapping[str, Any], stop: int | None = stop) -> None:
-                if metrics["epoch"] == stop:
+                if stop is not None and metrics.get("epoch") == stop:
                     raise Stopped
 
             law = learned()  # a new process knows nothing
@@ -139,6 +140,29 @@ def test_states_estimated_from_positions_are_near_the_recorded_ones(seen: Positi
     assert rms(found.F - true.F) < 0.15 * rms(true.F - torch.eye(3))
 
 
+def test_judging_is_told_and_a_step_is_found(seen: Positions, tmp_path: Path) -> None:
+    """Without a step of its own the solver takes one that meets the frames."""
+    told: list[Mapping[str, Any]] = []
+    short = replace(RECIPE, epochs=1, updates=1)
+    report = fit(
+        scene(learned()), replace(SOLVER, dt=None), seen, folder=tmp_path, recipe=short,
+        tell=told.append,
+    )  # fmt: skip
+    assert EVERY * 1e-3 / report.step == pytest.approx(round(EVERY * 1e-3 / report.step), rel=1e-9)
+    assert list(report.errors) == ["reconstruction", "with the held-out tail"]
+    judged = [(m["judged"], m["of"]) for m in told if "judged" in m]
+    assert judged == [(k, 4) for k in range(5)]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.0, 25), (0.1, 22), (0.5, 13), (0.999, 2)])
+def test_what_is_held_out(seen: Positions, share: float, kept: int) -> None:
+    motions = held_out(seen, scene(TRUTH), share)
+    assert len(motions["reconstruction"].time) == kept
+    assert list(motions)[1:] == ["with the held-out tail"] * (kept < 25)
+    with pytest.raises(ValueError, match="share from 0 to below 1; got 1"):
+        held_out(seen, scene(TRUTH), 1.0)
+
+
 class TestErrors:
     """Each refusal is one sentence."""
 
@@ -156,7 +180,7 @@ class TestErrors:
 
     def test_frames_between_steps(self, seen: Positions, tmp_path: Path) -> None:
         off = Positions(replace(seen.trajectory, time=seen.trajectory.time * 0.9071))
-        with pytest.raises(ValueError, match="lie evenly on steps"):
+        with pytest.raises(ValueError, match="does not divide the"):
             fit(scene(learned()), SOLVER, off, folder=tmp_path)
 
     def test_recorded_states_need_the_truth(self, seen: Positions, tmp_path: Path) -> None:

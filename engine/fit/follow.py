@@ -53,8 +53,17 @@ def _common(a: float, b: float) -> float:
     return a
 
 
+def at_recorded_step(solver: Any, motion: Trajectory) -> Any:
+    """The solver with the step of the simulation that made a motion, where that tells it."""
+    if solver.dt is None and "dt" in motion.metadata:
+        return replace(solver, dt=float(motion.metadata["dt"]))
+    return solver
+
+
 def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation) -> float:
-    """A step [s] that meets the observed times, at most the solver's or its automatic one.
+    """The solver's step [s] if it meets the observed times; else one that does, if it has none.
+
+    An automatic step is shortened to divide the interval between the observed frames.
 
     Raises:
         ValueError: The solver's own step does not meet them, or a scene cannot be run.
@@ -69,7 +78,7 @@ def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation)
             f"the step dt = {solver.dt:g} s does not divide the {interval:g} s between observed"
             f" frames; take dt = {interval / math.ceil(count):.6g} s or leave it out"
         )
-    return interval / round(count)
+    return float(solver.dt)
 
 
 def follow(

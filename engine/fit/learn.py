@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,60 +18,32 @@ from ..errors import SimulationError
 from ..mpm import MPMModel, MPMSolver
 from ..observation import Positions
 from ..scene import Scene
-from .distance import mean_squared_error
+from ..simulate import simulate
+from ..trajectory import Trajectory
+from .follow import fitting_step
+from .judge import HOLD_OUT, LONGER, SEEN, Judgement, held_out, judge
 from .recipe import Recipe
 from .report import FitReport
 from .report_files import write_report
-from .run_folder import RunFolder
+from .run_folder import RunFolder, Tell
 from .shooting import Training
 from .states import Restarts, estimated, kinematics, recorded
 
-Tell = Callable[[Mapping[str, Any]], None]
-"""Is told the metrics of each epoch, or a note."""
 
-
-@dataclass(frozen=True)
-class Frames:
-    """The observed motion on the steps of a solver."""
-
-    step: Tensor
-    """Shape (f,), int64, evenly spaced from 0."""
-    x: Tensor
-    """[m], shape (f, n, 3), in the solver's precision."""
-
-    @property
-    def every(self) -> int:
-        """Steps between frames."""
-        return int(self.step[1])
-
-    def upto(self, last: int) -> Frames:
-        """The frames at or before a step."""
-        keep = self.step <= last
-        return Frames(self.step[keep], self.x[keep])
-
-
-def on_steps(observation: Positions, scene: Scene, model: MPMModel) -> Frames:
-    """The observed frames, checked against what will be simulated.
+def frame_steps(observation: Positions, model: MPMModel) -> Tensor:
+    """Steps of the observed frames, shape (f,), int64, evenly spaced from 0.
 
     Raises:
-        ValueError: The observation lasts longer than the scene, has frames between steps, does
-            not start at 0 or is not evenly spaced, or is of other particles.
+        ValueError: The frames are otherwise, are of other particles, have gaps, or do not start
+            where the model does.
     """
-    time_, x = observation.time, observation.trajectory.x.detach()
-    last = float(time_[-1])
-    if last > scene.duration * (1 + 1e-6):
-        raise ValueError(
-            f"the observation lasts {last:g} s, longer than the simulation of {scene.name},"
-            f" {scene.duration:g} s: cut the observation, or give the scene a longer duration"
-        )
-    step = torch.round(time_ / model.dt).long()
-    off = float((step * model.dt - time_).abs().max())
+    time, x = observation.time, observation.trajectory.x.detach()
+    step = torch.round(time / model.dt).long()
     gaps = step.diff()
-    if off > 1e-3 * model.dt or int(step[0]) != 0 or bool((gaps != gaps[0]).any()):
+    if int(step[0]) != 0 or bool((gaps != gaps[0]).any()):
         raise ValueError(
-            f"the observation's frames ({len(time_)} from {float(time_[0]):g} s, the second at"
-            f" {float(time_[1]):g} s) must start at 0 and lie evenly on steps of {model.dt:g} s:"
-            " choose dt so that it divides the frame interval, or resample the observation"
+            f"the observation has {len(time)} frames from {float(time[0]):g} s, the second at"
+            f" {float(time[1]):g} s, expected them evenly spaced from 0: resample it"
         )
     if x.shape[1] != model.n:
         raise ValueError(
@@ -87,7 +58,7 @@ def on_steps(observation: Positions, scene: Scene, model: MPMModel) -> Frames:
             f"the first observed frame is up to {gap:.3g} m away from the scene's start: give the"
             " scene the options with which the motion was made (velocity does not matter here)"
         )
-    return Frames(step, x.to(model.x0))
+    return step
 
 
 def fitted_law(scene: Scene) -> ConstitutiveLaw:
@@ -103,24 +74,6 @@ def fitted_law(scene: Scene) -> ConstitutiveLaw:
             f" ({', '.join(b.law.name for b in scene.bodies)})"
         )
     return next(iter(found.values()))
-
-
-def error_of(solver: MPMSolver, model: MPMModel, frames: Frames) -> float:
-    """Error of the motion that a model makes [m²]; infinite where it diverges."""
-    try:
-        out = solver.rollout(
-            model, solver.start(model), int(frames.step[-1]), observe=frames.step[1:].tolist()
-        )
-    except SimulationError:
-        return math.inf
-    return mean_squared_error(torch.cat([model.x0[None], out.x]), frames.x)
-
-
-def simulated(solver: MPMSolver, model: MPMModel, steps: int, every: int) -> Frames:
-    """The motion of a model."""
-    step = torch.arange(0, steps + 1, every)
-    out = solver.rollout(model, solver.start(model), steps, observe=step[1:].tolist())
-    return Frames(step, torch.cat([model.x0[None], out.x]))
 
 
 def fit(
@@ -157,7 +110,7 @@ def fit(
         threads: At most this many parts of a batch run at a time; results do not depend on it.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
-        tell: Is told each epoch's metrics.
+        tell: Is told each epoch's metrics, notes, and how far the judging is.
 
     Returns:
         What was written as report.html and report.json.
@@ -170,47 +123,31 @@ def fit(
             "recorded states come from a run of the true scene, and none was given: name the"
             " material that made the observation, or use states='positions'"
         )
-    recipe = recipe or Recipe()
-    hold_out = (0.0 if truth is not None else 0.1) if hold_out is None else hold_out
-    if not 0.0 <= hold_out < 1.0:
-        raise ValueError(f"hold_out is a share from 0 to below 1; got {hold_out}")
-    law = fitted_law(scene)
+    recipe, law = recipe or Recipe(), fitted_law(scene)
+    if hold_out is None:
+        hold_out = HOLD_OUT if truth is None else 0.0
+    motions = held_out(observation, scene, hold_out)
+    solver = replace(solver, dt=fitting_step(solver, [scene], observation))
     model = solver.discretize(scene)
-    frames = on_steps(observation, scene, model)
+    x = motions[SEEN].trajectory.x.detach().to(model.x0)
+    step = frame_steps(observation, model)[: len(x)]
     config = {
         "scene": scene.name, "observation": source, "law": law.name, "states": states,
         "hold_out": hold_out, "seed": seed, **asdict(recipe),
     }  # fmt: skip
     run = RunFolder(folder, config, resume=resume)
-    if not (run.path / "law_start.safetensors").is_file():
-        law.save(run.path / "law_start.safetensors")
-    start_law = ConstitutiveLaw.load(run.path / "law_start.safetensors")
-    last = int(frames.step[-1]) * (1.0 - hold_out)
-    seen = frames.upto(max(frames.every, int(last // frames.every) * frames.every))
-    true_model = None if truth is None else solver.discretize(truth)
+    start = _start(run, law)
+    if truth is not None:
+        motions[LONGER] = _twice(truth, solver, observation)
+    true_model = solver.discretize(truth) if truth is not None and states == "recorded" else None
     training = Training(
-        solver, model, law, seen.x, seen.step,
-        _restarts(solver, model, true_model, seen, states, recipe), recipe, run,
-        seed=seed, threads=threads, tell=tell,
+        solver, model, law, x, step, _restarts(solver, model, true_model, x, step, recipe.refresh),
+        recipe, run, seed=seed, threads=threads, tell=tell,
     )  # fmt: skip
-    began = time.perf_counter()
     training.run()
     law.save(run.path / "law.safetensors")
-    judge = _motions(solver, scene, frames, seen, true_model)
-    errors = {name: error_of(solver, solver.discretize(scene), f) for name, f in judge.items()}
-    before = solver.discretize(with_law(scene, law, start_law))
-    starts = {name: error_of(solver, before, f) for name, f in judge.items()}
-    lines = run.metrics()
-    report = FitReport(
-        kind="law", scene=scene.name, observation=source, settings=config, errors=errors,
-        start_errors=starts, losses=[m["loss"] for m in lines],
-        segments=[m["segment"] for m in lines],
-        seconds=sum(m["seconds"] for m in lines) or time.perf_counter() - began,
-        size=float((model.x0.amax(0) - model.x0.amin(0)).max()),
-        law_fitted=law, law_start=start_law,
-        law_truth=None if truth is None else truth.bodies[0].law,
-        step=model.dt, notes=tuple(training.notes),
-    )  # fmt: skip
+    judged = judge(with_law(scene, law, start), scene, solver, motions, tell=tell)
+    report = _report(training, judged, start, None if truth is None else truth.bodies[0].law)
     write_report(run.path, report)
     return report
 
@@ -221,39 +158,80 @@ def with_law(scene: Scene, old: ConstitutiveLaw, new: ConstitutiveLaw) -> Scene:
     return replace(scene, bodies=bodies)
 
 
+def _start(run: RunFolder, law: ConstitutiveLaw) -> ConstitutiveLaw:
+    """The law before the fit, as the run began it."""
+    path = run.path / "law_start.safetensors"
+    if not path.is_file():
+        law.save(path)
+    return ConstitutiveLaw.load(path)
+
+
+def _report(
+    training: Training,
+    judged: Judgement,
+    start: ConstitutiveLaw,
+    truth: ConstitutiveLaw | None,
+) -> FitReport:
+    run, x0 = training.folder, training.model.x0
+    lines = run.metrics()
+    return FitReport(
+        kind="law", scene=run.config["scene"], observation=run.config["observation"],
+        settings=run.config, errors=judged.errors, start_errors=judged.start_errors,
+        losses=[m["loss"] for m in lines], segments=[m["segment"] for m in lines],
+        seconds=sum(m["seconds"] for m in lines), size=float((x0.amax(0) - x0.amin(0)).max()),
+        law_fitted=training.law, law_start=start, law_truth=truth, step=training.model.dt,
+        notes=tuple(training.notes),
+    )  # fmt: skip
+
+
 def _restarts(
     solver: MPMSolver,
     model: MPMModel,
     true_model: MPMModel | None,
-    seen: Frames,
-    states: str,
-    recipe: Recipe,
+    x: Tensor,
+    step: Tensor,
+    refresh: int,
 ) -> Callable[[int], Restarts]:
-    if states == "recorded":
-        assert true_model is not None
-        known = recorded(solver, true_model, seen.step)
+    """States at the frames by epoch: recorded in a run of the true model, or estimated from x."""
+    if true_model is not None:
+        known = recorded(solver, true_model, step)
         return lambda epoch: known
-    motion = kinematics(solver, model, seen.step, seen.x)
+    motion = kinematics(solver, model, step, x)
     latest: dict[int, Restarts] = {}
 
     def restarts(epoch: int) -> Restarts:
-        number = epoch // recipe.refresh
+        number = epoch // refresh
         if number not in latest:
             latest.clear()
-            latest[number] = estimated(model, seen.step, seen.x, motion)
+            latest[number] = estimated(model, step, x, motion)
         return latest[number]
 
     return restarts
 
 
-def _motions(
-    solver: MPMSolver, scene: Scene, frames: Frames, seen: Frames, true_model: MPMModel | None
-) -> dict[str, Frames]:
-    """Motions by which the fit is judged: the one it saw first."""
-    motions = {"reconstruction": frames}
-    if len(seen.step) < len(frames.step):
-        motions = {"reconstruction": seen, "with the held-out tail": frames}
-    if true_model is not None:
-        twice = 2 * int(frames.step[-1])
-        motions["twice the time"] = simulated(solver, true_model, twice, frames.every)
-    return motions
+def _twice(truth: Scene, solver: MPMSolver, observation: Positions) -> Positions:
+    """The motion of the true scene over twice the observed time, with frames as often."""
+    last = float(observation.time[-1])
+    assert solver.dt is not None
+    every = round(last / (len(observation.time) - 1) / solver.dt)
+    steps = 2 * (len(observation.time) - 1) * every
+    longer = replace(truth, duration=steps * solver.dt)
+    return Positions(simulate(longer, solver, steps=steps, every=every))
+
+
+def simulated(solver: MPMSolver, model: MPMModel, steps: int, every: int) -> Positions:
+    """The motion of a model, as an observation of it."""
+    step = torch.arange(0, steps + 1, every)
+    out = solver.rollout(model, solver.start(model), steps, observe=step[1:].tolist())
+    x = torch.cat([model.x0[None], out.x])
+    return Positions(Trajectory(step.double() * model.dt, x, step=step))
+
+
+def error_of(solver: MPMSolver, model: MPMModel, seen: Positions) -> float:
+    """Error of the motion that a model makes [m²]; infinite where it diverges."""
+    step = seen.trajectory.step
+    try:
+        found = simulated(solver, model, int(step[-1]), int(step[1]))
+    except SimulationError:
+        return math.inf
+    return float(seen.misfit(found.trajectory))

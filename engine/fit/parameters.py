@@ -25,7 +25,7 @@ from ..scene import Scene
 from .follow import fitting_step, follow
 from .parameter import Parameter, place
 from .report import FittedParameter
-from .run_folder import RunFolder
+from .run_folder import RunFolder, Tell
 from .uncertainty import estimate
 
 DIFFERENCE = {torch.float32: 4e-3, torch.float64: 1e-4}
@@ -40,11 +40,8 @@ REJECTIONS = 8
 """Rejected steps in a row that end a fit."""
 SEARCH = 3
 """Points on either side of the start that are tried first, along each parameter in turn."""
-
 ROUGH = 100.0
 """Rejected steps that promised a gain of no more tolerances than this met the noise of rounding."""
-
-Tell = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)

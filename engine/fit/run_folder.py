@@ -10,7 +10,7 @@ law_start.safetensors, law.safetensors   the law before and after
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ from torch import Tensor
 
 from ..atomic import replacing
 from ..resume import load_state, save_state
+
+Tell = Callable[[Mapping[str, Any]], None]
+"""Is told the metrics of each epoch as metrics.jsonl gets them, a `note`, or how many of the
+simulations that judge the fit are done: `judged` `of` all."""
 
 
 class RunFolder:

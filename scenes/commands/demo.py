@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..fit_progress import FitProgress
 from ..options import Parser, count
 from ..progress import Progress
 
@@ -137,16 +138,11 @@ class Demo:
 
         law = InvariantSmooth(2e4, seed=0)
         recipe = Recipe(epochs=self.epochs, longest=100)
-        with Progress("fit", self.epochs, unit="epochs") as progress:
-
-            def tell(metrics: Mapping[str, Any]) -> None:
-                if "note" not in metrics:
-                    progress.to(metrics["epoch"] + 1)
-
+        with FitProgress("fit", self.epochs, "epochs", remedy="run it again to go on") as progress:
             report = fit(
                 self._thrown(law), self.solver, Positions(seen), folder=self.out,
                 states="positions", hold_out=0.1, recipe=recipe,
-                threads=self.threads, source="seen.npz", tell=tell, resume=True,
+                threads=self.threads, source="seen.npz", tell=progress, resume=True,
             )  # fmt: skip
         return report, law
 

@@ -15,27 +15,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import selection
+from ..fit_progress import FitProgress, sum_up
+from ..observing import motions, observed
 from ..options import Parser, converter, count, number
-from ..parameter_fit import fit_numbers, observed
-from ..progress import Progress
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.recipe import Recipe
-    from rheograd.engine.fit.report import FitReport
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
 
 RANK = 2
-REASON = "preparing states, and the first run on a machine compiles kernels: this takes a while"
+ITERATIONS = 20
+"""Of a fit of parameters, unless told otherwise."""
 STRESS = 1e5
 """Stress that a new law is made for unless told otherwise [Pa]."""
 
@@ -103,6 +101,7 @@ def fit_law(found: argparse.Namespace, script: Script) -> int:
     """Train a learned law."""
     import torch
 
+    from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.learn import fit
     from rheograd.engine.observation import Positions
 
@@ -113,25 +112,59 @@ def fit_law(found: argparse.Namespace, script: Script) -> int:
     known = states == "recorded" or "material" in options
     solver: Any = selection.make_solver(script, found)
     seen = observed(found, solver)
-    if solver.dt is None and "dt" in seen.metadata:
-        solver = dataclasses.replace(solver, dt=float(seen.metadata["dt"]))
+    solver = at_recorded_step(solver, seen)
     law = starting_law(found, folder).to(solver.device, solver.dtype)
     recipe = chosen_recipe(found)
-    teller = Teller(script.name, recipe.epochs)
-    try:
-        with teller.progress:
-            report = fit(
-                selection.make_scene(script, law, options), solver, Positions(seen),
-                folder=folder, states=states, recipe=recipe,
-                truth=selection.make_scene(script, None, options) if known else None,
-                hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-                resume=found.resume, source=str(found.observation), tell=teller,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"after epoch {teller.epochs} of {recipe.epochs}; add --resume to go on"
-        ) from None
+    with FitProgress(script.name, recipe.epochs, "epochs") as progress:
+        report = fit(
+            selection.make_scene(script, law, options), solver, Positions(seen),
+            folder=folder, states=states, recipe=recipe,
+            truth=selection.make_scene(script, None, options) if known else None,
+            hold_out=found.hold_out, seed=found.seed, threads=found.threads,
+            resume=found.resume, source=str(found.observation), tell=progress,
+        )  # fmt: skip
     return sum_up(report, folder)
+
+
+def fit_numbers(found: argparse.Namespace, script: Script) -> int:
+    """Fit named numbers of the scene."""
+    from rheograd.engine.fit.follow import at_recorded_step
+    from rheograd.engine.fit.identify import identify
+    from rheograd.engine.fit.parameter import choose
+
+    given = selection.chosen_options(found)
+    folder = found.out or Path("runs") / script.name
+    solver: Any = selection.make_solver(script, found)
+    recording = observed(found, solver)
+    solver = at_recorded_step(solver, recording)
+    seen = motions(found, script, solver, given, recording)
+    parameters = choose(script.build, starts(found.parameters), given)
+    iterations = found.epochs or ITERATIONS
+    with FitProgress(script.name, iterations, "iterations", tuple(parameters)) as progress:
+        report = identify(
+            script.build, solver, seen, parameters, folder=folder, given=given,
+            max_iterations=iterations, resume=found.resume, source=str(found.observation),
+            tell=progress,
+        )  # fmt: skip
+    return sum_up(report, folder)
+
+
+def starts(words: str) -> dict[str, float | None]:
+    """Names with where they start: `young,damping=1e-3` leaves young to the scene.
+
+    Raises:
+        ValueError: A start is not a number, or a name comes twice.
+    """
+    named: dict[str, float | None] = {}
+    for word in filter(None, words.split(",")):
+        name, _, start = word.partition("=")
+        if name in named:
+            raise ValueError(f"--parameters: got {name!r} twice, expected each name once")
+        try:
+            named[name.replace("-", "_")] = number(start) if start else None
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"--parameters: {name}: {error}") from None
+    return named
 
 
 def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
@@ -168,34 +201,3 @@ def chosen_recipe(found: argparse.Namespace) -> Recipe:
     }  # fmt: skip
     given = {name: value for name, value in changes.items() if value is not None}
     return dataclasses.replace(start, **given)
-
-
-class Teller:
-    """Shows the epochs of a fit as they end, and notes as they come."""
-
-    def __init__(self, title: str, epochs: int) -> None:
-        """Make the progress, which is not shown before it is entered."""
-        self.epochs = 0
-        self.progress = Progress(title, epochs, unit="epochs", reason=REASON)
-
-    def __call__(self, metrics: Mapping[str, Any]) -> None:
-        """Take what the fit tells."""
-        if "note" in metrics:
-            self.progress.say(str(metrics["note"]))
-            return
-        self.epochs = int(metrics["epoch"]) + 1
-        loss = metrics.get("loss")
-        self.progress.to(self.epochs, "" if loss is None else f"loss {loss:.3g}")
-
-
-def sum_up(report: FitReport, folder: Path) -> int:
-    """Print the errors before and after, and where the report is; 1 if the motion diverges."""
-    from rheograd.engine.fit.distance import distance
-
-    for name, error in report.errors.items():
-        before = report.start_errors.get(name, math.inf)
-        start = f", {before:.2g} m² before" if math.isfinite(before) else ", diverged before"
-        rms = f"{error:.2g} m² ({1e3 * distance(error):.2g} mm)" if error < math.inf else "diverges"
-        print(f"{name}: {rms}{start}", file=sys.stderr)
-    print(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}", file=sys.stderr)
-    return 0 if math.isfinite(report.errors[report.main]) else 1

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the motion of a scene is from what was seen, before a fit and after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import SimulationError
+from ..observation import Observation, Positions
+from ..scene import Scene
+from ..trajectory import Trajectory
+from .follow import follow
+from .run_folder import Tell
+
+SEEN, TAIL, LONGER = "reconstruction", "with the held-out tail", "twice the time"
+"""Names of motions: what the fit is made from, that with the rest of it, a longer one."""
+HOLD_OUT = 0.1
+"""Share of an observed motion, at its end, that is kept to judge a fit unless told otherwise."""
+
+
+class Judgement(NamedTuple):
+    """Errors by motion, mean squared residual components [m²]; infinite where one diverges."""
+
+    errors: dict[str, float]
+    start_errors: dict[str, float]
+    """Before the fit."""
+    motion: Trajectory | None
+    """Of the fitted scene at the times of the first observation; None if it diverges."""
+
+
+def held_out(observation: Positions, scene: Scene, share: float = HOLD_OUT) -> dict[str, Positions]:
+    """What a fit is made from, first, and the whole motion by which it is judged.
+
+    Args:
+        observation: From the start of the simulation.
+        scene: What is simulated.
+        share: Of the motion, at its end, that is kept from the fit; at least one frame after the
+            first is fitted.
+
+    Raises:
+        ValueError: The share is none, or the observation lasts longer than the scene.
+    """
+    if not 0.0 <= share < 1.0:
+        raise ValueError(f"hold_out is a share from 0 to below 1; got {share:g}")
+    last = float(observation.time[-1])
+    if last > scene.duration * (1 + 1e-6):
+        raise ValueError(
+            f"the observation lasts {last:g} s, longer than the simulation of {scene.name},"
+            f" {scene.duration:g} s: cut the observation, or give the scene a longer duration"
+        )
+    whole = observation.trajectory
+    kept = max(2, 1 + math.floor((len(whole) - 1) * (1.0 - share) + 1e-9))
+    if kept == len(whole):
+        return {SEEN: observation}
+    return {SEEN: Positions(whole.window(0, kept)), TAIL: observation}
+
+
+def judge(
+    before: Scene,
+    after: Scene,
+    solver: Any,
+    motions: Mapping[str, Observation],
+    *,
+    tell: Tell = lambda metrics: None,
+) -> Judgement:
+    """Simulate every observed motion with the scene as it was and as it was fitted.
+
+    Args:
+        before: The scene before the fit.
+        after: The scene with what was fitted.
+        solver: How both are simulated.
+        motions: What was seen, by name.
+        tell: Is told how many simulations are `judged` `of` all, before each and at the end.
+    """
+    jobs = [(scene, name) for name in motions for scene in (after, before)]
+    found: list[Trajectory | None] = []
+    for done, (scene, name) in enumerate(jobs):
+        tell({"judged": done, "of": len(jobs), "motion": name})
+        found.append(replay(scene, solver, motions[name]))
+    tell({"judged": len(jobs), "of": len(jobs), "motion": ""})
+    errors = [
+        math.inf if run is None else float(motions[name].misfit(run))
+        for (_, name), run in zip(jobs, found, strict=True)
+    ]
+    names = list(motions)
+    return Judgement(
+        dict(zip(names, errors[::2], strict=True)), dict(zip(names, errors[1::2], strict=True)),
+        found[0],
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def replay(scene: Scene, solver: Any, motion: Observation) -> Trajectory | None:
+    """The motion of a scene at the times at which one was seen; None where it diverges."""
+    try:
+        return follow([scene], solver, motion)[0]
+    except SimulationError:
+        return None

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a fit says on stderr: how far it has come, and in the end what came out."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from rheograd.engine.fit.report import FitReport
+
+TRAINING = "preparing states, and the first run on a machine compiles kernels: this takes a while"
+JUDGING = "simulating every motion with what was fitted and with the start, to compare them"
+
+
+class FitProgress:
+    """Shows the epochs of a fit as they end, notes as they come, then how far the judging is."""
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        unit: str,
+        values: Sequence[str] = (),
+        *,
+        remedy: str = "add --resume to go on",
+    ) -> None:
+        """Nothing is shown before the context is entered.
+
+        Args:
+            title: What is fitted.
+            total: Number of epochs.
+            unit: What they are called.
+            values: Metrics to show beside the loss, by name.
+            remedy: What to do after an interruption.
+        """
+        self.remedy = remedy
+        self.done, self.total, self.unit, self.values = 0, total, unit, values
+        self._title = title
+        self._progress = Progress(title, total, unit=unit, reason=TRAINING)
+        self._judging = False
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._progress.__exit__(kind, error, where)
+        if kind is KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"after {self.done} of {self.total} {self.unit}; {self.remedy}"
+            ) from None
+
+    def __call__(self, metrics: Mapping[str, Any]) -> None:
+        """Take what the fit tells."""
+        if "note" in metrics:
+            self._progress.say(str(metrics["note"]))
+        elif "judged" in metrics:
+            self._judge(metrics)
+        else:
+            self.done = int(metrics["epoch"]) + 1
+            words = [f"{name} {metrics[name]:.4g}" for name in self.values]
+            if metrics.get("loss") is not None:
+                words.append(f"loss {metrics['loss']:.3g}")
+            self._progress.to(self.done, ", ".join(words))
+
+    def _judge(self, metrics: Mapping[str, Any]) -> None:
+        if not self._judging:
+            self._judging = True
+            self._progress.__exit__(None, None, None)
+            self._progress = Progress(
+                f"{self._title}, judged", metrics["of"], unit="simulations", reason=JUDGING
+            )
+            self._progress.__enter__()
+        self._progress.to(metrics["judged"], metrics["motion"])
+
+
+def sum_up(report: FitReport, folder: Path) -> int:
+    """Print numbers, errors and where the report is; 1 if the motion diverges."""
+    from rheograd.engine.fit.distance import distance
+
+    for line in _parameters(report):
+        print(line, file=sys.stderr)
+    for name, error in report.errors.items():
+        before = report.start_errors.get(name, math.inf)
+        start = f", {before:.2g} m² before" if math.isfinite(before) else ", diverged before"
+        now = f"{1e3 * distance(error):.3g} mm RMS ({error:.2g} m²)"
+        print(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}", file=sys.stderr)
+    print(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}", file=sys.stderr)
+    return 0 if math.isfinite(report.errors[report.main]) else 1
+
+
+def _parameters(report: FitReport) -> list[str]:
+    from rheograd.engine.fit.quantity import quantity
+
+    lines = []
+    for p in report.parameters:
+        text = f"{p.name}: {quantity(p.value, p.unit, known_to=p.std)}"
+        if not p.determined or p.low95 is None or p.high95 is None:
+            lines.append(f"{text}, which this motion does not determine")
+            continue
+        low = quantity(p.low95, p.unit, known_to=p.std, like=p.value)
+        high = quantity(p.high95, p.unit, known_to=p.std, like=p.value)
+        lines.append(f"{text} (95 %: {low} to {high})")
+    return lines
