@@ -8,6 +8,11 @@ Bad input is a ValueError (or FileNotFoundError) raised where it is read; see th
 class SimulationError(RuntimeError):
     """A run left the range in which its numbers mean anything; says when, where and likely why."""
 
+    def __init__(self, message: str, step: int | None = None) -> None:
+        """Keep the step at which it happened, where that is known."""
+        super().__init__(message)
+        self.step = step
+
 
 class GradientError(RuntimeError):
     """A gradient is not finite; says at which step and behind which kernel."""

@@ -244,12 +244,39 @@ def contacts(dtype: Any) -> Any:
 
 
 @factory
+def private_grids(dtype: Any) -> Any:
+    """Sum and clearing of a node over `grids` grids that lie one behind the other."""
+    vec4 = types(dtype).vec4
+
+    @wp.func
+    def total(grid: wp.array[vec4], node: wp.int32, grids: wp.int32):
+        size = grid.shape[0] // grids
+        out = grid[node]
+        for other in range(1, grids):
+            out += grid[node + other * size]
+        return out
+
+    @wp.func
+    def clear(grid: wp.array[vec4], node: wp.int32, grids: wp.int32):
+        size = grid.shape[0] // grids
+        for other in range(grids):
+            grid[node + other * size] = vec4()
+
+    class PrivateGrids(NamedTuple):
+        total: Any
+        clear: Any
+
+    return PrivateGrids(total, clear)
+
+
+@factory
 def grid(dtype: Any) -> GridKernels:
     """Momentum balance at the nodes of touched rows, and the penetration check at build time."""
     t = types(dtype)
     scalar, vec3, vec4 = t.scalar, t.vec3, t.vec4
     parts = contacts(dtype)
     Walls, Colliders, find, apply = parts.Walls, parts.Colliders, parts.find, parts.apply
+    total, clear = private_grids(dtype)
     module = f"rheograd.kernels.grid.{t.suffix}"
 
     @wp.kernel(module=module, enable_backward=False)
@@ -266,10 +293,13 @@ def grid(dtype: Any) -> GridKernels:
         walls: Walls,
         table: Colliders,
         keep: wp.int32,
+        first: wp.int32,
+        grids: wp.int32,
         momentum: wp.array[vec4],
         velocity_out: wp.array[vec4],
     ):
-        row, lane = wp.tid()
+        line, lane = wp.tid()
+        row = first + line
         now = clock[0]
         if touched[row] != now:
             return
@@ -290,6 +320,8 @@ def grid(dtype: Any) -> GridKernels:
         for k in range(lane, nodes[2], lanes):
             node = (row * nodes[2] + k) & POSITIVE
             q = momentum[node]
+            if grids > 1:
+                q = total(momentum, node, grids)
             if q[3] > scalar(0.0):
                 s = scalar(1.0) / (q[3] + offset)
                 v = s * q + kick
@@ -302,6 +334,8 @@ def grid(dtype: Any) -> GridKernels:
                 velocity_out[node] = v
                 if keep == 0:
                     momentum[node] = vec4()
+                    if grids > 1:
+                        clear(momentum, node, grids)
 
     @wp.kernel(module=module, enable_backward=False)
     def penetration(
@@ -329,6 +363,7 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
     Walls, Colliders, Contact = parts.Walls, parts.Colliders, parts.Contact
     find, apply = parts.find, parts.apply
     shape_normal_adjoint = distances(dtype).shape_normal_adjoint
+    total, clear = private_grids(dtype)
     module = f"rheograd.kernels.grid_adjoint.{t.suffix}"
 
     @wp.struct
@@ -425,6 +460,7 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
         touched: wp.array[wp.int32],
         walls: Walls,
         table: Colliders,
+        grids: wp.int32,
         momentum: wp.array[vec4],
         velocity_bar: wp.array[vec4],
         momentum_bar_out: wp.array[vec4],
@@ -452,11 +488,11 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
         gravity_bar = vec3()
         for k in range(lane, nodes[2], lanes):
             node = row * nodes[2] + k
-            q = momentum[node]
+            q = total(momentum, node, grids)
             if q[3] > scalar(0.0):
                 s = scalar(1.0) / (q[3] + offset)
                 mean = vec3(q[0] * s, q[1] * s, q[2] * s)
-                b4 = velocity_bar[node]
+                b4 = total(velocity_bar, node, grids)
                 b = vec3(b4[0], b4[1], b4[2])
                 if rim or k <= margin or k >= nodes[2] - 2 - margin:
                     index = wp.vec3i(i, j, k)
@@ -480,8 +516,8 @@ def grid_adjoint(dtype: Any) -> GridAdjoint:
                 p_bar = s * b
                 m_bar = -wp.dot(p_bar, mean)
                 momentum_bar_out[node] = vec4(p_bar[0], p_bar[1], p_bar[2], m_bar)
-                momentum[node] = vec4()
-                velocity_bar[node] = vec4()
+                clear(momentum, node, grids)
+                clear(velocity_bar, node, grids)
             else:
                 momentum_bar_out[node] = vec4()
         wp.atomic_add(gravity_bar_out, world, gravity_bar)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Recipe:
     shortest: int = 25
     """Steps of a segment in the first epoch."""
     longest: int = 1000
-    """Steps of a segment in the last epoch, at most the whole motion; between them the length grows
-    by a cosine. Long ones bring in what adds up over a run."""
+    """Steps of a segment in the last epoch, at most the whole motion. Long ones bring in what adds
+    up over a run."""
+    growth: Literal["geometric", "cosine"] = "geometric"
+    """How the length grows between them: by the same factor each epoch, or as published."""
     warm: float = 0.0
     """Share of all updates over which the learning rate rises from 0."""
     refresh: int = 4
@@ -42,6 +45,8 @@ class Recipe:
         for name in ("epochs", "updates", "shortest", "longest", "refresh", "rejections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)}")
+        if self.growth not in ("geometric", "cosine"):
+            raise ValueError(f"growth is geometric or cosine; got {self.growth!r}")
         if not (self.rate_elasticity > 0.0 and self.rate_plasticity >= 0.0):
             raise ValueError(
                 "learning rates must be positive; got"
@@ -59,6 +64,7 @@ class Recipe:
             final=0.0,
             clip=0.1,
             longest=200,
+            growth="cosine",
             burst=None,
         )
 
@@ -77,7 +83,10 @@ class Recipe:
         share = epoch / max(1, self.epochs - 1)
         longest = min(self.longest, motion)
         shortest = min(self.shortest, longest)
-        length = longest + 0.5 * (shortest - longest) * (1.0 + math.cos(math.pi * share))
+        if self.growth == "geometric":
+            length = shortest * (longest / shortest) ** share
+        else:
+            length = longest + 0.5 * (shortest - longest) * (1.0 + math.cos(math.pi * share))
         return max(unit, int(length / unit + 0.5) * unit)
 
     def rate(self, update: int) -> float:

@@ -35,6 +35,10 @@ RECOVERY = 1.02
 """Factor on a lowered learning rate after each update that worked, up to its schedule."""
 MEMORY = 0.95
 """Of the running mean of gradient norms, an update."""
+SAFE = 0.8
+"""Share of the steps that a law survived which the next segments take."""
+STRETCH = 1.15
+"""Factor on shortened segments after each epoch, up to their schedule."""
 
 
 @dataclass
@@ -104,6 +108,7 @@ class Training:
         self.update = 0
         self.slowdown = 1.0
         self.in_a_row = 0
+        self.reach = math.inf
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
         found = self.folder.load()
@@ -119,6 +124,7 @@ class Training:
         load_optimizer(self.optimizer, tensors)
         self.epoch, self.update = counters["epoch"], counters["update"]
         self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
+        self.reach = counters["reach"] or math.inf
         self.notes, self.usual = counters["notes"], dict(counters["usual"])
 
     def _snapshot(self) -> dict[str, Tensor]:
@@ -130,6 +136,7 @@ class Training:
         return {
             "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
             "in_a_row": self.in_a_row, "notes": self.notes, "usual": self.usual,
+            "reach": self.reach if math.isfinite(self.reach) else None,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -138,13 +145,12 @@ class Training:
         with ThreadPoolExecutor(max(1, min(self.threads, SHARDS))) as pool:
             while self.epoch < self.recipe.epochs:
                 began = time.perf_counter()
-                length = self.recipe.length(self.epoch, self.every, int(self.step[-1]))
                 restarts = self.restarts(self.epoch)
                 losses: list[float] = []
                 norms: list[dict[str, float]] = []
-                for starts in self._batches(length):
+                for starts in self._batches(self._length()):
                     try:
-                        loss, gradients = self._gradient(pool, restarts, starts, length)
+                        loss, gradients = self._reachable(pool, restarts, starts)
                     except (SimulationError, GradientError) as error:
                         if self._reject(good, str(error)):
                             return
@@ -154,8 +160,40 @@ class Training:
                     good = self._snapshot()
                     norms.append(self._step(gradients))
                     losses.append(loss)
+                length = self._length()
+                self.reach *= STRETCH
                 self.epoch += 1
                 self._finish_epoch(length, losses, norms, time.perf_counter() - began)
+
+    def _length(self) -> int:
+        """Steps of a segment now: as scheduled, or as many as the law survives."""
+        wanted = self.recipe.length(self.epoch, self.every, int(self.step[-1]))
+        if wanted <= self.reach:
+            return wanted
+        return max(self.every, int(self.reach) // self.every * self.every)
+
+    def _reachable(
+        self, pool: ThreadPoolExecutor, restarts: Restarts, starts: Sequence[int]
+    ) -> tuple[float, list[Tensor]]:
+        """`_gradient` over segments as long as the law survives, at least `recipe.shortest`.
+
+        A law half learned often runs well for a while and then blows up. Its update is not to
+        blame and nothing is learned by undoing it; what it does until then is worth learning from.
+        """
+        while True:
+            length = self._length()
+            try:
+                return self._gradient(pool, restarts, starts, length)
+            except (SimulationError, GradientError) as error:
+                step = getattr(error, "step", None)
+                survived = SAFE * (length if step is None else step)
+                if survived < min(self.recipe.shortest, length):
+                    raise
+                self.reach = survived
+                self.tell({"epoch": self.epoch, "note": (
+                    f"epoch {self.epoch}: the law ran {step or length} steps, then diverged;"
+                    f" segments shortened to {self._length()} steps for now"
+                )})  # fmt: skip
 
     def _batches(self, length: int) -> list[list[int]]:
         """Steps at which the segments of each update start: all of the motion, evenly, once.

@@ -68,7 +68,8 @@ def check(space: Workspace, slot: int, steps: str) -> None:
         raise SimulationError(
             f"at step {at}, {model.describe(particle)} left the grid or lost its position;"
             f" likely the step dt = {model.dt:g} s is over the CFL limit, or the law is not"
-            " stable under this strain: take a smaller dt, or a larger domain"
+            " stable under this strain: take a smaller dt, or a larger domain",
+            step=at,
         )
     for name in ("v", "F", "tau"):
         value = getattr(space.state, name)[slot]

@@ -148,7 +148,7 @@ class Workspace:
         t, view = self.types, self.as_warp
         rows = self.model.worlds * self.model.grid.rows
         return self.launch(grid(t.scalar).balance, (rows, self.lanes), [
-            *self._balance_inputs(), int(keep),
+            *self._balance_inputs(), int(keep), 0, 1,
             view(self.momentum, t.vec4), view(self.nodal_velocity, t.vec4),
         ])  # fmt: skip
 
@@ -198,8 +198,8 @@ class Workspace:
         ])  # fmt: skip
         rows = self.model.worlds * self.model.grid.rows
         balance = self.launch(grid_adjoint(t.scalar).balance, (rows, self.lanes), [
-            *self._balance_inputs(), view(self.momentum, t.vec4), view(self.velocity_bar, t.vec4),
-            view(self.momentum_bar, t.vec4), view(bars["gravity"], t.vec3),
+            *self._balance_inputs(), 1, view(self.momentum, t.vec4),
+            view(self.velocity_bar, t.vec4), view(self.momentum_bar, t.vec4), view(bars["gravity"], t.vec3),
             view(bars["wall_friction"], t.scalar), self.collider_bars,
         ])  # fmt: skip
         p2g = self.launch(adjoints.p2g, n, [
