@@ -19,8 +19,8 @@ from torch import Tensor
 from rheograd.engine.boundaries import Wall
 from rheograd.engine.errors import SimulationError
 from rheograd.engine.fit.follow import common_interval, fitting_step, follow
+from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.parameter import Parameter, choose, place
-from rheograd.engine.fit.parameters import ParameterFit, fit_parameters
 from rheograd.engine.fit.uncertainty import estimate
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.observation import Positions
@@ -165,7 +165,7 @@ import os, sys, warnings
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 warnings.simplefilter("ignore")
 from test_fit_parameters import SOLVER, STARTS, build, seen
-from rheograd.engine.fit.parameters import fit_parameters
+from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.observation import Positions
 class Deadly(Positions):
     calls = 0

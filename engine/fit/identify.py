@@ -13,8 +13,8 @@ from ..observation import Observation
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .judge import judge
+from .least_squares import fit_parameters
 from .parameter import Parameter, place
-from .parameters import fit_parameters
 from .report import FitReport
 from .report_files import write_report
 from .run_folder import Tell

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .curves import Curve
 from .distance import distance
-from .parameter_table import parameters, plain_name
+from .page_parameters import parameters, plain_name
 from .plots import LINES, curve_plot, loss_plot
 from .quantity import duration, number, percent, quantity
 from .report import FitReport
