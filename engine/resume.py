@@ -10,6 +10,36 @@ import torch
 from torch import Tensor
 
 from .atomic import replacing
+from .state import State
+
+CARRY = "carry."
+"""Before the names of what only one solver needs."""
+
+
+def pack(state: State) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a state by name, and its clock as texts."""
+    tensors = {
+        "x": state.x, "v": state.v, "F": state.F, "internal": state.internal,
+        **{f"{CARRY}{name}": value for name, value in state.carry.items()},
+    }  # fmt: skip
+    return tensors, {"step": str(state.step), "time": state.time.hex()}
+
+
+def unpack(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> State:
+    """Undo `pack`.
+
+    Raises:
+        ValueError: Something is missing or no number.
+    """
+    carry = {n.removeprefix(CARRY): t for n, t in tensors.items() if n.startswith(CARRY)}
+    try:
+        own = {name: tensors[name] for name in ("x", "v", "F", "internal")}
+        step, time = int(texts["step"]), float.fromhex(texts["time"])
+    except KeyError as error:
+        raise ValueError(
+            f"got a state without {error}, expected x, v, F, internal, step and time: save it again"
+        ) from None
+    return State(step, time, carry=carry, **own)
 
 
 def save_state(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rheograd.engine.resume import load_state, save_state
+from rheograd.engine.resume import load_state, pack, save_state, unpack
 from rheograd.engine.state import State
 from rheograd.engine.trajectory import Trajectory, TrajectoryWriter, open_trajectory, partial
 
@@ -99,12 +99,8 @@ class Recording:
         """Save the state of the last frame."""
         state = self._state
         if state is not None and state.step != self._saved:
-            tensors = {
-                "x": state.x, "v": state.v, "F": state.F, "internal": state.internal,
-                **{f"carry.{name}": value for name, value in state.carry.items()},
-            }  # fmt: skip
-            texts = {"step": str(state.step), "time": state.time.hex(), "run": self._identity}
-            save_state(state_path(self.out), tensors, texts)
+            tensors, texts = pack(state)
+            save_state(state_path(self.out), tensors, {**texts, "run": self._identity})
             self._saved = state.step
         self._clock = time.monotonic()
 
@@ -129,8 +125,7 @@ def saved(out: Path, identity: Mapping[str, object], device: str) -> State | Non
     tensors, texts = load_state(path, device=device)
     try:
         before = json.loads(texts["run"])
-        step, moment = int(texts["step"]), float.fromhex(texts["time"])
-        own = {name: tensors.pop(name) for name in ("x", "v", "F", "internal")}
+        state = unpack(tensors, texts)
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"{path} is not the state of a run ({error}): delete it and start afresh"
@@ -143,8 +138,7 @@ def saved(out: Path, identity: Mapping[str, object], device: str) -> State | Non
                 f" {_word(now.get(name))}: give the options it was begun with, or write another"
                 " file"
             )
-    carry = {name.removeprefix("carry."): value for name, value in tensors.items()}
-    return State(step, moment, carry=carry, **own)
+    return state
 
 
 def unfinished(out: Path, last: int) -> bool:

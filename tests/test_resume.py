@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rheograd.engine.atomic import replacing
-from rheograd.engine.resume import load_state, save_state
+from rheograd.engine.resume import load_state, pack, save_state, unpack
+from rheograd.engine.state import State
 
 
 def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
@@ -46,3 +47,18 @@ def test_states_are_kept_to_the_last_bit(tmp_path: Path) -> None:
         load_state(path)
     with pytest.raises(FileNotFoundError, match="without --resume"):
         load_state(tmp_path / "none.safetensors")
+
+
+def test_a_state_comes_back_from_its_names(tmp_path: Path) -> None:
+    path, x, F = tmp_path / "state.safetensors", torch.rand(4, 3), torch.rand(4, 3, 3)
+    state = State(7, 0.1 + 0.2, x, 2 * x, F, torch.rand(4, 0), {"C": 3 * F, "tau": 4 * F})
+    save_state(path, *pack(state))
+    again = unpack(*load_state(path))
+    assert (again.step, again.time) == (state.step, state.time)
+    for name in ("x", "v", "F", "internal"):
+        assert torch.equal(getattr(again, name), getattr(state, name))
+    assert again.carry.keys() == state.carry.keys()
+    assert all(torch.equal(again.carry[name], state.carry[name]) for name in state.carry)
+    tensors, texts = pack(state)
+    with pytest.raises(ValueError, match="without 'v'"):
+        unpack({name: value for name, value in tensors.items() if name != "v"}, texts)
