@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import SMALL
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,3 +47,29 @@ def reference_data() -> Callable[[str], Path]:
         return found
 
     return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """A scene of one's own that takes milliseconds."""
+    path = tmp_path / "small.py"
+    path.write_text(SMALL)
+    return str(path)
+
+
+@pytest.fixture
+def refuse(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must end with 2 (or `code`), and give its one sentence."""
+
+    from rheograd.scenes.cli import main
+
+    def run(*words: object, code: int = 2) -> str:
+        status = main([str(word) for word in words])
+        said = capsys.readouterr()
+        assert status == code, said.err
+        lines = [n for n in said.err.splitlines() if not n.startswith(("warning:", "small:"))]
+        assert len(lines) == 1, said.err
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+    return run
