@@ -6,7 +6,8 @@
 For each material: a run of the true scene is the observation (the published trajectory to within
 1e-10 m²); a law is fitted to it; its error [m²] is the mean squared coordinate difference over
 every fifth frame on that run, on twice the time, and on ten other throws: a downward direction, a
-speed in [0, 3] m/s and a spin of components in [0, 3] rad/s, drawn with seeds 1 to 10.
+speed in [0, 3] m/s and a spin of components in [0, 3] rad/s, drawn with seeds 1 to 10 (the
+published figures are of seeds 1, 7 and 8).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from rheograd.engine.boundaries import Vector
 from rheograd.engine.fit.learn import error_of, fit, simulated
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.mpm import MPMSolver
@@ -41,15 +44,13 @@ FLOW_RATE = {"jelly": 3e-4, "plasticine": 1e-3, "sand": 1e-3, "water": 1e-3}
 """Learning rate of the plasticity."""
 
 
-def draw(seed: int) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Velocity [m/s] and spin [rad/s] of a throw."""
-    generator = torch.Generator().manual_seed(seed)
-    direction = torch.randn(3, generator=generator, dtype=torch.float64)
-    direction[1] = -direction[1].abs()
-    speed = 3.0 * torch.rand(1, generator=generator, dtype=torch.float64)
-    vx, vy, vz = (speed * direction / direction.norm()).tolist()
-    sx, sy, sz = (3.0 * torch.rand(3, generator=generator, dtype=torch.float64)).tolist()
-    return (vx, vy, vz), (sx, sy, sz)
+def draw(seed: int) -> tuple[Vector, Vector]:
+    """Velocity [m/s] and spin [rad/s] of a throw, drawn as in the published experiment."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    direction = random.uniform(-1, 1, size=3)
+    direction[1] = -abs(direction[1])
+    velocity = direction / np.linalg.norm(direction) * random.uniform(0, 3)
+    return tuple(velocity.tolist()), tuple(random.uniform(0, 3, size=3).tolist())
 
 
 def new_law(kind: str, material: str, published: bool) -> ConstitutiveLaw:
@@ -74,6 +75,7 @@ def judge(solver: MPMSolver, law: ConstitutiveLaw, material: str) -> dict[str, A
         "twice the time": error(2 * STEPS),
         "throws, mean": sum(throws) / len(throws),
         "throws, worst": max(throws),
+        "seeds 1, 7, 8": [throws[k - 1] for k in (1, 7, 8)],
         "throws": throws,
     }
 
