@@ -16,7 +16,8 @@ import warp as wp
 
 import rheograd.kernels
 from rheograd.kernels.features import feature_kernels
-from rheograd.kernels.grid import grid, grid_adjoint
+from rheograd.kernels.grid import grid
+from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
 from rheograd.kernels.transfers import transfers

@@ -10,7 +10,7 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from rheograd.kernels.grid import OPEN
+from rheograd.kernels.contacts import OPEN
 
 from ..mpm import MPMModel, MPMSolver
 from ..mpm.model import Colliders, Walls, rest_internal

@@ -12,8 +12,9 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from rheograd.kernels.contacts import contacts
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.grid import contacts, grid
+from rheograd.kernels.grid import grid
 from rheograd.materials.arrays import as_warp
 from rheograd.materials.law import ConstitutiveLaw
 

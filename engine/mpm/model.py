@@ -39,7 +39,7 @@ class Walls:
     """What the six faces (x-, x+, y-, y+, z-, z+) of each world do."""
 
     mode: Tensor
-    """kernels.grid OPEN, STICKY, SLIP or CONTACT; shape (worlds, 6), int32."""
+    """kernels.contacts OPEN, STICKY, SLIP or CONTACT; shape (worlds, 6), int32."""
     friction: Tensor
     """Coulomb coefficient [-], shape (worlds, 6)."""
 
@@ -49,7 +49,7 @@ class Colliders:
     """Obstacles, k slots a world; poses at t steps, the last one kept for ever after."""
 
     shape: Tensor
-    """kernels.grid shape code, shape (worlds, k), int32."""
+    """kernels.contacts shape code, shape (worlds, k), int32."""
     mode: Tensor
     """As in `Walls`, shape (worlds, k), int32."""
     mesh: Tensor

@@ -62,7 +62,7 @@ def law_tensors(model: MPMModel) -> list[Tensor]:
 def check(space: Workspace, slot: int, steps: str) -> None:
     """Raise SimulationError where a particle left the grid or a number at `slot` is not finite."""
     model = space.model
-    at, particle = (int(i) for i in space.failure.tolist())
+    at, particle = space.first_failure()
     if at != FOREVER:
         space.reset()
         raise SimulationError(

@@ -14,6 +14,7 @@ from torch import Tensor
 from rheograd.kernels.update import law_kernels
 from rheograd.materials.law import Response
 
+from .launches import Phase, dealt
 from .model import LawGroup, MPMModel
 
 if TYPE_CHECKING:
@@ -67,13 +68,16 @@ class AnalyticStage(Stage):
         self.coefficients = like.new_zeros(
             len(group.laws), len(group.laws[0].coefficients())
         ).contiguous()
-        self.coefficients_bar = torch.zeros_like(self.coefficients)
+        self.coefficients_bar = self.coefficients.repeat(space.parts, 1, 1)
         self.nothing = like.new_zeros(1, 1)
         self.internal_bar = like.new_zeros(model.n, model.n_internal)
-        self.index = space.as_warp(group.index, wp.int32)
+        self.parts = [
+            (part.stop - part.start, space.as_warp(group.index[part], wp.int32))
+            for part in dealt(len(group.index), space.parts)
+        ]
         self.row = space.as_warp(group.row, wp.int32)
-        self.launches: dict[int, wp.Launch] = {}
-        self.adjoints: dict[int, wp.Launch] = {}
+        self.updates: dict[int, Phase] = {}
+        self.adjoints: dict[int, Phase] = {}
 
     def load(self, tensors: Sequence[Tensor]) -> int:
         """See `Stage.load`."""
@@ -86,16 +90,19 @@ class AnalyticStage(Stage):
 
     def forward(self, k: int) -> None:
         """See `Stage.forward`."""
-        if k not in self.launches:
+        if k not in self.updates:
             t, view, s = self.space.types, self.space.as_warp, self.space.state
-            after = min(k + 1, self.space.slots)
-            self.launches[k] = self.space.launch(self.kernels.update, len(self.group.index), [
-                self.index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
-                self.model.dt, self.row, view(self.coefficients, t.scalar),
-                view(s.tau[after], t.mat33), view(s.F[after], t.mat33),
-                self._history(s.internal[after]),
+            recorder, after = self.space.recorder, min(k + 1, self.space.slots)
+            self.updates[k] = recorder.phase([
+                recorder.record(self.kernels.update, count, [
+                    index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
+                    self.model.dt, self.row, view(self.coefficients, t.scalar),
+                    view(s.tau[after], t.mat33), view(s.F[after], t.mat33),
+                    self._history(s.internal[after]),
+                ])
+                for count, index in self.parts
             ])  # fmt: skip
-        self.launches[k].launch()
+        self.updates[k].run()
 
     def start_backward(self) -> None:
         """See `Stage.start_backward`."""
@@ -106,21 +113,25 @@ class AnalyticStage(Stage):
         bars = self.space.bars
         if k not in self.adjoints:
             t, view, s = self.space.types, self.space.as_warp, self.space.state
-            self.adjoints[k] = self.space.launch(self.kernels.adjoint, len(self.group.index), [
-                self.index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
-                self.model.dt, self.row, view(self.coefficients, t.scalar),
-                view(bars["tau"], t.mat33), view(bars["F"], t.mat33),
-                self._history(bars["internal"]), view(bars["F_trial"], t.mat33),
-                self._history(self.internal_bar), view(self.coefficients_bar, t.scalar),
+            recorder = self.space.recorder
+            self.adjoints[k] = recorder.phase([
+                recorder.record(self.kernels.adjoint, count, [
+                    index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
+                    self.model.dt, self.row, view(self.coefficients, t.scalar),
+                    view(bars["tau"], t.mat33), view(bars["F"], t.mat33),
+                    self._history(bars["internal"]), view(bars["F_trial"], t.mat33),
+                    self._history(self.internal_bar), view(own, t.scalar),
+                ])
+                for (count, index), own in zip(self.parts, self.coefficients_bar, strict=True)
             ])  # fmt: skip
-        self.adjoints[k].launch()
+        self.adjoints[k].run()
         if self.group.laws[0].n_internal:
             i = self.group.index
             bars["internal"][i] = self.internal_bar[i]
 
     def gradients(self) -> list[Tensor]:
         """See `Stage.gradients`."""
-        return [self.coefficients_bar.clone()]
+        return [self.coefficients_bar.sum(0)]
 
 
 class TorchStage(Stage):

@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory and recorded launches for the steps of one chunk, forward and backward.
+"""Memory for the steps of one chunk, forward and backward.
 
-Slot k of a history holds the state after k steps of the chunk. Launches are recorded once a slot
-and replayed for every chunk, so a step costs a few microseconds of Python, and on a GPU one graph.
+Slot k of a history holds the state after k steps of the chunk. What is launched between them is
+recorded in launches.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.dtypes import Types, building, types
-from rheograd.kernels.grid import contacts, grid, grid_adjoint
-from rheograd.kernels.transfer_adjoints import transfer_adjoints
-from rheograd.kernels.transfers import transfers
-from rheograd.materials.arrays import as_warp
+from rheograd.kernels.contacts import contacts
+from rheograd.kernels.dtypes import Types, types
+from rheograd.kernels.grid_adjoint import grid_adjoint
+from rheograd.materials.arrays import as_warp, precision
 
+from .launches import Recorder, parts_of
 from .model import FOREVER, MPMModel
 from .stages import AnalyticStage, Histories, Stage, TorchStage
 
@@ -40,19 +41,21 @@ class Workspace:
         self.owner: object = None
         """The chunk whose states the slots hold."""
         like = model.x0
-        self.types: Types = types(wp.float64 if like.dtype == torch.float64 else wp.float32)
+        self.types: Types = types(precision(like))
+        self.parts = parts_of(model)
+        self.pool = ThreadPoolExecutor(self.parts - 1) if self.parts > 1 else None
         self.device = wp.device_from_torch(like.device)
         self.state = self._histories(slots + 1)
         self.F_trial = like.new_zeros(max(slots, 1), model.n, 3, 3)
         nodes = model.worlds * model.grid.rows * model.grid.nodes[2]
         self.lanes = 32 if self.device.is_cuda else 1
-        self.momentum = like.new_zeros(nodes, 4)
+        self.momentum = like.new_zeros(self.parts * nodes, 4)
         self.nodal_velocity = like.new_zeros(nodes, 4)
         self.touched = torch.full(
             (model.worlds * model.grid.rows,), -1, dtype=torch.int32, device=like.device
         )
         self.clock = torch.zeros(1, dtype=torch.int32, device=like.device)
-        self.failure = torch.full((2,), FOREVER, dtype=torch.int32, device=like.device)
+        self.failure = torch.full((self.parts, 2), FOREVER, dtype=torch.int32, device=like.device)
         colliders = model.colliders
         self.inputs = {
             "mass": torch.empty_like(model.volume),
@@ -65,17 +68,18 @@ class Workspace:
             "velocity": torch.empty_like(colliders.velocity),
             "spin": torch.empty_like(colliders.spin),
         }
-        self._record_structs()
+        self._fill_structs()
+        self.recorder = Recorder(self)
         self.stages: list[Stage] = [
             TorchStage(group, model, self) if group.twin is None
             else AnalyticStage(group, model, self)
             for group in model.groups
         ]  # fmt: skip
-        self.forward_launches = [self._record_forward(k) for k in range(max(slots, 1))]
+        self.forward_phases = [self.recorder.forward(k) for k in range(max(slots, 1))]
         self.bars: dict[str, Tensor] = {}
         if adjoint:
             self._allocate_bars()
-            self.backward_launches = [self._record_backward(k) for k in range(slots)]
+            self.backward_phases = [self.recorder.backward(k) for k in range(slots)]
 
     def _histories(self, count: int) -> Histories:
         n, m, like = self.model.n, self.model.n_internal, self.model.x0
@@ -97,7 +101,7 @@ class Workspace:
         """A view of `tensor`, which the caller keeps alive."""
         return as_warp(tensor, dtype)
 
-    def _record_structs(self) -> None:
+    def _fill_structs(self) -> None:
         t, model, view = self.types, self.model, self.as_warp
         parts = contacts(t.scalar)
         self.walls = parts.Walls()
@@ -114,57 +118,6 @@ class Workspace:
         self.table.rotation = view(self.inputs["rotation"], t.quat)
         self.table.velocity = view(self.inputs["velocity"], t.vec3)
         self.table.spin = view(self.inputs["spin"], t.vec3)
-        g = model.grid
-        self.mass = view(self.inputs["mass"], t.scalar)
-        self.volume = view(self.inputs["volume"], t.scalar)
-        self.where = (view(model.world, wp.int32), view(model.life, wp.vec2i))
-        self.clock_wp = view(self.clock, wp.int32)
-        self.frame = (t.vec3(*g.origin), g.cell, wp.vec3i(*g.nodes))
-
-    def launch(self, kernel: wp.Kernel, dim: Any, inputs: Sequence[Any]) -> wp.Launch:
-        """Record a launch without running it."""
-        with building:
-            recorded = wp.launch(kernel, dim, inputs=inputs, device=self.device, record_cmd=True)
-        assert isinstance(recorded, wp.Launch)
-        return recorded
-
-    def _balance_inputs(self) -> list[Any]:
-        view, t = self.as_warp, self.types
-        return [
-            *self.frame, self.lanes, self.model.dt, self.model.mass_offset,
-            view(self.inputs["gravity"], t.vec3), self.clock_wp,
-            view(self.touched, wp.int32), self.walls, self.table,
-        ]  # fmt: skip
-
-    def _record_p2g(self, k: int) -> wp.Launch:
-        t, view, s = self.types, self.as_warp, self.state
-        return self.launch(transfers(t.scalar).p2g, self.model.n, [
-            view(s.x[k], t.vec3), view(s.v[k], t.vec3), view(s.C[k], t.mat33),
-            view(s.tau[k], t.mat33), self.mass, self.volume, *self.where, self.clock_wp,
-            *self.frame, self.model.dt, view(self.momentum, t.vec4), view(self.touched, wp.int32),
-        ])  # fmt: skip
-
-    def _record_balance(self, keep: bool) -> wp.Launch:
-        t, view = self.types, self.as_warp
-        rows = self.model.worlds * self.model.grid.rows
-        return self.launch(grid(t.scalar).balance, (rows, self.lanes), [
-            *self._balance_inputs(), int(keep), 0, 1,
-            view(self.momentum, t.vec4), view(self.nodal_velocity, t.vec4),
-        ])  # fmt: skip
-
-    def _record_forward(self, k: int) -> list[wp.Launch]:
-        t, view, s = self.types, self.as_warp, self.state
-        kernels = transfers(t.scalar)
-        after = min(k + 1, self.slots)
-        g2p = self.launch(kernels.g2p, self.model.n, [
-            view(s.x[k], t.vec3), view(s.v[k], t.vec3), view(s.C[k], t.mat33),
-            view(s.F[k], t.mat33), *self.where, self.clock_wp, *self.frame, self.model.dt,
-            view(self.nodal_velocity, t.vec4), view(s.x[after], t.vec3), view(s.v[after], t.vec3),
-            view(s.C[after], t.mat33), view(self.F_trial[k], t.mat33),
-            view(self.failure, wp.int32),
-        ])  # fmt: skip
-        tick = self.launch(kernels.tick, 1, [1, self.clock_wp])
-        return [self._record_p2g(k), self._record_balance(keep=False), g2p, tick]
 
     def _allocate_bars(self) -> None:
         model, like = self.model, self.model.x0
@@ -183,34 +136,7 @@ class Workspace:
         self.collider_bars.velocity = view(self.bars["velocity"], t.vec3)
         self.collider_bars.spin = view(self.bars["spin"], t.vec3)
         self.velocity_bar = torch.zeros_like(self.momentum)
-        self.momentum_bar = torch.zeros_like(self.momentum)
-
-    def _record_backward(self, k: int) -> list[wp.Launch]:
-        t, view, s, bars = self.types, self.as_warp, self.state, self.bars
-        adjoints = transfer_adjoints(t.scalar)
-        n, dt = self.model.n, self.model.dt
-        g2p = self.launch(adjoints.g2p, n, [
-            view(s.x[k], t.vec3), view(s.F[k], t.mat33), view(s.x[k + 1], t.vec3),
-            view(s.C[k + 1], t.mat33), *self.where, self.clock_wp, *self.frame, dt,
-            view(self.nodal_velocity, t.vec4), view(bars["x"], t.vec3), view(bars["v"], t.vec3),
-            view(bars["C"], t.mat33), view(bars["F_trial"], t.mat33),
-            view(self.velocity_bar, t.vec4), view(bars["x"], t.vec3), view(bars["F"], t.mat33),
-        ])  # fmt: skip
-        rows = self.model.worlds * self.model.grid.rows
-        balance = self.launch(grid_adjoint(t.scalar).balance, (rows, self.lanes), [
-            *self._balance_inputs(), 1, view(self.momentum, t.vec4),
-            view(self.velocity_bar, t.vec4), view(self.momentum_bar, t.vec4), view(bars["gravity"], t.vec3),
-            view(bars["wall_friction"], t.scalar), self.collider_bars,
-        ])  # fmt: skip
-        p2g = self.launch(adjoints.p2g, n, [
-            view(s.x[k], t.vec3), view(s.v[k], t.vec3), view(s.C[k], t.mat33),
-            view(s.tau[k], t.mat33), self.mass, self.volume, *self.where, self.clock_wp,
-            *self.frame, dt, view(self.momentum_bar, t.vec4), view(bars["x"], t.vec3),
-            view(bars["v"], t.vec3), view(bars["C"], t.mat33), view(bars["tau"], t.mat33),
-            view(bars["mass"], t.scalar), view(bars["volume"], t.scalar),
-        ])  # fmt: skip
-        tick = self.launch(transfers(t.scalar).tick, 1, [-1, self.clock_wp])
-        return [tick, self._record_p2g(k), self._record_balance(keep=True), g2p, balance, p2g]
+        self.momentum_bar = torch.zeros_like(self.nodal_velocity)
 
     def load(self, state: Sequence[Tensor], inputs: Sequence[Tensor], laws: Sequence[Tensor],
              step: int) -> None:  # fmt: skip
@@ -234,13 +160,20 @@ class Workspace:
         for values in grids:
             values.zero_()
 
+    def first_failure(self) -> tuple[int, int]:
+        """First step at which a particle left the grid, FOREVER if none did, and the particle."""
+        found = self.failure.tolist()
+        part = min(range(self.parts), key=lambda k: found[k][0])
+        step, particle = found[part]
+        return step, particle + self.recorder.parts[part].start
+
     def forward(self, steps: int) -> None:
         """Take steps from slot to slot, or in place where there are no slots."""
         with torch.no_grad():
             for k in range(steps):
                 slot = k if self.slots else 0
-                for launch in self.forward_launches[slot]:
-                    launch.launch()
+                for phase in self.forward_phases[slot]:
+                    phase.run()
                 for stage in self.stages:
                     stage.forward(slot)
 
@@ -248,5 +181,5 @@ class Workspace:
         """From the gradients of slot k + 1 to those of slot k."""
         for stage in self.stages:
             stage.backward(k)
-        for launch in self.backward_launches[k]:
-            launch.launch()
+        for phase in self.backward_phases[k]:
+            phase.run()
