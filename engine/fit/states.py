@@ -122,8 +122,8 @@ def kinematics(
             s.x[0].copy_(path[k - 1])
             s.v[0].copy_(wanted - found)
             s.C[0].copy_(guess)
-            for launch in space.forward_launches[0][: g2p + 1]:
-                launch.launch()
+            for phase in space.forward_phases[0][: g2p + 1]:
+                phase.run()
             found, slope, guess = found + s.v[0], slope + s.C[0], zero
         v[k], C[k] = wanted, slope
     return Kinematics(v, C)
