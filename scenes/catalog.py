@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
-import os
-import sys
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from rheograd.engine.suggestion import did_you_mean
+
+from .user_files import import_file, start_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rheograd.engine.scene import Scene
     from rheograd.engine.solver import Solver
 
-QUIET_IMPORT = "rheograd.materials.arrays"
-"""It starts Warp, which writes to stderr where there is no CUDA driver."""
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -74,27 +72,12 @@ def load_script(scene: str) -> Script:
     known = scene_files()
     name = scene.replace("-", "_")
     if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"unknown scene {scene!r}: {hint}There are {', '.join(known)}, or give the path to a"
-            " .py file of your own"
+            f"unknown scene {scene!r}{did_you_mean(name, known)}: there are {', '.join(known)}, or"
+            " give the path to a .py file of your own"
         )
     start_engine()
     return Script(name, importlib.import_module(f"rheograd.scenes.{name}"))
-
-
-def start_engine() -> None:
-    """Import Warp without its notice on stderr that a machine has no CUDA driver."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        importlib.import_module(QUIET_IMPORT)
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _functions(path: Path) -> set[str]:
@@ -103,21 +86,7 @@ def _functions(path: Path) -> set[str]:
 
 
 def _own(path: Path) -> Script:
-    if not path.is_file():
-        raise FileNotFoundError(f"no scene file {path}: check the path")
-    start_engine()
-    name = f"rheograd_scene_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path} cannot be imported: expected a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(
-            f"{path} failed on import with {type(error).__name__}: {error}; mend the script"
-        ) from error
+    module = import_file(path, "scene")
     missing = [f for f in ("build", "solver") if not callable(getattr(module, f, None))]
     if missing:
         raise ValueError(

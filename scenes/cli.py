@@ -14,10 +14,11 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from rheograd.engine.suggestion import did_you_mean
 
 from .options import Parser
 
@@ -43,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    shown = warnings.showwarning
-    warnings.showwarning = Warner()
     try:
-        return _dispatch(words)
+        with warnings.catch_warnings():
+            warnings.showwarning = Warner()
+            return _dispatch(words)
     except SystemExit as end:  # --help and --version of argparse
         return int(end.code or 0)
     except KeyboardInterrupt as stop:
@@ -58,8 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(_sentence(error), debug, BAD_INPUT)
     except Exception as error:
         return _say(_sentence(error), debug, FAILED)
-    finally:
-        warnings.showwarning = shown
 
 
 def _dispatch(words: Sequence[str]) -> int:
@@ -73,10 +72,9 @@ def _dispatch(words: Sequence[str]) -> int:
         return DONE
     known = commands()
     if words[0] not in known:
-        near = get_close_matches(words[0], known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"unknown command {words[0]!r}: {hint}There are {', '.join(known)}; see rheograd --help"
+            f"unknown command {words[0]!r}{did_you_mean(words[0], known)}: there are"
+            f" {', '.join(known)}; see rheograd --help"
         )
     command = known[words[0]]
     parser = Parser(prog=f"rheograd {words[0]}", description=command.__doc__, epilog=NOTE)

@@ -14,6 +14,7 @@ from rheograd.engine.boundaries import Vector
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Particles
+from rheograd.engine.suggestion import did_you_mean
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, Volumetric
@@ -43,7 +44,10 @@ def published_law(name: str) -> ConstitutiveLaw:
         )
     if name == "water":
         return ElastoPlastic(Volumetric(young=1e5, poisson=0.3), FluidReset())
-    raise ValueError(f"unknown material {name!r}; there are {', '.join(MATERIALS)}")
+    raise ValueError(
+        f"unknown material {name!r}{did_you_mean(name, MATERIALS)}: there are"
+        f" {', '.join(MATERIALS)}"
+    )
 
 
 def cube() -> Particles:

@@ -11,9 +11,10 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NoReturn
+
+from rheograd.engine.suggestion import did_you_mean
 
 UNITED = (typing.Union, types.UnionType)
 
@@ -42,8 +43,7 @@ class Parser(argparse.ArgumentParser):
         word = rest[0].partition("=")[0]
         if not word.startswith("-"):
             self.error(f"unexpected argument {word!r}")
-        near = get_close_matches(word, list(self._option_string_actions), n=1)
-        self.error(f"unknown option {word}" + (f", did you mean {near[0]}?" if near else ""))
+        self.error(f"unknown option {word}{did_you_mean(word, self._option_string_actions)}")
 
 
 def join_negative(tokens: Sequence[str]) -> list[str]:
@@ -173,10 +173,8 @@ def _whole(text: str) -> int:
 def _choice(words: tuple[str, ...]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
-            near = get_close_matches(text, words, n=1)
-            hint = f", did you mean {near[0]}?" if near else ""
             raise argparse.ArgumentTypeError(
-                f"got {text!r}, expected one of {', '.join(words)}{hint}"
+                f"got {text!r}{did_you_mean(text, words)}, expected one of {', '.join(words)}"
             )
         return text
 

@@ -274,9 +274,10 @@ def test_values_out_of_range_are_refused() -> None:
 
 
 def test_names_that_a_scene_does_not_have() -> None:
-    expected = "there are young, damping, density, friction, velocity.x"
-    for name in ("stiffness", "velocity", "velocity.w"):
-        with pytest.raises(ValueError, match=f"no number '{name}' to fit; {expected}"):
+    expected = ": there are young, damping, density, friction, velocity.x"
+    guess = r" \(did you mean velocity.x\?\)"
+    for name, guessed in (("stiffness", ""), ("velocity", guess), ("velocity.w", guess)):
+        with pytest.raises(ValueError, match=f"no number '{name}' to fit{guessed}{expected}"):
             choose(build, {name: None}, {})
     assert choose(build, {"damping": None}, {"damping": 0.0})["damping"].start == 1e-3
     assert choose(build, {"offset": None}, {})["offset"].start == 1.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..scene import Scene
+from ..suggestion import did_you_mean
 
 COMPONENTS = "xyz"
 
@@ -134,9 +135,10 @@ def choose(
         numeric = isinstance(default, int | float) and not isinstance(default, bool)
         if base not in keywords or not (numeric or default is None) or isinstance(default, bool):
             known = [k for k, v in keywords.items() if isinstance(v, float)]
-            vectors = [f"{k}.x" for k, v in keywords.items() if isinstance(v, tuple)]
+            known += [f"{k}.x" for k, v in keywords.items() if isinstance(v, tuple)]
             raise ValueError(
-                f"the scene has no number {name!r} to fit; there are {', '.join(known + vectors)}"
+                f"the scene has no number {name!r} to fit{did_you_mean(name, known)}: there are"
+                f" {', '.join(known)}"
             )
         ordinary, lower, upper, unit = ORDINARY.get(base, (1.0, -math.inf, math.inf, "-"))
         value: Any = start if start is not None else default

@@ -57,8 +57,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     found = parser.read(tokens)
     if found.json is not None and not found.json.parent.is_dir():
         raise FileNotFoundError(f"no folder {found.json.parent}: create it first")
-    from ..catalog import start_engine
     from ..selection import require_device
+    from ..user_files import start_engine
 
     start_engine()
     import torch
