@@ -7,9 +7,11 @@ The metadata of a file are strings:
     version   "1"
     law       JSON {"name": ..., "arguments": {...}}; an argument may be a law again
     units     "SI"
+    written   the names of the files of classes that are not the project's, if there are any
 
 A class is found by its `name` among the subclasses of `ConstitutiveLaw` and `Plasticity` that are
-loaded, so a law of one's own is readable once its module is imported. A law can be written if each
+loaded, so a law of one's own is readable once its module is imported; no file is run because its
+name is in here. A law can be written if each
 argument of its constructor is kept under its name as an attribute; those kept as tensors are read
 from the tensors. Nothing is unpickled or evaluated.
 """
@@ -21,10 +23,11 @@ import json
 import math
 import os
 import pkgutil
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,6 +38,8 @@ from .law import ConstitutiveLaw, Plasticity
 
 FORMAT = "rheograd-law"
 VERSION = 1
+OWN = "rheograd."
+"""Before the names of the project's modules."""
 DEEPEST = 8
 """Laws within laws."""
 
@@ -57,6 +62,8 @@ def save_law(law: ConstitutiveLaw, path: str | Path) -> None:
         "law": json.dumps(_describe(law)),
         "units": "SI",
     }
+    if sources := _sources(law):
+        metadata["written"] = ", ".join(sources)
     tensors = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in law.state_dict().items()
@@ -86,7 +93,8 @@ def load_law(path: str | Path) -> ConstitutiveLaw:
     if not path.is_file():
         raise FileNotFoundError(f"there is no law at {path}: check the path")
     metadata, tensors = _read(path)
-    law = _build(_architecture(metadata, path), tensors, "", path)
+    file = _File(path, tensors, metadata.get("written", "")[:80])
+    law = _build(_architecture(metadata, path), file, "")
     if not isinstance(law, ConstitutiveLaw):
         raise ValueError(
             f"{path} holds a {type(law).__name__}, which is a part of a law, expected a whole one: "
@@ -104,15 +112,21 @@ def _checked(path: str | Path) -> Path:
 
 
 def registered() -> dict[str, type[nn.Module]]:
-    """The laws and plasticities that are loaded, by name; the project's are loaded first."""
+    """The laws and plasticities that are loaded, by name.
+
+    The project's come first; of others of one name the last counts, as where a cell of a notebook
+    has been run again.
+    """
     package = import_module(__package__ or "rheograd.materials")
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         import_module(module.name)
     found: dict[str, type[nn.Module]] = {}
     for base in (ConstitutiveLaw, Plasticity):
         for kind in _descendants(base):
-            if hasattr(kind, "name") and not inspect.isabstract(kind):
-                found.setdefault(kind.name, kind)
+            if not hasattr(kind, "name") or inspect.isabstract(kind):
+                continue
+            if kind.name not in found or not found[kind.name].__module__.startswith(OWN):
+                found[kind.name] = kind
     return found
 
 
@@ -120,6 +134,16 @@ def _descendants(base: type) -> Iterator[Any]:
     for kind in base.__subclasses__():
         yield kind
         yield from _descendants(kind)
+
+
+def _sources(law: nn.Module) -> list[str]:
+    """Names of the files of a law's classes that are not the project's."""
+    found = set()
+    for kind in {type(m) for m in law.modules() if isinstance(m, ConstitutiveLaw | Plasticity)}:
+        if not kind.__module__.startswith(OWN):
+            file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+            found.add(Path(file).name if file else kind.__module__)
+    return sorted(found)
 
 
 def _arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
@@ -178,10 +202,18 @@ def _architecture(metadata: Mapping[str, str], path: Path) -> Any:
         ) from None
 
 
-def _build(
-    spec: Any, tensors: Mapping[str, Tensor], prefix: str, path: Path, depth: int = 0
-) -> nn.Module:
+class _File(NamedTuple):
+    """What was read of a file."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    written: str
+    """The names of the files of its classes that are not the project's."""
+
+
+def _build(spec: Any, file: _File, prefix: str, depth: int = 0) -> nn.Module:
     """A law from its description; `prefix` is that of its tensors."""
+    path, tensors = file.path, file.tensors
     plain = isinstance(spec, dict) and isinstance(spec.get("arguments"), dict)
     if not plain or not isinstance(spec.get("name"), str) or depth > DEEPEST:
         raise ValueError(
@@ -191,9 +223,13 @@ def _build(
     kinds = registered()
     kind = kinds.get(spec["name"])
     if kind is None:
+        remedy = "import the module that defines it, or update rheograd"
+        if file.written:
+            script = file.written.partition(",")[0]
+            remedy = f"its class is in {file.written}; import that, as by --law {script}:{path}"
         raise ValueError(
             f"{path} holds a law of the architecture {spec['name'][:80]!r}, expected one of "
-            f"{', '.join(sorted(kinds))}: import the module that defines it, or update rheograd"
+            f"{', '.join(sorted(kinds))}: {remedy}"
         )
     given = dict(spec["arguments"])
     known = _arguments_of(kind)
@@ -202,7 +238,7 @@ def _build(
         if name not in given and stored is not None:
             given[name] = stored.tolist()
         elif isinstance(given.get(name), dict):
-            given[name] = _build(given[name], tensors, f"{prefix}{name}.", path, depth + 1)
+            given[name] = _build(given[name], file, f"{prefix}{name}.", depth + 1)
     missing = [n for n, p in known.items() if n not in given and p.default is p.empty]
     if unknown := set(given) - set(known):
         missing.append(f"no {', '.join(sorted(unknown))}")

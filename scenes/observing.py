@@ -44,7 +44,7 @@ def motions(
     from rheograd.engine.fit.judge import HOLD_OUT, held_out
     from rheograd.engine.observation import Positions
 
-    scene = selection.make_scene(script, None, given)
+    scene = selection.make_scene(script, None, found)
     if recording.markers:
         rest = solver.discretize(scene).x0
         return _markers(found, script, rest, given, recording)

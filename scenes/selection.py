@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import inspect
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .catalog import Script, load_script, scene_files, summary
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rheograd.engine.scene import Scene
     from rheograd.engine.solver import Solver
     from rheograd.engine.trajectory import Trajectory
-    from rheograd.materials.law import ConstitutiveLaw
 
 PREFIX = "scene_"
 
@@ -86,30 +85,20 @@ def chosen_options(found: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def load_law(path: Path | None, solver: Solver) -> ConstitutiveLaw | None:
-    """The law of a file, a learned one as the solver computes; None without a file."""
-    if path is None:
-        return None
-    from rheograd.materials.law import ConstitutiveLaw
+def make_scene(script: Script, law: Any, found: argparse.Namespace) -> Scene:
+    """Build the scene, with readable errors where the script itself is at fault.
 
-    law = ConstitutiveLaw.load(path)
-    if law.twin is not None:
-        return law
-    return law.to(getattr(solver, "device", "cpu"), getattr(solver, "dtype", None))
-
-
-def digest(path: Path | None) -> str | None:
-    """SHA-256 of a file's content; None without a file."""
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def make_scene(script: Script, law: Any, options: Mapping[str, Any]) -> Scene:
-    """Build the scene, with readable errors where the script itself is at fault."""
+    Points that it states one by one are as many as it means, on the grid that it states.
+    """
     from rheograd.engine.scene import Scene
+    from rheograd.engine.shapes import Particles
 
-    scene = script.build(law, **options)
+    scene = script.build(law, **chosen_options(found))
     if not isinstance(scene, Scene):
         raise ValueError(f"{script.name}: build() gave a {type(scene).__name__}, expected a Scene")
+    for body in scene.bodies:
+        if found.cell is None and isinstance(body.shape, Particles):
+            warnings.filterwarnings("ignore", f"{re.escape(body.name)} has .* particles a cell")
     return scene
 
 

@@ -71,6 +71,13 @@ class TestRun:
         assert told["particles"] == seen.particles
         assert told["options"]["spinning"] == "True"
 
+    @pytest.mark.filterwarnings("always:.*particles a cell")
+    def test_stated_points_are_as_many_as_meant(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["run", "nclaw", "--steps", "1"]) == 0
+        assert "particles a cell" not in capsys.readouterr().err
+        assert main(["run", "nclaw", "--steps", "1", "--cell", "0.025"]) == 0
+        assert "cube has 0.1 particles a cell" in capsys.readouterr().err
+
     def test_duration(self, small: str, tmp_path: Path) -> None:
         out = tmp_path / "a.npz"
         assert main(["run", small, "--duration", "0.05", "--every", "10", "--out", str(out)]) == 0

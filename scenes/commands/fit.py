@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import selection
+from .. import laws, selection
 from ..fit_progress import FitProgress, sum_up
 from ..observing import motions, observed
 from ..options import Parser, converter, count, number
@@ -61,8 +61,9 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--law",
-        metavar="NAME|FILE",
-        help="invariant-full, invariant-smooth (default), or a law.safetensors to start from",
+        metavar="NAME|FILE|FILE.py:CLASS",
+        help="invariant-full, invariant-smooth (default), a law.safetensors to start from, or a"
+        " class of your own",
     )
     parser.add_argument(
         "--parameters", metavar="A,B=X", help="numbers of the scene, such as young, from X on"
@@ -117,9 +118,9 @@ def fit_law(found: argparse.Namespace, script: Script) -> int:
     recipe = chosen_recipe(found)
     with FitProgress(script.name, recipe.epochs, "epochs") as progress:
         report = fit(
-            selection.make_scene(script, law, options), solver, Positions(seen),
+            selection.make_scene(script, law, found), solver, Positions(seen),
             folder=folder, states=states, recipe=recipe,
-            truth=selection.make_scene(script, None, options) if known else None,
+            truth=selection.make_scene(script, None, found) if known else None,
             hold_out=found.hold_out, seed=found.seed, threads=found.threads,
             resume=found.resume, source=str(found.observation), tell=progress,
         )  # fmt: skip
@@ -171,20 +172,21 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     """The law before the fit: that of the folder when resuming, of a file, or a new one.
 
     Raises:
-        ValueError: There is no learned law of that name.
+        ValueError: There is no such law, or it could not be saved.
     """
     from rheograd.materials.invariant import InvariantFull, InvariantSmooth
     from rheograd.materials.law import ConstitutiveLaw
 
+    name = found.law or "invariant-smooth"
+    laws.import_script(name)
     begun = folder / "law_start.safetensors"
     if found.resume and begun.is_file():
         return ConstitutiveLaw.load(begun)
-    name = found.law or "invariant-smooth"
-    if name.endswith(".safetensors"):
-        return ConstitutiveLaw.load(Path(name))
     kinds = {kind.name: kind for kind in (InvariantFull, InvariantSmooth)}
     if name not in kinds:
-        raise ValueError(f"--law: got {name!r}, expected {', '.join(kinds)} or a .safetensors file")
+        law = laws.load(name, kinds)
+        laws.require_savable(law)
+        return law
     published = found.recipe == "published"
     stress = found.stress_scale or (1.0 if published else STRESS)
     return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)

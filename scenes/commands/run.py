@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import selection
+from rheograd.engine.suggestion import did_you_mean
+
+from .. import laws, selection
 from ..options import Parser, count, number
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
     selection.add_scene_argument(parser)
-    parser.add_argument("--law", type=Path, metavar="FILE", help="a law.safetensors to use")
+    parser.add_argument(
+        "--law", metavar="FILE|FILE.py:CLASS", help="a law.safetensors, or a class of your own"
+    )
     parser.add_argument("--steps", type=count, metavar="N", help="time steps to take")
     parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
     parser.add_argument("--every", type=count, metavar="K", help="steps between frames")
@@ -74,8 +78,8 @@ class Run:
                     f"no folder {path.parent} to write {path.name} to: create it first"
                 )
         self.solver: Any = selection.make_solver(script, found)
-        law = selection.load_law(found.law, self.solver)
-        scene = selection.make_scene(script, law, self.options)
+        law = laws.load_for(found.law, self.solver)
+        scene = selection.make_scene(script, law, found)
         if found.duration is not None:
             if not found.duration > 0:
                 raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
@@ -92,7 +96,10 @@ class Run:
         names = tuple(name for name in self.found.fields.split(",") if name)
         unknown = [name for name in names if name not in FIELDS]
         if unknown:
-            raise ValueError(f"--fields: got {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
+            raise ValueError(
+                f"--fields: got {unknown[0]!r}{did_you_mean(unknown[0], FIELDS)}, expected some of"
+                f" {', '.join(FIELDS)}"
+            )
         return names
 
     @property
@@ -101,7 +108,7 @@ class Run:
         return {
             "scene": self.scene.name,
             **{f"--{name}": repr(value) for name, value in self.options.items()},
-            "--law": selection.digest(self.found.law),
+            "--law": laws.digest(self.found.law),
             "--dt": repr(self.model.dt),
             "--every": self.schedule.every,
             "--fields": ",".join(self.fields),
@@ -232,7 +239,7 @@ class Run:
             "scene": self.scene.name,
             "options": {name: str(value) for name, value in self.options.items()},
             "laws": [body.law.name for body in self.scene.bodies],
-            "law_file": None if self.found.law is None else str(self.found.law),
+            "law_file": self.found.law,
             "particles": self.model.n,
             "dt": self.model.dt,
             "steps": self.schedule.steps,

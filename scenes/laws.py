@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws as a command line names them.
+
+- ``law.safetensors``: a saved law;
+- ``my_law.py:MyLaw``: a class in a file of the user's own, with its constructor's defaults;
+- ``my_law.py:law.safetensors``: a saved law whose class is in that file.
+
+A Python file runs only because it is named here; a saved law names the file of its class in an
+error, and never runs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from rheograd.engine.suggestion import did_you_mean
+
+from .user_files import import_file
+
+if TYPE_CHECKING:
+    from rheograd.engine.solver import Solver
+    from rheograd.materials.law import ConstitutiveLaw
+
+SAVED = ".safetensors"
+FORMS = f"a {SAVED} file, FILE.py:CLASS or FILE.py:FILE{SAVED}"
+
+
+def split(word: str) -> tuple[Path | None, str]:
+    """The user's own file, if one is named, and the rest: a saved law's file, or a name.
+
+    Raises:
+        ValueError: A file is named and nothing in it.
+    """
+    script, colon, rest = word.partition(".py:")
+    if colon and rest:
+        return Path(script + ".py"), rest
+    if word.endswith((".py", ".py:")):
+        raise ValueError(f"--law: got {word!r} without a class, expected {FORMS}")
+    return None, word
+
+
+def import_script(word: str) -> None:
+    """Import the user's own file, if one is named, so that laws saved from it can be read."""
+    script, _ = split(word)
+    if script is not None:
+        import_file(script, "law")
+
+
+def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
+    """The law that is named.
+
+    Args:
+        word: As above.
+        known: Other words that were expected, for errors.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no such law, or it cannot be made.
+    """
+    from rheograd.materials.law import ConstitutiveLaw
+
+    script, rest = split(word)
+    module = None if script is None else import_file(script, "law")
+    if rest.endswith(SAVED):
+        return ConstitutiveLaw.load(Path(rest))
+    if module is None or script is None:
+        raise ValueError(
+            f"--law: got {word!r}{did_you_mean(word, known)}, expected {', '.join([*known, FORMS])}"
+        )
+    return _made(module, rest, script)
+
+
+def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:
+    """The law that is named, one that runs as torch as the solver computes; None for None."""
+    if word is None:
+        return None
+    law = load(word)
+    if law.twin is not None:
+        return law
+    return law.to(getattr(solver, "device", "cpu"), getattr(solver, "dtype", None))
+
+
+def digest(word: str | None) -> str | None:
+    """SHA-256 of all that a named law depends on; None without one."""
+    if word is None:
+        return None
+    script, rest = split(word)
+    if script is None:
+        return hashlib.sha256(Path(rest).read_bytes()).hexdigest()
+    held = Path(rest).read_bytes() if rest.endswith(SAVED) else rest.encode()
+    return hashlib.sha256(script.read_bytes() + held).hexdigest()
+
+
+def require_savable(law: ConstitutiveLaw) -> None:
+    """Refuse a law that a fit could not save.
+
+    Raises:
+        ValueError: Says what its class lacks.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            law.save(Path(folder) / f"law{SAVED}")
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+def _made(module: ModuleType, name: str, script: Path) -> ConstitutiveLaw:
+    """A law of a class in the user's own file."""
+    from rheograd.materials.files import registered
+    from rheograd.materials.law import ConstitutiveLaw
+
+    own = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, ConstitutiveLaw)
+        if value.__module__ == module.__name__
+    }
+    if name not in own:
+        there = ", ".join(own) or "none"
+        raise ValueError(
+            f"{script} has no law {name!r}{did_you_mean(name, own)}, expected a subclass of"
+            f" ConstitutiveLaw; there is {there}"
+        )
+    kind = own[name]
+    lacking: list[str] = sorted(getattr(kind, "__abstractmethods__", ()))
+    if not hasattr(kind, "name"):
+        lacking.insert(0, "name")
+    if lacking:
+        raise ValueError(f"{script}: {name} lacks {', '.join(lacking)}: define what is missing")
+    if registered().get(kind.name, kind).__module__.startswith("rheograd."):
+        raise ValueError(
+            f"{script}: {name} has the name {kind.name!r} of a law of rheograd: choose another"
+        )
+    required = [
+        p.name
+        for p in inspect.signature(kind).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if required:
+        raise ValueError(
+            f"{script}: {name} cannot be made without {', '.join(required)}: give defaults to its"
+            " constructor"
+        )
+    try:
+        return kind()
+    except Exception as error:
+        raise ValueError(
+            f"{script}: {name}() failed with {type(error).__name__}: {error}; mend the script"
+        ) from error
