@@ -280,6 +280,8 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
 class InvariantLaw(ConstitutiveLaw):
     """A learned elasticity with a learned plasticity; the two share nothing."""
 
+    capturable: ClassVar[bool] = True
+
     elasticity: InvariantElasticity
     plasticity: InvariantPlasticity
 

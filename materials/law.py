@@ -59,6 +59,9 @@ class ConstitutiveLaw(nn.Module, ABC):
     n_internal: int = 0
     """History variables per material point."""
     kinematics: ClassVar[str] = "finite"
+    capturable: ClassVar[bool] = False
+    """Whether a CUDA graph may hold `update_into` and `pullback`: no wait for the device in them,
+    and the same operations on the same memory each time."""
 
     @abstractmethod
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:

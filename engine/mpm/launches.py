@@ -50,11 +50,11 @@ class Phase:
     launches: Sequence[wp.Launch]
     pool: ThreadPoolExecutor | None
 
-    def run(self) -> None:
-        """Launch them, on a CPU side by side."""
+    def run(self, stream: wp.Stream | None) -> None:
+        """Launch them, on a CPU side by side and without a stream."""
         first, *rest = self.launches
         waiting = [self.pool.submit(launch.launch) for launch in rest] if self.pool else []
-        first.launch()
+        first.launch(stream)
         for job in waiting:
             job.result()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -147,28 +148,28 @@ def _backward(ctx: Any, grads: Sequence[Tensor | None], watch: bool) -> list[Ten
         bars[name].zero_()
     for stage in space.stages:
         stage.start_backward()
-    slot_of = {step: i for i, step in enumerate(job.observe)}
     for number, (at, count) in reversed(list(enumerate(job.chunks()))):
         if space.owner is not ctx.token:
             _run(job, at, count, starts[number * STATE : (number + 1) * STATE], rest)
         space.owner = None
-        space.clock.fill_(job.first + at + count)
-        for k in reversed(range(count)):
-            seen = slot_of.get(at + k + 1)
-            if seen is not None and x_seen is not None:
-                bars["x"] += x_seen[seen]
-            if seen is not None and v_seen is not None:
-                bars["v"] += v_seen[seen]
-            space.backward_step(k)
-            if watch:
-                _watch(space, job.first + at + k)
+        space.clock.fill_(job.first + at)
+        seen = {
+            step - at: (
+                None if x_seen is None else x_seen[i],
+                None if v_seen is None else v_seen[i],
+            )
+            for i, step in enumerate(job.observe)
+            if at < step <= at + count
+        }
+        watching = partial(_watch, space, job.first + at) if watch else None
+        space.backward(count, seen, watching)
     out = [bars[name].clone() for name in (*NAMES, *INPUTS)]
     for stage in space.stages:
         out += stage.gradients()
     return out
 
 
-def _watch(space: Workspace, step: int) -> None:
+def _watch(space: Workspace, first: int, slot: int) -> None:
     kernels = {
         "F_trial": "the law's adjoint", "velocity": "balance_adjoint", "x": "p2g_adjoint",
         "v": "p2g_adjoint", "C": "p2g_adjoint", "tau": "p2g_adjoint", "F": "g2p_adjoint",
@@ -178,7 +179,7 @@ def _watch(space: Workspace, step: int) -> None:
         if not bool(torch.isfinite(value).all()):
             space.reset()
             raise GradientError(
-                f"the gradient with respect to {name} is not finite at step {step}, behind"
+                f"the gradient with respect to {name} is not finite at step {first + slot}, behind"
                 f" {kernel}: the roll-out is likely unstable there; take a smaller dt, shorter"
                 " segments, or gentler parameters"
             )

@@ -35,6 +35,9 @@ class Histories(NamedTuple):
 class Stage(ABC):
     """The laws of one group, reading F_trial and history at slot k, writing slot k + 1."""
 
+    capturable: bool = True
+    """Whether a CUDA graph may hold what it launches."""
+
     @abstractmethod
     def load(self, tensors: Sequence[Tensor]) -> int:
         """Take the group's tensors from the front of `tensors`; how many were taken."""
@@ -102,7 +105,7 @@ class AnalyticStage(Stage):
                 ])
                 for count, index in self.parts
             ])  # fmt: skip
-        self.updates[k].run()
+        self.updates[k].run(self.space.stream())
 
     def start_backward(self) -> None:
         """See `Stage.start_backward`."""
@@ -124,7 +127,7 @@ class AnalyticStage(Stage):
                 ])
                 for (count, index), own in zip(self.parts, self.coefficients_bar, strict=True)
             ])  # fmt: skip
-        self.adjoints[k].run()
+        self.adjoints[k].run(self.space.stream())
         if self.group.laws[0].n_internal:
             i = self.group.index
             bars["internal"][i] = self.internal_bar[i]
@@ -140,13 +143,14 @@ class TorchStage(Stage):
     def __init__(self, group: LawGroup, model: MPMModel, space: Workspace) -> None:
         """Remember which particles are served, and make room for what the law keeps a slot."""
         self.law = group.laws[0]
+        self.capturable = self.law.capturable
         self.m = self.law.n_internal
         self.dt = model.dt
         self.space = space
         self.index = None if group.everything else group.index.long()
         count = len(group.index)
         self.kept = [self.law.new_kept(count, model.x0) for _ in range(space.slots)]
-        self.total: list[Tensor] = []
+        self.total = [torch.zeros_like(p) for p in self.law.parameters()]
 
     def load(self, tensors: Sequence[Tensor]) -> int:
         """See `Stage.load`; the law itself holds its parameters."""
@@ -170,7 +174,8 @@ class TorchStage(Stage):
 
     def start_backward(self) -> None:
         """See `Stage.start_backward`."""
-        self.total = [torch.zeros_like(p) for p in self.law.parameters()]
+        for total in self.total:
+            total.zero_()
 
     def backward(self, k: int) -> None:
         """See `Stage.backward`."""
@@ -197,4 +202,4 @@ class TorchStage(Stage):
 
     def gradients(self) -> list[Tensor]:
         """See `Stage.gradients`."""
-        return self.total
+        return [total.clone() for total in self.total]

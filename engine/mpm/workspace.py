@@ -7,7 +7,7 @@ recorded in launches.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +20,7 @@ from rheograd.kernels.dtypes import Types, types
 from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.materials.arrays import as_warp, precision
 
+from .graphs import Replays
 from .launches import Recorder, parts_of
 from .model import FOREVER, MPMModel
 from .stages import AnalyticStage, Histories, Stage, TorchStage
@@ -75,10 +76,13 @@ class Workspace:
             else AnalyticStage(group, model, self)
             for group in model.groups
         ]  # fmt: skip
+        possible = all(stage.capturable for stage in self.stages)
+        self.replays = Replays(like.device, possible=possible)
         self.forward_phases = [self.recorder.forward(k) for k in range(max(slots, 1))]
         self.bars: dict[str, Tensor] = {}
         if adjoint:
             self._allocate_bars()
+            self.seen: dict[tuple[str, int], Tensor] = {}
             self.backward_phases = [self.recorder.backward(k) for k in range(slots)]
 
     def _histories(self, count: int) -> Histories:
@@ -167,19 +171,59 @@ class Workspace:
         step, particle = found[part]
         return step, particle + self.recorder.parts[part].start
 
+    def stream(self) -> wp.Stream | None:
+        """Torch's current stream, on which everything runs; None on a CPU."""
+        device = self.model.x0.device
+        return wp.stream_from_torch(device) if device.type == "cuda" else None
+
     def forward(self, steps: int) -> None:
         """Take steps from slot to slot, or in place where there are no slots."""
         with torch.no_grad():
-            for k in range(steps):
-                slot = k if self.slots else 0
-                for phase in self.forward_phases[slot]:
-                    phase.run()
-                for stage in self.stages:
-                    stage.forward(slot)
+            if self.slots:
+                self.replays.run(("forward", steps), lambda: self._advance(range(steps)))
+                return
+            for _ in range(steps):
+                self.replays.run("in place", lambda: self._advance([0]))
 
-    def backward_step(self, k: int) -> None:
-        """From the gradients of slot k + 1 to those of slot k."""
-        for stage in self.stages:
-            stage.backward(k)
-        for phase in self.backward_phases[k]:
-            phase.run()
+    def _advance(self, slots: Sequence[int]) -> None:
+        stream = self.stream()
+        for k in slots:
+            for phase in self.forward_phases[k]:
+                phase.run(stream)
+            for stage in self.stages:
+                stage.forward(k)
+
+    def backward(
+        self, steps: int, seen: Mapping[int, tuple[Tensor | None, Tensor | None]],
+        watch: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
+        """From the gradients of slot `steps` to those of slot 0.
+
+        Args:
+            steps: Of the chunk; the states of its slots are there.
+            seen: Slots whose x and v were observed, with gradients to add there, shape (n, 3).
+            watch: Called after each step with its slot, to look at the gradients.
+        """
+        self.clock += steps
+        for k, gradients in seen.items():
+            for name, gradient in zip("xv", gradients, strict=True):
+                given = self.seen.setdefault((name, k), torch.empty_like(self.bars[name]))
+                given.zero_() if gradient is None else given.copy_(gradient)
+
+        def sweep() -> None:
+            stream = self.stream()
+            for k in reversed(range(steps)):
+                if k + 1 in seen:
+                    self.bars["x"] += self.seen["x", k + 1]
+                    self.bars["v"] += self.seen["v", k + 1]
+                for stage in self.stages:
+                    stage.backward(k)
+                for phase in self.backward_phases[k]:
+                    phase.run(stream)
+                if watch is not None:
+                    watch(k)
+
+        if watch is None:
+            self.replays.run(("backward", steps, *seen), sweep)
+        else:
+            sweep()
