@@ -114,7 +114,7 @@ def kinematics(
     empty = [t for group in model.groups for t in group.tensors()]
     start = (path[0], v[0], zero, eye, zero, path.new_zeros(model.n, model.n_internal))
     space.load(start, [inputs[name] for name in INPUTS], [t.detach() for t in empty], 0)
-    s = space.state
+    s, stream = space.state, space.stream()
     for k in range(1, last + 1):
         wanted = (path[k] - path[k - 1]) / model.dt
         found, slope, guess = torch.zeros_like(wanted), torch.zeros_like(zero), C[k - 1]
@@ -123,7 +123,7 @@ def kinematics(
             s.v[0].copy_(wanted - found)
             s.C[0].copy_(guess)
             for phase in space.forward_phases[0][: g2p + 1]:
-                phase.run()
+                phase.run(stream)
             found, slope, guess = found + s.v[0], slope + s.C[0], zero
         v[k], C[k] = wanted, slope
     return Kinematics(v, C)
