@@ -32,6 +32,7 @@ class Progress:
             reason: What is told if nothing is done for a while at first.
         """
         self.title, self.total, self.done, self.unit = title, total, done, unit
+        self._begun = done
         self._reason = reason
         self._detail = ""
         self._first: tuple[float, int] | None = None
@@ -66,12 +67,15 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def to(self, done: int, detail: str = "") -> None:
-        """Tell that `done` of the total are done, and something about where that led."""
-        self._timer.cancel()
+        """Tell that `done` of the total are done, and something about where that led.
+
+        The rate is counted from the first that is done: what it takes to start is left out.
+        """
         now = time.monotonic()
         self.done, self._detail = done, detail
-        if self._first is None:
-            self._first = (now, done)
+        if done > self._begun:
+            self._timer.cancel()
+            self._first = self._first or (now, done)
         if self._bar is not None:
             note = self._note(now)
             self._bar.update(self._task, completed=done, total=self.total, note=note)
@@ -79,7 +83,7 @@ class Progress:
             self._printed = now
             share = 100 * done / max(self.total, 1)
             line = f"{self.title}: {done} of {self.total} {self.unit}, {share:.0f} %"
-            print(f"{line}, {self._note(now)}", file=sys.stderr, flush=True)
+            print(", ".join(filter(None, [line, self._note(now)])), file=sys.stderr, flush=True)
 
     def _note(self, now: float) -> str:
         started, before = self._first or (now, self.done)

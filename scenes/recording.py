@@ -25,6 +25,23 @@ def state_path(out: Path) -> Path:
     return out.with_name(out.name + ".state")
 
 
+def require_free(out: Path) -> None:
+    """Refuse to write over the frames of an earlier run.
+
+    Raises:
+        ValueError: There are some; says what can be done.
+    """
+    if state_path(out).is_file() or partial(out).is_file():
+        raise ValueError(
+            f"{out} holds a run that was stopped: add --resume to go on with it, or --force to"
+            " start afresh"
+        )
+    if out.exists():
+        raise ValueError(
+            f"{out} is there already: add --force to replace it, or choose another name"
+        )
+
+
 class Recording:
     """A sink that writes each frame, and now and then the whole state."""
 

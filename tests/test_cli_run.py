@@ -88,7 +88,8 @@ class TestRun:
         law, out = tmp_path / "law.safetensors", tmp_path / "a.npz"
         Corotated(1e4, 0.1).save(law)
         for words in (["--law", str(law)], []):
-            assert main(["run", small, "--steps", "60", *words, "--out", str(out)]) == 0
+            more = [*words, "--out", str(out), "--force"]
+            assert main(["run", small, "--steps", "60", *more]) == 0
             x = Trajectory.load(out).x
             if words:
                 with_law = x
@@ -113,6 +114,88 @@ class TestRun:
         lines = done.stderr.splitlines()
         assert lines[0].startswith("small: 216 particles (corotated), 200 steps of 1 ms")
         assert "200 steps in" in lines[-1]
+
+
+class TestOverwriting:
+    """A run replaces an earlier one only if told to."""
+
+    def test_a_finished_run(
+        self, small: str, tmp_path: Path, refuse: Callable[..., str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        out = tmp_path / "a.npz"
+        run = ["run", small, "--every", "4", "--out", str(out)]
+        assert main([*run, "--steps", "20"]) == 0
+        capsys.readouterr()
+        before = out.read_bytes()
+        said = refuse(*run, "--steps", "8")
+        assert said == f"{out} is there already: add --force to replace it, or choose another name"
+        assert "expected one of them" in refuse(*run, "--steps", "8", "--force", "--resume")
+        assert out.read_bytes() == before
+        assert main([*run, "--steps", "8", "--force"]) == 0
+        assert len(Trajectory.load(out)) == 3
+
+    @pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
+    def test_a_stopped_run(
+        self, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str], refuse: Callable[..., str], ending: str,
+    ) -> None:  # fmt: skip
+        out = tmp_path / f"a.{ending}"
+        run = ["run", small, "--steps", "40", "--every", "4", "--out", str(out)]
+        TestResume.interrupt_at_frame(monkeypatch, 3)
+        assert main(run) == 130
+        monkeypatch.undo()
+        capsys.readouterr()
+        assert "add --resume to go on with it, or --force to start afresh" in refuse(*run)
+        assert main([*run, "--force"]) == 0
+        assert len(Trajectory.load(out)) == 11
+        assert [path.name for path in tmp_path.iterdir() if path.name != "small.py"] == [out.name]
+
+
+class TestProgress:
+    """Lines on a pipe, and rates that leave out what it takes to start."""
+
+    def test_lines_on_a_pipe(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from rheograd.scenes import progress
+
+        monkeypatch.setattr(progress, "INTERVAL", 0.0)
+        moments = iter([0.0, 100.0, 200.0, 202.0])
+        monkeypatch.setattr(progress.time, "monotonic", lambda: next(moments))
+        with progress.Progress("a", 8) as shown:
+            shown.to(0)
+            shown.to(2)
+            shown.to(4)
+        assert capsys.readouterr().err.splitlines() == [
+            "a: 0 of 8 steps, 0 %", "a: 2 of 8 steps, 25 %",
+            "a: 4 of 8 steps, 50 %, 1 steps/s, 4 s left",
+        ]  # fmt: skip
+
+    def test_the_reason_for_a_wait_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from rheograd.scenes import progress
+
+        monkeypatch.setattr(progress, "PATIENCE", 0.01)
+        with progress.Progress("a", 8, done=2, reason="slow to start") as shown:
+            shown.to(2)
+            time.sleep(0.2)
+            shown.to(3)
+        assert capsys.readouterr().err == "slow to start\n"
+
+    def test_the_rate_of_a_run(
+        self, small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        summary = tmp_path / "a.json"
+        run = ["run", small, "--steps", "40", "--json", str(summary), "--every"]
+        assert main([*run, "4"]) == 0
+        assert "steps/s once under way" in capsys.readouterr().err
+        told = json.loads(summary.read_text())
+        assert told["steps_per_second"] > 0.9 * 36 / told["wall_seconds"]
+        assert main([*run, "40"]) == 0
+        assert "steps/s, the start included" in capsys.readouterr().err
+        assert json.loads(summary.read_text())["steps_per_second"] is None
 
 
 class TestFailure:

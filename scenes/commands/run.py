@@ -47,15 +47,51 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         "--fields", default="v", metavar="v,F,tau,C", help="recorded beside x (default: v)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--force", action="store_true", help="replace --out if it is there")
     parser.add_argument("--check", action="store_true", help="hold the motion to the scene's check")
     parser.add_argument("--json", type=Path, metavar="FILE", help="a summary of the run")
     found, script = selection.read(parser, tokens)
     assert script is not None
     if found.resume and found.out is None:
         raise ValueError("--resume needs --out: the file of the run to go on with")
+    if found.resume and found.force:
+        raise ValueError("got --resume and --force, expected one of them: go on, or start afresh")
     if found.steps is not None and found.duration is not None:
         raise ValueError("got --steps and --duration, expected one of them")
     return Run(found, script).go()
+
+
+class Clock:
+    """Times a run, and apart from that the steps after the first frame.
+
+    Until then kernels are compiled and memory is laid out.
+    """
+
+    def __init__(self, begun: int) -> None:
+        """Start, at a step."""
+        self.begun = begun
+        self._start = self._now = time.perf_counter()
+        self._first: tuple[int, float] | None = None
+        self._last = begun
+
+    def to(self, step: int) -> None:
+        """A frame is done."""
+        self._now = time.perf_counter()
+        self._last = step
+        if self._first is None and step > self.begun:
+            self._first = (step, self._now)
+
+    @property
+    def wall(self) -> float:
+        """To the last frame [s]."""
+        return self._now - self._start
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second after the first frame; None without any."""
+        if self._first is None or self._last == self._first[0]:
+            return None
+        return (self._last - self._first[0]) / max(self._now - self._first[1], 1e-9)
 
 
 class Run:
@@ -69,6 +105,8 @@ class Run:
         """
         from rheograd.engine.simulate import Schedule
 
+        from ..recording import require_free
+
         self.found, self.script = found, script
         self.options = selection.chosen_options(found)
         self.fields = self._fields()
@@ -77,6 +115,8 @@ class Run:
                 raise FileNotFoundError(
                     f"no folder {path.parent} to write {path.name} to: create it first"
                 )
+        if found.out is not None and not (found.resume or found.force):
+            require_free(found.out)
         self.solver: Any = selection.make_solver(script, found)
         law = laws.load_for(found.law, self.solver)
         scene = selection.make_scene(script, law, found)
@@ -133,7 +173,7 @@ class Run:
             return 0
         self._announce(done)
         recording = self._recording(start)
-        clock = time.perf_counter()
+        clock = Clock(done)
         try:
             with Progress(self.scene.name, self.schedule.steps, done=done) as progress:
 
@@ -141,6 +181,7 @@ class Run:
                     if recording is not None:
                         recording(state)
                     progress.to(state.step)
+                    clock.to(state.step)
 
                 trajectory = simulate(
                     self.scene, self.solver, steps=self.schedule.steps,
@@ -153,14 +194,13 @@ class Run:
             if recording is not None:
                 recording.close(finished=True)
             raise
-        wall = time.perf_counter() - clock
         frames = self._last // self.schedule.every + 1
         if recording is not None:
             frames = recording.frames
             recording.close(finished=True)
         if self.found.check:
             self._check(trajectory)
-        self._sum_up(done, frames, wall)
+        self._sum_up(clock, frames)
         return 0
 
     @property
@@ -228,11 +268,14 @@ class Run:
         selection.run_check(check, trajectory, self.options)
         self._tell("check passed")
 
-    def _sum_up(self, done: int, frames: int, wall: float) -> None:
-        taken = self._last - done
+    def _sum_up(self, clock: Clock, frames: int) -> None:
+        taken = self._last - clock.begun
         where = f"{self.found.out}: {frames} frames, " if self.found.out else ""
-        rate = taken / max(wall, 1e-9)
-        self._tell(f"{where}{taken} steps in {wall:.1f} s ({rate:.0f} steps/s)")
+        rate = clock.rate
+        pace = f"{taken / max(clock.wall, 1e-9):.0f} steps/s, the start included"
+        if rate is not None:
+            pace = f"{rate:.0f} steps/s once under way"
+        self._tell(f"{where}{taken} steps in {clock.wall:.1f} s ({pace})")
         if self.found.json is None:
             return
         summary = {
@@ -245,8 +288,8 @@ class Run:
             "steps": self.schedule.steps,
             "every": self.schedule.every,
             "frames": frames,
-            "resumed_at": done,
-            "wall_seconds": wall,
+            "resumed_at": clock.begun,
+            "wall_seconds": clock.wall,
             "steps_per_second": rate,
             "precision": getattr(self.solver, "precision", None),
             "device": getattr(self.solver, "device", None),
