@@ -4,16 +4,30 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from rheograd.engine.trajectory import Trajectory
+from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes.cli import main
+from rheograd.scenes.repeat import repeated
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
+
+
+def test_a_command_to_do_it_again(tmp_path: Path) -> None:
+    tokens = ["nclaw", "a b.npz", "--out", "x", "--resume", "--epochs", "3"]
+    out = tmp_path / "x"
+    expected = f"rheograd fit nclaw 'a b.npz' --epochs 3 --out {tmp_path / 'x-again'}"
+    assert repeated("rheograd fit", tokens, out) == expected
+    assert repeated("rheograd fit", [*tokens[:2], "--out=x", "--epochs", "3"], out) == expected
+    (tmp_path / "x-again").mkdir()
+    assert repeated("rheograd demo", [], out) == f"rheograd demo --out {tmp_path / 'x-again-2'}"
 
 
 class TestFit:
@@ -30,6 +44,15 @@ class TestFit:
         assert {"law.safetensors", "metrics.jsonl", "report.html", "report.json"} <= files
         law = ["--law", str(folder / "law.safetensors"), "--steps", "20"]
         assert main(["run", small, *law, "--out", str(again)]) == 0
+        command = json.loads((folder / "report.json").read_text())["command"]
+        program, *rest = shlex.split(command)
+        assert program == "rheograd"
+        assert main(rest) == 0
+        first, second = (
+            ConstitutiveLaw.load(f / "law.safetensors").state_dict()
+            for f in (folder, folder.with_name("fit-again"))
+        )
+        assert all(torch.equal(first[name], second[name]) for name in first)
 
     def test_numbers_of_a_scene(
         self, small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

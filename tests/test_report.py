@@ -207,6 +207,7 @@ def test_strings_are_escaped() -> None:
         trained=(EVIL,),
         parameters=(parameter, replace(parameter, determined=True)),
         pictures={EVIL: Path(EVIL + ".png"), EVIL + "2": Path(EVIL)},
+        movies={EVIL: Path(EVIL + ".mp4")},
         notes=(EVIL,),
         loss_unit=EVIL,
         command=EVIL,
@@ -275,6 +276,12 @@ def test_a_bare_report_is_short() -> None:
     for absent in ("Side by side", "The parameters", "The material itself", "The training"):
         assert absent not in text
     assert "in words" not in text
+
+
+def test_movies_are_linked() -> None:
+    html = rendered(learned(movies={"Side by side, slowly": Path("my movie.mp4")}))
+    assert '<a href="my%20movie.mp4">Side by side, slowly</a>' in html
+    checked(html)
 
 
 def test_missing_pictures_are_named(tmp_path: Path) -> None:

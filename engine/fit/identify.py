@@ -15,7 +15,7 @@ from ..trajectory import Trajectory
 from .judge import judge
 from .least_squares import fit_parameters
 from .parameter import Parameter, place
-from .report import FitReport
+from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import Tell
 
@@ -31,6 +31,7 @@ def identify(
     max_iterations: int = 20,
     resume: bool = False,
     source: str = "",
+    command: str = "",
     tell: Tell = lambda metrics: None,
 ) -> FitReport:
     """Fit parameters to the first motion and judge them by all.
@@ -45,6 +46,7 @@ def identify(
         max_iterations: Steps at most.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
+        command: Command line that does it again, for the report; by default that of the process.
         tell: Is told each iteration's metrics, notes, and how far the judging is.
 
     Returns:
@@ -75,7 +77,7 @@ def identify(
         seconds=fitted.seconds, size=float((high - low).max()), loss_unit="m²",
         parameters=fitted.parameters, correlation=fitted.correlation,
         law_fitted=scene.bodies[0].law, law_start=before.bodies[0].law, step=fitted.dt,
-        notes=tuple(notes),
+        notes=tuple(notes), command=command or command_line(),
     )  # fmt: skip
     scene.bodies[0].law.save(Path(folder) / "law.safetensors")
     write_report(folder, report)

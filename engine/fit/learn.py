@@ -23,7 +23,7 @@ from ..trajectory import Trajectory
 from .follow import fitting_step
 from .judge import HOLD_OUT, LONGER, SEEN, Judgement, held_out, judge
 from .recipe import Recipe
-from .report import FitReport
+from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import RunFolder, Tell
 from .shooting import Training
@@ -90,6 +90,7 @@ def fit(
     threads: int = 2,
     resume: bool = False,
     source: str = "",
+    command: str = "",
     tell: Tell = lambda metrics: None,
 ) -> FitReport:
     """Train the learned law of a scene until the scene moves as was observed.
@@ -110,6 +111,7 @@ def fit(
         threads: At most this many parts of a batch run at a time; results do not depend on it.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
+        command: Command line that does it again, for the report; by default that of the process.
         tell: Is told each epoch's metrics, notes, and how far the judging is.
 
     Returns:
@@ -147,7 +149,8 @@ def fit(
     training.run()
     law.save(run.path / "law.safetensors")
     judged = judge(with_law(scene, law, start), scene, solver, motions, tell=tell)
-    report = _report(training, judged, start, None if truth is None else truth.bodies[0].law)
+    true_law = None if truth is None else truth.bodies[0].law
+    report = _report(training, judged, start, true_law, command)
     write_report(run.path, report)
     return report
 
@@ -171,6 +174,7 @@ def _report(
     judged: Judgement,
     start: ConstitutiveLaw,
     truth: ConstitutiveLaw | None,
+    command: str,
 ) -> FitReport:
     run, x0 = training.folder, training.model.x0
     lines = run.metrics()
@@ -180,7 +184,7 @@ def _report(
         losses=[m["loss"] for m in lines], segments=[m["segment"] for m in lines],
         seconds=sum(m["seconds"] for m in lines), size=float((x0.amax(0) - x0.amin(0)).max()),
         law_fitted=training.law, law_start=start, law_truth=truth, step=training.model.dt,
-        notes=tuple(training.notes),
+        notes=tuple(training.notes), command=command or command_line(),
     )  # fmt: skip
 
 

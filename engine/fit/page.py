@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from .curves import Curve
 from .distance import distance
@@ -215,10 +216,15 @@ def _reading(report: FitReport, error: float, start: float | None) -> str:
 
 
 def _pictures(report: FitReport) -> str:
-    if not report.pictures:
+    if not report.pictures and not report.movies:
         return ""
     figures = "".join(_picture(caption, Path(p)) for caption, p in report.pictures.items())
-    return f'<section><h2>Side by side</h2>\n<div class="grid">{figures}</div></section>'
+    films = "".join(
+        f'<p><a href="{escape(quote(Path(p).as_posix()))}">{escape(caption)}</a> '
+        f'<span class="muted">({escape(Path(p).name)}, beside this file)</span></p>'
+        for caption, p in report.movies.items()
+    )
+    return f'<section><h2>Side by side</h2>\n<div class="grid">{figures}</div>{films}</section>'
 
 
 def _picture(caption: str, path: Path) -> str:
@@ -328,7 +334,7 @@ def _settings(report: FitReport, surroundings: Mapping[str, str]) -> str:
         resume = f"<p>To go on after an interruption:</p><pre>{escape(report.resume)}</pre>"
     settings = {"scene": report.scene, "observation": report.observation, **report.settings}
     return (
-        "<section><h2>To do it again</h2>\n<p>On a CPU the same command gives the same result "
+        "<section><h2>To do it again</h2>\n<p>On a CPU this command gives the same result "
         f"to the last bit.</p><pre>{escape(report.command)}</pre>{resume}\n"
         f'<div class="pair"><div><h3>Settings</h3>{_list(settings)}</div>'
         f"<div><h3>Made with</h3>{_list(surroundings)}</div></div></section>\n"

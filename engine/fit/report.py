@@ -90,6 +90,8 @@ class FitReport:
     """Range of principal stretches that the observed motion went through [-]."""
     pictures: Mapping[str, Path] = field(default_factory=dict)
     """Paths of .png or .jpg files by caption."""
+    movies: Mapping[str, Path] = field(default_factory=dict)
+    """Paths of movies by caption, from the report's folder; they are linked, not embedded."""
     notes: tuple[str, ...] = ()
     """Sentences on what happened, such as rejected steps."""
     command: str = field(default_factory=command_line)

@@ -162,6 +162,7 @@ def to_json(
         "stretches": report.stretches,
         "curves": [_curve_json(label, curve) for label, group in curves.items() for curve in group],
         "pictures": {caption: str(path) for caption, path in report.pictures.items()},
+        "movies": {caption: str(path) for caption, path in report.movies.items()},
         "notes": list(report.notes),
         "settings": dict(report.settings),
         "environment": dict(surroundings),

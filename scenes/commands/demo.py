@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from ..fit_progress import FitProgress
 from ..options import Parser, count
 from ..progress import Progress
+from ..repeat import repeated
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.report import FitReport
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 RANK = 0
 WORTH = 0.2
 """Largest error on the unseen motion, as a share of the unfitted law's."""
+MOVIE = "unseen.mp4"
 DT = 5e-4
 EVERY = 5
 
@@ -44,7 +46,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         raise ValueError(
             f"{found.out} holds a finished demo: rm -r {found.out}, or choose another --out"
         )
-    return Demo(found.out, found.epochs, found.threads).go()
+    again = repeated(parser.prog, tokens, found.out)
+    return Demo(found.out, found.epochs, found.threads, again).go()
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Demo:
     out: Path
     epochs: int
     threads: int
+    again: str
+    """The command that does the same once more."""
 
     def go(self) -> int:
         """All stages; the exit code."""
@@ -82,9 +87,10 @@ class Demo:
         errors = {name: _error(runs[name], runs["truth"]) for name in ("fitted", "unfitted")}
         self._say("4 of 4: draw")
         pictures = self._draw(runs, seen)
+        movies = {"The same as a movie": Path(MOVIE)} if pictures else {}
         name = "another shape, a longer time"
         report = replace(
-            report, pictures=pictures, law_truth=self._truth(),
+            report, pictures=pictures, movies=movies, law_truth=self._truth(),
             errors={**report.errors, name: errors["fitted"]},
             start_errors={**report.start_errors, name: errors["unfitted"]},
         )  # fmt: skip
@@ -142,7 +148,8 @@ class Demo:
             report = fit(
                 self._thrown(law), self.solver, Positions(seen), folder=self.out,
                 states="positions", hold_out=0.1, recipe=recipe,
-                threads=self.threads, source="seen.npz", tell=progress, resume=True,
+                threads=self.threads, source="seen.npz", command=self.again, tell=progress,
+                resume=True,
             )  # fmt: skip
         return report, law
 
@@ -165,7 +172,7 @@ class Demo:
                     progress.total = total
                     progress.to(done)
 
-                viewer.movie(shown, self.out / "unseen.mp4", field="speed", titles=titles,
+                viewer.movie(shown, self.out / MOVIE, field="speed", titles=titles,
                              size=(960, 400), progress=drawn)  # fmt: skip
         except viewer.DisplayError as error:
             self._say(f"no pictures: {error}")

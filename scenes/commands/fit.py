@@ -24,6 +24,7 @@ from .. import laws, selection
 from ..fit_progress import FitProgress, sum_up
 from ..observing import motions, observed
 from ..options import Parser, converter, count, number
+from ..repeat import repeated
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.recipe import Recipe
@@ -44,11 +45,13 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     add_arguments(parser)
     found, script = selection.read(parser, tokens)
     assert script is not None
+    folder = found.out or Path("runs") / script.name
+    again = repeated(parser.prog, tokens, folder)
     if found.parameters is None:
-        return fit_law(found, script)
+        return fit_law(found, script, folder, again)
     if found.law is not None:
         raise ValueError("got --law and --parameters, expected one of them")
-    return fit_numbers(found, script)
+    return fit_numbers(found, script, folder, again)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -98,8 +101,8 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
 
 
-def fit_law(found: argparse.Namespace, script: Script) -> int:
-    """Train a learned law."""
+def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
+    """Train a learned law; `again` is the command that does the same once more."""
     import torch
 
     from rheograd.engine.fit.follow import at_recorded_step
@@ -108,7 +111,6 @@ def fit_law(found: argparse.Namespace, script: Script) -> int:
 
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
-    folder = found.out or Path("runs") / script.name
     states = found.states or ("recorded" if "material" in options else "positions")
     known = states == "recorded" or "material" in options
     solver: Any = selection.make_solver(script, found)
@@ -122,19 +124,19 @@ def fit_law(found: argparse.Namespace, script: Script) -> int:
             folder=folder, states=states, recipe=recipe,
             truth=selection.make_scene(script, None, found) if known else None,
             hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-            resume=found.resume, source=str(found.observation), tell=progress,
+            resume=found.resume, source=str(found.observation), command=again,
+            tell=progress,
         )  # fmt: skip
     return sum_up(report, folder)
 
 
-def fit_numbers(found: argparse.Namespace, script: Script) -> int:
-    """Fit named numbers of the scene."""
+def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
+    """Fit named numbers of the scene; `again` is the command that does the same once more."""
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
     from rheograd.engine.fit.parameter import choose
 
     given = selection.chosen_options(found)
-    folder = found.out or Path("runs") / script.name
     solver: Any = selection.make_solver(script, found)
     recording = observed(found, solver)
     solver = at_recorded_step(solver, recording)
@@ -145,7 +147,7 @@ def fit_numbers(found: argparse.Namespace, script: Script) -> int:
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
             max_iterations=iterations, resume=found.resume, source=str(found.observation),
-            tell=progress,
+            command=again, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder)
 
