@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rheograd.engine.boundaries import Floor
+from rheograd.engine.errors import SimulationError
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
-from rheograd.engine.fit.shooting import Training
+from rheograd.engine.fit.shooting import Shard, Training
 from rheograd.engine.fit.states import Kinematics, estimated, recorded
 from rheograd.engine.mpm import MPMModel, MPMSolver
 from rheograd.engine.scene import Body, Scene
@@ -20,6 +23,7 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
+from rheograd.materials.invariant import InvariantFull
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import VonMises
 
@@ -70,6 +74,89 @@ def test_loss_and_gradient_of_a_batch_are_those_of_its_segments(tmp_path: Path) 
     assert loss == pytest.approx(float(expected.detach()), rel=1e-9)
     for a, b in zip(gradients, torch.autograd.grad(expected, made.parameters), strict=True):
         assert float(a) == pytest.approx(float(b), rel=1e-8)
+
+
+def test_turned_axes_are_felt_by_anisotropic_laws_only(tmp_path: Path) -> None:
+    """A law that is learned has to find out for itself that the material is isotropic."""
+    made = training(tmp_path, Recipe(isotropic=False))
+    known = made.restarts(0)
+
+    def loss(law: ConstitutiveLaw, turned: bool) -> float:
+        made.law, made.model = law, falling(law)
+        made.parameters = list(law.parameters())
+        made.recipe = Recipe(isotropic=turned)
+        made.shards = [Shard(SOLVER) for _ in made.shards]
+        with ThreadPoolExecutor(1) as pool:
+            return made._gradient(pool, known, [0, 12, 24], 12)[0]
+
+    isotropic = Corotated(4e4, 0.3)
+    assert loss(isotropic, True) == pytest.approx(loss(isotropic, False), rel=1e-9)
+    grained = InvariantFull(5e4, seed=0).double()
+    assert abs(loss(grained, True) / loss(grained, False) - 1) > 1e-4
+    first = loss(grained, True)
+    assert loss(grained, True) == first
+    made.update += 1
+    assert loss(grained, True) != first
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+def test_segments_are_as_long_as_the_law_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
+) -> None:
+    """Shorter at once where the law diverges, then longer again from epoch to epoch."""
+    made = training(tmp_path, Recipe(epochs=12, updates=updates, shortest=8, longest=20))
+    real, asked = Training._gradient, []
+
+    def failing(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+        asked.append(length)
+        if self.epoch == 9 and length > 12:
+            raise SimulationError("at step 15, a particle left the grid", step=15)
+        return real(self, pool, known, starts, length)
+
+    monkeypatch.setattr(Training, "_gradient", failing)
+    told: list[dict[str, Any]] = []
+    made.tell = told.append
+    made.run()
+    notes = [line["note"] for line in told if "note" in line]
+    assert notes == ["epoch 9: the law ran 15 steps, then diverged; segments shortened to 12 steps"]
+    assert made.slowdown == 1.0
+    lengths = [line["segment"] for line in told if "segment" in line]
+    assert lengths[8] > 12
+    assert lengths[9:] == [12, 12, 12]
+    assert made.update == len(asked) - 1
+
+
+def test_a_law_that_fails_at_once_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training(tmp_path, Recipe(epochs=2, updates=1, shortest=12, longest=20))
+    real = Training._gradient
+
+    def failing(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+        if self.epoch == 1:
+            raise SimulationError("at step 3, a particle left the grid", step=3)
+        return real(self, pool, known, starts, length)
+
+    monkeypatch.setattr(Training, "_gradient", failing)
+    before = [p.detach().clone() for p in made.parameters]
+    made.run()
+    assert made.slowdown == 0.5
+    assert all(map(torch.equal, made.parameters, before))
+    assert "undone" in made.notes[0]
+
+
+@pytest.mark.parametrize("growth", ["geometric", "cosine"])
+def test_lengths_and_rates_of_a_recipe(growth: str) -> None:
+    recipe = Recipe(epochs=21, shortest=25, longest=400, growth=growth)
+    lengths = [recipe.length(epoch, 5, 1000) for epoch in range(21)]
+    assert lengths[0] == 25
+    assert lengths[-1] == 400
+    assert lengths == sorted(lengths)
+    assert lengths[10] == {"geometric": 100, "cosine": 215}[growth]
+    assert all(length % 5 == 0 for length in lengths)
+    slow = replace(recipe, warm=0.2, final=0.1)
+    rates = [slow.rate(share) for share in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.55, 0.1])
 
 
 @pytest.mark.parametrize("length", [4, 8, 12])

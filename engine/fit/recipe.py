@@ -15,7 +15,9 @@ class Recipe:
     epochs: int = 60
     """Passes over the motion."""
     updates: int = 8
-    """Optimizer steps an epoch, while there are as many segments to draw into batches."""
+    """Optimizer steps an epoch, while there are enough segments to draw into batches."""
+    smallest: int = 1
+    """Segments that a batch has at least, unless there are fewer; few make rough gradients."""
     rate_elasticity: float = 5e-3
     """Learning rate of Adam at the start, for the stress."""
     rate_plasticity: float = 3e-4
@@ -33,6 +35,10 @@ class Recipe:
     up over a run."""
     growth: Literal["geometric", "cosine"] = "geometric"
     """How the length grows between them: by the same factor each epoch, or as published."""
+    isotropic: bool = True
+    """Whether the material is taken to be isotropic: then every particle of a segment starts with
+    material axes turned at random, which such a material does not feel. Laws without history only.
+    """
     warm: float = 0.0
     """Share of all updates over which the learning rate rises from 0."""
     refresh: int = 4
@@ -42,7 +48,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse counts and rates that train nothing."""
-        for name in ("epochs", "updates", "shortest", "longest", "refresh", "rejections"):
+        for name in ("epochs", "updates", "smallest", "shortest", "longest", "refresh", "rejections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)}")
         if self.growth not in ("geometric", "cosine"):
@@ -65,6 +71,7 @@ class Recipe:
             clip=0.1,
             longest=200,
             growth="cosine",
+            isotropic=False,
             burst=None,
         )
 
@@ -89,11 +96,9 @@ class Recipe:
             length = longest + 0.5 * (shortest - longest) * (1.0 + math.cos(math.pi * share))
         return max(unit, int(length / unit + 0.5) * unit)
 
-    def rate(self, update: int) -> float:
-        """Factor on the learning rates at an update, counted from 0 over the whole fit."""
-        total = self.epochs * self.updates
-        share = update / total
+    def rate(self, share: float) -> float:
+        """Factor on the learning rates after a share of the whole fit, 0 to 1."""
         if share < self.warm:
-            return (update + 1) / (self.warm * total)
+            return share / self.warm
         share = (share - self.warm) / (1.0 - self.warm)
         return self.final + 0.5 * (1.0 - self.final) * (1.0 + math.cos(math.pi * share))

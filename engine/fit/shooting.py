@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from rheograd.materials.law import ConstitutiveLaw
@@ -106,6 +108,7 @@ class Training:
         self.shards = [Shard(replace(self.solver)) for _ in range(SHARDS)]
         self.epoch = 0
         self.update = 0
+        self.share = 0.0
         self.slowdown = 1.0
         self.in_a_row = 0
         self.reach = math.inf
@@ -148,7 +151,9 @@ class Training:
                 restarts = self.restarts(self.epoch)
                 losses: list[float] = []
                 norms: list[dict[str, float]] = []
-                for starts in self._batches(self._length()):
+                batches = self._batches(self._length())
+                for number, starts in enumerate(batches):
+                    self.share = (self.epoch + number / len(batches)) / self.recipe.epochs
                     try:
                         loss, gradients = self._reachable(pool, restarts, starts)
                     except (SimulationError, GradientError) as error:
@@ -192,7 +197,7 @@ class Training:
                 self.reach = survived
                 self.tell({"epoch": self.epoch, "note": (
                     f"epoch {self.epoch}: the law ran {step or length} steps, then diverged;"
-                    f" segments shortened to {self._length()} steps for now"
+                    f" segments shortened to {self._length()} steps"
                 )})  # fmt: skip
 
     def _batches(self, length: int) -> list[list[int]]:
@@ -206,7 +211,7 @@ class Training:
         if self.recipe.updates == 1 or count == 1:
             return [[k * length for k in range(count)]]
         draw = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        updates = min(self.recipe.updates, count)
+        updates = max(1, min(self.recipe.updates, count // self.recipe.smallest))
         size = math.ceil(count / updates)
         total = size * updates
         room = (last - length) // self.every + 1
@@ -248,9 +253,12 @@ class Training:
         def at(values: Tensor) -> Tensor:
             return values[frames].flatten(0, 1)
 
+        F = at(restarts.F)
+        if self.recipe.isotropic and not self.law.n_internal:
+            F = F @ self._turns(starts[0], len(F)).to(F)
         with torch.enable_grad():
             state = shard.solver.state(
-                model, at(restarts.x), at(restarts.v), at(restarts.F), C=at(restarts.C),
+                model, at(restarts.x), at(restarts.v), F, C=at(restarts.C),
                 internal=at(restarts.internal),
             )  # fmt: skip
             offsets = torch.arange(every, length + 1, every)
@@ -269,11 +277,16 @@ class Training:
                                             materialize_grads=True)  # fmt: skip
         return float(loss.detach()), list(gradients)
 
+    def _turns(self, start: int, count: int) -> Tensor:
+        """Rotations drawn for the particles of a shard at this update, shape (count, 3, 3)."""
+        draw = np.random.default_rng([self.seed, self.update, start])
+        return torch.from_numpy(Rotation.random(count, draw).as_matrix())
+
     def _step(self, gradients: Sequence[Tensor]) -> dict[str, float]:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         norms = {}
-        factor = self.recipe.rate(self.update) * self.slowdown
+        factor = self.recipe.rate(self.share) * self.slowdown
         for name, group, rate in zip(
             self.names, self.optimizer.param_groups, self.base_rates, strict=True
         ):
@@ -321,7 +334,7 @@ class Training:
             "epoch": self.epoch - 1,
             "loss": sum(losses) / len(losses) if losses else None,
             "segment": length,
-            "rate": self.recipe.rate(max(0, self.update - 1)) * self.slowdown,
+            "rate": self.recipe.rate(self.share) * self.slowdown,
             "seconds": seconds,
         }
         for name in self.names:
