@@ -14,7 +14,9 @@ import torch
 
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.scenes import progress
 from rheograd.scenes.cli import main
+from rheograd.scenes.fit_progress import FitProgress
 from rheograd.scenes.repeat import repeated
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
@@ -28,6 +30,26 @@ def test_a_command_to_do_it_again(tmp_path: Path) -> None:
     assert repeated("rheograd fit", [*tokens[:2], "--out=x", "--epochs", "3"], out) == expected
     (tmp_path / "x-again").mkdir()
     assert repeated("rheograd demo", [], out) == f"rheograd demo --out {tmp_path / 'x-again-2'}"
+
+
+def test_how_far_a_fit_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    with (
+        pytest.raises(KeyboardInterrupt, match="after 1 of 9 iterations; add --resume to go on"),
+        FitProgress("beam", 9, "iterations", ("young",)) as tell,
+    ):
+        tell({"epoch": 0, "loss": 2e-6, "young": 1e5})
+        tell({"epoch": 1, "note": "a step was rejected"})
+        tell({"judged": 0, "of": 4, "motion": "reconstruction"})
+        tell({"judged": 2, "of": 4, "motion": "twice the time"})
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.splitlines() == [
+        "beam: 1 of 9 iterations, 11 %, young 1e+05, loss 2e-06", "a step was rejected",
+        "beam, judged: 0 of 4 simulations, 0 %, reconstruction",
+        "beam, judged: 2 of 4 simulations, 50 %, twice the time",
+    ]  # fmt: skip
 
 
 class TestFit:
