@@ -80,7 +80,7 @@ def play(
         paused: wait for the space key.
         frame: place on the timeline to start from.
         size: width and height [pixels].
-        watch: called with what is shown after every change.
+        watch: called with what is shown whenever that has changed and is drawn.
 
     Raises:
         DisplayError: where no window can be opened.
@@ -97,12 +97,15 @@ def play(
 class Window:
     """A window on a view.
 
+    Keys and mouse change what is to be shown; the timer draws it, once all that came in since
+    it drew last has been answered. So a slow picture delays what is done by one picture at most.
+
     Args:
         view: what is to be seen.
         size: width and height [pixels].
         frame: place on the timeline to start from.
         playing: whether time runs at first.
-        watch: called with what is shown after every change.
+        watch: called with what is shown whenever that has changed and is drawn.
     """
 
     def __init__(
@@ -124,6 +127,9 @@ class Window:
         self._dragging = False
         self._turning: tuple[int, int] | None = None
         self._origin = (0.0, frame)
+        self._due = True
+        self._drawn: Shown | None = None
+        self._told: Shown | None = None
         self._failure: Exception | None = None
         self._help = self._list_keys()
         most = max(source.particles for source in view.sources)
@@ -133,11 +139,28 @@ class Window:
 
     def run(self) -> None:
         """Show it until it is closed."""
+        self._listen()
+        interactor = self._plotter.iren.interactor
+        interactor.Initialize()
+        title = ", ".join(source.title for source in self.view.sources if source.title)
+        self._window.SetWindowName(f"rheograd: {title}" if title else "rheograd")
+        self._fit()
+        self._change()
+        self._draw()
+        interactor.CreateRepeatingTimer(_TICK)
+        interactor.Start()
+        self._plotter.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _listen(self) -> None:
+        """Take keys, mouse and timer from VTK."""
         from vtkmodules.vtkInteractionStyle import vtkInteractorStyleTrackballCamera
 
-        interactor = self._plotter.iren.interactor
-        self._plotter.iren.clear_key_event_callbacks()
-        style: Any = vtkInteractorStyleTrackballCamera()
+        wrapped = self._plotter.iren
+        wrapped.clear_key_event_callbacks()
+        wrapped.untrack_click_position("left")  # a double click would bring PyVista's style back
+        interactor, style = wrapped.interactor, vtkInteractorStyleTrackballCamera()
         interactor.SetInteractorStyle(style)
         style.AddObserver("CharEvent", lambda *_: None)
         for event, handler in (
@@ -148,16 +171,8 @@ class Window:
             style.AddObserver(event, self._guarded(handler))
         interactor.AddObserver("KeyPressEvent", self._guarded(self._on_key))
         interactor.AddObserver("TimerEvent", self._guarded(self._on_timer))
-        interactor.Initialize()
-        title = ", ".join(source.title for source in self.view.sources if source.title)
-        self._window.SetWindowName(f"rheograd: {title}" if title else "rheograd")
-        self._fit()
-        self._change()
-        interactor.CreateRepeatingTimer(_TICK)
-        interactor.Start()
-        self._plotter.close()
-        if self._failure is not None:
-            raise self._failure
+        interactor.EnableRenderOff()  # what VTK would draw at once, such as a zoom, only asks
+        interactor.AddObserver("RenderEvent", self._guarded(self._ask))
 
     def _guarded(self, handler: Callable[[Any], None]) -> Callable[..., None]:
         """A VTK observer that closes the window where `handler` fails, to raise from `run`."""
@@ -174,30 +189,47 @@ class Window:
     def _close(self) -> None:
         self._plotter.iren.interactor.TerminateApp()
 
+    def _ask(self, _: Any = None) -> None:
+        """Have the picture drawn anew."""
+        self._due = True
+
     def _change(self, *, moved: bool = True, **values: Any) -> None:
-        """Change what is shown, draw it and tell who watches."""
-        self.shown = shown = replace(self.shown, **values)
+        """Change what is shown; with `moved`, time runs on from here."""
+        self.shown = replace(self.shown, **values)
         if moved:
-            self._origin = (time.perf_counter(), shown.frame)
-        strip, times = self._stage.strip, self.view.times
-        strip.playing = shown.playing
-        if len(times) > 1:
-            lapse = float(times[-1] - times[0]) / (len(times) - 1)
-            strip.note = f",  {self._rate * shown.speed * lapse:.2g}x"
-        self._stage.field = shown.field
-        self._stage.show(shown.frame)
-        for actor in self._help:
-            actor.SetVisibility(shown.help)
-        self._hint.SetVisibility(not shown.help)
+            self._origin = (time.perf_counter(), self.shown.frame)
+        self._ask()
+
+    def _draw(self) -> None:
+        """Draw what is shown and tell who watches."""
+        shown, self._due = self.shown, False
+        if shown != self._drawn:
+            self._drawn = shown
+            strip, times = self._stage.strip, self.view.times
+            strip.playing = shown.playing
+            if len(times) > 1:
+                lapse = float(times[-1] - times[0]) / (len(times) - 1)
+                strip.note = f",  {self._rate * shown.speed * lapse:.2g}x"
+            self._stage.field = shown.field
+            self._stage.show(shown.frame)
+            for actor in self._help:
+                actor.SetVisibility(shown.help)
+            self._hint.SetVisibility(not shown.help)
         self._window.Render()
-        if self._watch is not None:
+        if self._watch is not None and shown != self._told:
+            self._told = shown
             self._watch(shown)
 
     def _on_timer(self, _: Any) -> None:
-        """Show the frame that is due."""
+        """Draw what has changed since the last time, and the frame that is due."""
         self._fit()
-        if not self.shown.playing or self._dragging:
-            return
+        if self.shown.playing and not self._dragging:
+            self._advance()
+        if self._due:
+            self._draw()
+
+    def _advance(self) -> None:
+        """Go to the frame that is due."""
         start, frame = self._origin
         due = frame + int((time.perf_counter() - start) * self._rate * self.shown.speed)
         last = len(self.view.times) - 1
@@ -236,7 +268,7 @@ class Window:
         elif key in ("v", "r"):
             self._preset = self._preset + 1 if key == "v" else 0
             self._stage.look(self._preset)
-            self._change(moved=False)
+            self._ask()
         elif key == "x":
             self._say(f"saved {self._save()}")
         elif key in ("Escape", "q"):
@@ -274,7 +306,7 @@ class Window:
             x, y = self._plotter.iren.interactor.GetEventPosition()
             self._stage.turn(_TURN * (self._turning[0] - x), _TURN * (self._turning[1] - y))
             self._turning = (x, y)
-            self._window.Render()
+            self._ask()
         else:
             style.OnMouseMove()
 
@@ -294,13 +326,14 @@ class Window:
             return
         self._stage.lay_out()
         self._place_keys()
-        self._change(moved=False)
+        self._drawn = None
+        self._ask()
 
     def _say(self, words: str) -> None:
         """Write a line below the title."""
         self._hint.SetInput(words)
         self._place_keys()
-        self._window.Render()
+        self._ask()
 
     def _list_keys(self) -> list[Any]:
         """The keys and what they do, over the first panel; hidden at first."""
@@ -325,10 +358,11 @@ class Window:
             actor.SetPosition(x, low + 16)
 
     def _save(self) -> str:
-        """Write what the window shows to a new file in the working folder; its name."""
+        """Write what is shown to a new file in the working folder; its name."""
         from vtkmodules.vtkIOImage import vtkPNGWriter
         from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
+        self._draw()
         number = 1
         while Path(f"rheograd-{number}.png").exists():
             number += 1
