@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from rheograd.engine.trajectory import Trajectory
+from rheograd.scenes.cli import BAD_INPUT, main
 from rheograd.viewer import DisplayError, display, movie, play, screenshot
 from rheograd.viewer.palettes import MISSING, categories, colour, diverging, sequential
 from rheograd.viewer.render import shown_frames
@@ -143,6 +144,16 @@ class TestView:
         assert view.times[-1] == pytest.approx(0.4)
         assert view.frames[0][-1] == 20
         assert view.frames[1][-1] == 5
+
+    def test_a_run_that_has_ended_says_so_from_the_first_frame_it_lacks(self) -> None:
+        short, coarse, still = falling(), falling(4), falling()
+        short.x, short.time = short.x[:6], short.time[:6]
+        coarse.time = coarse.time * 0.97
+        still.x, still.time = still.x[:1], still.time[:1]
+        view = describe([falling(), short, coarse, still])
+        assert [view.ended(1, place) for place in (0, 5)] == ["", ""]
+        assert view.ended(1, 6) == view.ended(1, 10) == "ended at 0.10 s"
+        assert {view.ended(panel, 10) for panel in (0, 2, 3)} == {""}
 
     def test_metadata_that_cannot_be_read_is_left_out_with_a_warning(self) -> None:
         with pytest.warns(UserWarning, match="'domain' is left out of the picture: got 'a cube'"):
@@ -280,6 +291,21 @@ class TestPictures:
         left, right = picture[40:150, 2:198], picture[40:150, 202:398]
         assert np.abs(left.astype(int) - right).mean() < 1.0
 
+    @pytest.mark.parametrize("title", ["b", "a title that is far longer than its panel is wide"])
+    def test_a_run_that_has_ended_is_marked(self, title: str) -> None:
+        still = falling()
+        still.x = np.broadcast_to(still.x[0], still.x.shape)
+        short = SimpleNamespace(**{**vars(still), "x": still.x[:6], "time": still.time[:6]})
+        first, last = (
+            screenshot([still, short], frame=frame, titles=["a", title], size=(500, 240))[:156]
+            for frame in (5, 10)
+        )
+        changed = (first != last).any(-1)
+        assert not changed[:, :250].any()
+        assert not changed[40:].any()
+        assert changed[:40, 250:].sum() > 50
+        assert last[:40, 497:].min() > 150  # no ink at the edge
+
     def test_all_surroundings_at_once(self) -> None:
         colliders = [
             {"kind": "sphere", "centre": [0.2, 0.1, 0.2], "radius": 0.1, "path": [[0, 0, 0]] * 11},
@@ -360,6 +386,17 @@ class TestDisplay:
         display._probe.cache_clear()
         with pytest.raises(DisplayError, match=r"DISPLAY=:4242, which has no OpenGL.*xvfb-run"):
             play(falling())
+
+    def test_the_command_says_so_in_a_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(display, "_PROBE", "raise SystemExit(1)")
+        display._probe.cache_clear()
+        recorded().save(tmp_path / "pull.vtkhdf")
+        assert main(["view", str(tmp_path / "pull.vtkhdf")]) == BAD_INPUT
+        told = capsys.readouterr()
+        assert told.err.startswith("error: nothing can be drawn here: got ")
+        assert (told.out, told.err.count("\n")) == ("", 1)
 
     def test_the_answer_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = display.render_window()

@@ -31,7 +31,7 @@ print("{_MARK}", window.GetClassName(), flush=True)
 """
 
 
-class DisplayError(RuntimeError):
+class DisplayError(OSError):
     """Nothing on this machine can draw what was asked for; the message says what to install."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .display import chosen_window
 from .fields import Scale
-from .flat import INK, draw, drawing, text, write
+from .flat import INK, draw, drawing, text
 from .source import Source
 from .strip import Strip
 from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
@@ -133,6 +133,7 @@ class Stage:
         self._moving: list[tuple[int, dict, Any]] = []
         self._titles: list[Any] = []
         self._dividers: list[Any] = []
+        self._headed: dict[int, tuple[str, int]] = {}
         for panel, particles in enumerate(self.particles):
             self._furnish(panel, particles)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels)
@@ -182,7 +183,7 @@ class Stage:
 
         columns = max(range(1, count + 1), key=size)
         rows = -(-count // columns)
-        for panel, source in enumerate(self.view.sources):
+        for panel in range(count):
             row, column = divmod(panel, columns)
             across = min(columns, count - row * columns)
             wide, high = 1 / across, (1 - below) / rows
@@ -190,7 +191,8 @@ class Stage:
             self.plotter.renderers[panel].SetViewport(*corner, corner[0] + wide, corner[1] + high)
             top = high * height - 36 * self.pixels
             self.top = high * height
-            write(self._titles[panel], source.title, 24 * self.pixels, top)
+            self._titles[panel].SetPosition(24 * self.pixels, top)
+            self._head(panel)
             sides = [(0, self.pixels, high * height)] if column else []
             sides += [(0, wide * width, self.pixels)] if row < rows - 1 else []
             if sides:
@@ -198,6 +200,26 @@ class Stage:
                 draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
         self.plotter.renderers[count].SetViewport(0, 0, 1, below)
         self.strip.lay_out(width, round(below * height))
+
+    def _head(self, panel: int) -> None:
+        """Write the title of a panel and when its run ended, the title cut where both are too long.
+
+        Whoever sees a still must be told that it is one, so that is what stays.
+        """
+        title, ended = self.view.sources[panel].title, self.view.ended(panel, self.frame)
+        renderer, actor = self.plotter.renderers[panel], self._titles[panel]
+        left, _, right, _ = renderer.viewport
+        width = round((right - left) * self.size[0]) - 28 * self.pixels
+        if self._headed.get(panel) == (ended, width):
+            return
+        self._headed[panel] = (ended, width)
+        size = [0.0, 0.0]
+        for length in range(len(title), -1, -1):
+            cut = title if length == len(title) else f"{title[:length].rstrip()}..."
+            actor.SetInput(f"{cut}, {ended}" if cut and ended else cut + ended)
+            actor.GetSize(renderer, size)
+            if size[0] <= width:
+                break
 
     def look(self, preset: int) -> None:
         """Point the one camera of all panels: from a corner, two sides, or above (0 to 3)."""
@@ -262,6 +284,7 @@ class Stage:
         self.frame = int(np.clip(frame, 0, len(self.view.times) - 1))
         scale = self.view.scale(self.field)
         for panel, particles in enumerate(self.particles):
+            self._head(panel)
             own = int(self.view.frames[panel][self.frame])
             drawn = particles.show(own, scale)
             floor = self.floors[panel]

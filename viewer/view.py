@@ -75,6 +75,18 @@ class View:
             self._scales[name] = scale_of(self.fields[name], self.sources, limits)
         return self._scales[name]
 
+    def ended(self, panel: int, place: int) -> str:
+        """When the run of a panel ended, in words, where a frame more would be due by this place.
+
+        Empty before that. A source of a single frame is a still, and never ends.
+        """
+        source = self.sources[panel]
+        times = source.times
+        lapse = float(np.median(np.diff(times))) if source.count > 1 else math.inf
+        if self.times[place] < times[-1] + 0.99 * lapse:
+            return ""
+        return f"ended at {times[-1]:.{self.decimals}f} s"
+
     @property
     def extent(self) -> np.ndarray:
         """Corners of what the cameras frame [m], (2, 3): the domains unless they are far larger."""

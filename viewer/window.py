@@ -160,7 +160,8 @@ class Window:
         wrapped = self._plotter.iren
         wrapped.clear_key_event_callbacks()
         wrapped.untrack_click_position("left")  # a double click would bring PyVista's style back
-        interactor, style = wrapped.interactor, vtkInteractorStyleTrackballCamera()
+        interactor = wrapped.interactor
+        style: Any = vtkInteractorStyleTrackballCamera()
         interactor.SetInteractorStyle(style)
         style.AddObserver("CharEvent", lambda *_: None)
         for event, handler in (
