@@ -30,6 +30,8 @@ class Decompositions(NamedTuple):
     """polar(F) -> R, det R = 1; usable under wp.grad and wp.Tape as well."""
     polar_pullback: wp.Function
     """polar_pullback(F, R, R_bar) -> F_bar."""
+    eigenvectors: wp.Function
+    """eigenvectors(S) -> eigenvalues in no particular order, V; of a symmetric S, det V = 1."""
     spectral: wp.Function
     """spectral(F) -> U, sigma, V; det U = det V = 1, sigma in no particular order."""
     descending: wp.Function
@@ -48,7 +50,14 @@ def decompositions(dtype: Any) -> Decompositions:
     spectral, descending = _spectral(dtype)
     left_pullback, mixed_pullback = _spectral_functions(dtype)
     return Decompositions(
-        cofactor, polar, polar_pullback, spectral, descending, left_pullback, mixed_pullback
+        cofactor,
+        polar,
+        polar_pullback,
+        _eigenvectors(dtype),
+        spectral,
+        descending,
+        left_pullback,
+        mixed_pullback,
     )
 
 

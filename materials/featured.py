@@ -36,32 +36,30 @@ _own = threading.local()
 def kernels_of(features: str, like: Tensor) -> FeatureKernels:
     """The kernels of a kind of features in the precision of `like`."""
     with building:
-        return feature_kernels(features, precision(like))
+        return feature_kernels(features, precision(like), not like.is_cuda)
 
 
 class Measured(NamedTuple):
-    """What the features of a batch of F leave behind; kept, it need not be computed again."""
+    """Rotations and features of a batch of F."""
 
-    x: Tensor
-    """Features [-], shape (q, k)."""
     R: Tensor
     """Rotations [-], shape (q, 3, 3)."""
+    x: Tensor
+    """Features [-], shape (q, k)."""
     V: Tensor | None
     """Right singular vectors [-], shape (q, 3, 3), for features "full" only."""
-    z: Tensor | None = None
-    """Inputs of the last activation [-], shape (q, width), if they are kept too."""
 
     def views(self) -> list[Any]:
         """As arguments of kernels."""
-        frames = [None if t is None else matrices(t) for t in (self.R, self.V)]
-        return [view(self.x, precision(self.x)), *frames]
+        V = None if self.V is None else matrices(self.V)
+        return [matrices(self.R), view(self.x, precision(self.x)), V]
 
 
 def empty_measured(features: str, q: int, like: Tensor) -> Measured:
     """Memory for the features of `q` points, typed as `like`."""
     frame = like.new_empty(q, 3, 3)
     V = like.new_empty(q, 3, 3) if features == "full" else None
-    return Measured(like.new_empty(q, WIDTH[features]), frame, V)
+    return Measured(frame, like.new_empty(q, WIDTH[features]), V)
 
 
 class _Features(torch.autograd.Function):
@@ -72,20 +70,21 @@ class _Features(torch.autograd.Function):
         F = F.detach().contiguous()
         m = empty_measured(features, len(F), F)
         kernels = kernels_of(features, F)
-        Launcher(F)(kernels.measure, len(F), [0, 0, matrices(F), *m.views()])
-        ctx.save_for_backward(F, m.x, m.R, m.V)
+        threads = -(-len(F) // kernels.lanes)
+        Launcher(F)(kernels.measure, threads, [0, 0, len(F), matrices(F), *m.views()])
+        ctx.save_for_backward(F, *m)
         ctx.kernels = kernels
         return m.x, m.R
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, x_bar: Tensor, R_bar: Tensor) -> tuple[Tensor, None]:
-        F, x, R, V = ctx.saved_tensors
-        _x, *frames = Measured(x, R, V).views()
+        F, *measured = ctx.saved_tensors
+        R, _x, V = Measured(*measured).views()
         F_bar = torch.zeros_like(F)
         x_bar, R_bar = x_bar.contiguous(), R_bar.contiguous()
         bars = [view(x_bar, precision(F)), matrices(R_bar), matrices(F_bar)]
-        Launcher(F)(ctx.kernels.measure_adjoint, len(F), [0, 0, matrices(F), *frames, *bars])
+        Launcher(F)(ctx.kernels.measure_adjoint, len(F), [0, 0, matrices(F), R, V, *bars])
         return F_bar, None
 
 
@@ -131,9 +130,17 @@ class Store:
 
     def __init__(self, network: FeaturedNetwork, rows: int, like: Tensor):
         """See the class; typed as `like`."""
-        self.measured = empty_measured(network.features, rows, like)
-        self.views = self.measured.views()
+        measured = empty_measured(network.features, rows, like)
+        self.measured = measured
+        self.R, self.x, self.V = measured.views()
+        self.part = measured.x
         self.weights = Packed(network.perceptron, like)
+
+    def features(self, points: int) -> Tensor:
+        """The first `points` rows of the features."""
+        if len(self.part) != points:
+            self.part = self.measured.x[:points]
+        return self.part
 
 
 def reused(key: tuple[Any, ...], like: Tensor, make: Callable[[int], T]) -> T:
@@ -174,7 +181,8 @@ class Pass:
         scale: float,
         *,
         slot: int = 0,
-        keep: Measured | None = None,
+        R: Tensor | None = None,
+        z: Tensor | None = None,
         backward: bool = False,
     ):
         """See the class.
@@ -185,7 +193,8 @@ class Pass:
             scale: Of the output.
             slot: Of the workspace; two passes whose backward need what they left of a block, use
                 different ones.
-            keep: Where the features of the whole batch are stored; None forgets them.
+            R: Where the rotations of the whole batch are kept; None forgets them.
+            z: Where the inputs of the last activation are kept; None forgets them.
             backward: Whether a backward pass follows.
         """
         self.launch = Launcher(like)
@@ -193,19 +202,32 @@ class Pass:
         self.network, self.scale = network.perceptron, scale
         key = (network.features, network.perceptron.widths)
         self.space = reused((*key, slot), like, lambda rows: Workspace(network, rows, like))
-        store = reused((*key, type(self)), like, lambda rows: Store(network, rows, like))
-        self.weights = store.weights
+        self.store = reused((*key, type(self)), like, lambda rows: Store(network, rows, like))
+        self.weights = self.store.weights
         self.weights.load(self.network, backward=backward)
-        self.whole = keep is not None
-        self.x = store.measured.x if keep is None else keep.x
-        self.z = None if keep is None else keep.z
+        self.whole = R is not None
+        self.R = self.store.R if R is None else matrices(R)
+        self.z = z
         self.zs: Sequence[Tensor] = ()
-        self.views = store.views if keep is None else keep.views()
+
+    def row(self, start: int) -> int:
+        """Row of the rotation of the point `start`, the first of a block."""
+        return start if self.whole else 0
+
+    def groups(self, points: int) -> int:
+        """Threads of a kernel whose threads take several points."""
+        return -(-points // self.kernels.lanes)
 
     def measure(self, start: int, points: int, F: Any) -> None:
-        """Features of a block."""
-        row = start if self.whole else 0
-        self.launch(self.kernels.measure, points, [start, row, F, *self.views])
+        """Rotations and features of a block."""
+        known = [start, self.row(start), points, F]
+        out = [self.R, self.store.x, self.store.V]
+        self.launch(self.kernels.measure, self.groups(points), [*known, *out])
+
+    def recall(self, start: int, points: int, F: Any) -> None:
+        """What `measure` wrote of a block whose rotations are kept."""
+        known = [start, self.row(start), points, F, self.R]
+        self.launch(self.kernels.recall, self.groups(points), [*known, self.store.x, self.store.V])
 
     def evaluate(
         self, start: int, points: int, *, transient: bool = False, known: bool = False
@@ -218,22 +240,19 @@ class Pass:
             transient: Whether it is not followed by `backward`.
             known: Whether all that is kept is there from an earlier call.
         """
-        row = start if self.whole else 0
-        x, block = self.x[row : row + points], self.space.rows(points)
-        last = None if self.z is None else self.z[row : row + points]
+        x, block = self.store.features(points), self.space.rows(points)
+        last = None if self.z is None else self.z[start : start + points]
         self.zs = perceptron.forward(
             self.weights, x, block, transient=transient, last=last, known=known
         )
 
     def backward(self, start: int, points: int, F: Any, F_bar: Any) -> None:
         """From the gradients of a block's outputs and rotations add to those of F."""
-        row = start if self.whole else 0
-        x = self.x[row : row + points]
         block = self.space.rows(points)
-        perceptron.backward(self.weights, x, self.zs, block)
-        _x, R, V = self.views
+        perceptron.backward(self.weights, self.store.features(points), self.zs, block)
+        known = [start, self.row(start), F, self.R, self.store.V]
         bars = [self.space.x_bar_view, self.space.R_bar_view, F_bar]
-        self.launch(self.kernels.measure_adjoint, points, [start, row, F, R, V, *bars])
+        self.launch(self.kernels.measure_adjoint, points, [*known, *bars])
 
     def parameter_gradients(self) -> tuple[Tensor, ...]:
         """One per parameter of the network, over all blocks so far."""
@@ -245,15 +264,13 @@ class StressPass(Pass):
 
     def write(self, start: int, points: int, F: Any, tau_out: Any) -> None:
         """After `evaluate`."""
-        row = start if self.whole else 0
-        known = [start, row, F, self.views[1], self.space.y_view, self.scale]
+        known = [start, self.row(start), F, self.R, self.space.y_view, self.scale]
         self.launch(self.kernels.stress, points, [*known, tau_out])
 
     def pull(self, start: int, points: int, F: Any, tau_bar: Any, F_bar: Any) -> None:
         """After `evaluate`: add to the gradient of F."""
-        row = start if self.whole else 0
         space = self.space
-        known = [start, row, F, self.views[1], space.y_view, self.scale, tau_bar]
+        known = [start, self.row(start), F, self.R, space.y_view, self.scale, tau_bar]
         out = [space.y_bar_view, space.R_bar_view, F_bar]
         self.launch(self.kernels.stress_adjoint, points, [*known, *out])
         self.backward(start, points, F, F_bar)
@@ -264,21 +281,25 @@ class FlowPass(Pass):
 
     def write(self, start: int, points: int, F_trial: Any, F_out: Any) -> None:
         """After `evaluate`."""
-        row = start if self.whole else 0
-        known = [start, row, F_trial, self.views[1], self.space.y_view, self.scale]
+        known = [start, self.row(start), F_trial, self.R, self.space.y_view, self.scale]
         self.launch(self.kernels.flow, points, [*known, F_out])
 
     def advance(self, start: int, points: int, F_trial: Any, F_out: Any, after: Pass) -> None:
         """After `evaluate`: `write`, and `after.measure` of what was written."""
-        row = start if self.whole else 0
-        known = [start, row, F_trial, self.views[1], self.space.y_view, self.scale]
-        self.launch(self.kernels.advance, points, [*known, F_out, *after.views])
+        known = [start, self.row(start), points, F_trial, self.R, self.space.y_view, self.scale]
+        out = [F_out, after.R, after.store.x, after.store.V]
+        self.launch(self.kernels.advance, self.groups(points), [*known, *out])
+
+    def follow(self, start: int, points: int, F: Any, after: Pass) -> None:
+        """What `advance` leaves in `after`, of a known F; after `measure` or `recall`."""
+        known = [start, self.row(start), points, F, self.R]
+        out = [after.R, after.store.x, after.store.V]
+        self.launch(self.kernels.follow, self.groups(points), [*known, *out])
 
     def pull(self, start: int, points: int, F_trial: Any, F_bar: Any) -> None:
         """After `evaluate`: turn the gradient of F into that of F_trial, in place."""
-        row = start if self.whole else 0
         space = self.space
-        known = [start, row, self.views[1], space.y_view, self.scale, F_bar]
+        known = [start, self.row(start), self.R, space.y_view, self.scale, F_bar]
         out = [space.y_bar_view, space.R_bar_view]
         self.launch(self.kernels.flow_adjoint, points, [*known, *out])
         self.backward(start, points, F_trial, F_bar)

@@ -109,16 +109,30 @@ class Packed:
         """Each of shape (n_out, n_in), the first with padded n_in."""
         self.gradients: list[Tensor] = []
         """Of shape (n_out, n_in), but the first transposed."""
+        self._taken: list[tuple[Tensor, int]] = []
+        self._plain: list[Tensor] = []
+        self._ends = self._first[:, : network.n_in], self._last[: network.n_out]
 
     def load(self, network: Perceptron, *, backward: bool) -> None:
         """Take the present weights; for a backward pass, start the sums of gradients."""
-        plain = [weight.detach().to(self._last.dtype) for weight in network.weights]
-        self._last[: network.n_out].copy_(plain[-1])
-        self.forth = [*(weight.t() for weight in plain[:-1]), self._last.t()]
-        if backward:
-            self._first[:, : network.n_in].copy_(plain[0])
+        weights = [(weight, weight.data_ptr()) for weight in network.weights]
+        if not self._holds(weights):
+            plain = [weight.detach().to(self._last.dtype) for weight, _ in weights]
+            self.forth = [*(weight.t() for weight in plain[:-1]), self._last.t()]
             self.back = [self._first, *plain[1:]]
-            self.gradients = [w.new_zeros(w.shape) for w in (plain[0].t(), *plain[1:])]
+            self._taken, self._plain = weights, plain
+        self._ends[1].copy_(self._plain[-1])
+        if backward:
+            first, *others = self._plain
+            self._ends[0].copy_(first)
+            self.gradients = [w.new_zeros(w.shape) for w in (first.t(), *others)]
+
+    def _holds(self, weights: list[tuple[Tensor, int]]) -> bool:
+        """Whether views of these weights, in the same places, were taken already."""
+        return len(weights) == len(self._taken) and all(
+            new is old and place == before and new.dtype is self._last.dtype
+            for (new, place), (old, before) in zip(weights, self._taken, strict=True)
+        )
 
     def finished(self, network: Perceptron) -> tuple[Tensor, ...]:
         """The gradients of `network.weights`."""

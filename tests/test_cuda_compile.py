@@ -36,8 +36,8 @@ LAWS = (
 FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     *(("-".join(map(str, law)), lambda law=law: law_kernels(*law, wp.float32)) for law in LAWS),
     ("hencky-float64", lambda: law_kernels("hencky", "von-mises", False, wp.float64)),
-    ("features-full", lambda: feature_kernels("full", wp.float32)),
-    ("features-smooth", lambda: feature_kernels("smooth", wp.float32)),
+    ("features-full", lambda: feature_kernels("full", wp.float32, False)),
+    ("features-smooth", lambda: feature_kernels("smooth", wp.float32, False)),
     ("grid", lambda: grid(wp.float32)),
     ("grid-adjoint", lambda: grid_adjoint(wp.float32)),
     ("transfers", lambda: transfers(wp.float32)),

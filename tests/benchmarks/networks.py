@@ -83,7 +83,7 @@ class Case:
 
     def keep(self, *, hidden: bool) -> None:
         self.kept = self.law.new_kept(len(self.F), self.F, hidden=hidden)
-        tensors = [t for part in self.kept for t in part if t is not None]
+        tensors = [t for t in (self.kept.R, *self.kept.z) if t is not None]
         self.bytes = sum(t.zero_().numel() * t.element_size() for t in tensors) / len(self.F)
 
     @torch.no_grad()
