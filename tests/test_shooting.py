@@ -15,7 +15,7 @@ from rheograd.engine.boundaries import Floor
 from rheograd.engine.errors import SimulationError
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
-from rheograd.engine.fit.shooting import Shard, Training
+from rheograd.engine.fit.shooting import Training
 from rheograd.engine.fit.states import Kinematics, estimated, recorded
 from rheograd.engine.mpm import MPMModel, MPMSolver
 from rheograd.engine.scene import Body, Scene
@@ -23,7 +23,7 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
-from rheograd.materials.invariant import InvariantFull
+from rheograd.materials.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import VonMises
 
@@ -76,29 +76,6 @@ def test_loss_and_gradient_of_a_batch_are_those_of_its_segments(tmp_path: Path) 
         assert float(a) == pytest.approx(float(b), rel=1e-8)
 
 
-def test_turned_axes_are_felt_by_anisotropic_laws_only(tmp_path: Path) -> None:
-    """A law that is learned has to find out for itself that the material is isotropic."""
-    made = training(tmp_path, Recipe(isotropic=False))
-    known = made.restarts(0)
-
-    def loss(law: ConstitutiveLaw, turned: bool) -> float:
-        made.law, made.model = law, falling(law)
-        made.parameters = list(law.parameters())
-        made.recipe = Recipe(isotropic=turned)
-        made.shards = [Shard(SOLVER) for _ in made.shards]
-        with ThreadPoolExecutor(1) as pool:
-            return made._gradient(pool, known, [0, 12, 24], 12)[0]
-
-    isotropic = Corotated(4e4, 0.3)
-    assert loss(isotropic, True) == pytest.approx(loss(isotropic, False), rel=1e-9)
-    grained = InvariantFull(5e4, seed=0).double()
-    assert abs(loss(grained, True) / loss(grained, False) - 1) > 1e-4
-    first = loss(grained, True)
-    assert loss(grained, True) == first
-    made.update += 1
-    assert loss(grained, True) != first
-
-
 @pytest.mark.parametrize("updates", [1, 3])
 def test_segments_are_as_long_as_the_law_survives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
@@ -143,6 +120,14 @@ def test_a_law_that_fails_at_once_is_undone(
     assert made.slowdown == 0.5
     assert all(map(torch.equal, made.parameters, before))
     assert "undone" in made.notes[0]
+
+
+def test_a_recipe_suits_its_law() -> None:
+    """Networks without a unit need the published rates, others learn slower."""
+    bare, scaled = InvariantFull(), InvariantFull(1e5)
+    assert Recipe.suited(bare, 30) == Recipe.unscaled(30)
+    assert Recipe.suited(bare, 30).rate_elasticity == Recipe.published(30).rate_elasticity
+    assert Recipe.suited(scaled, 30) == Recipe(epochs=30) == Recipe.suited(InvariantSmooth(), 30)
 
 
 @pytest.mark.parametrize("growth", ["geometric", "cosine"])

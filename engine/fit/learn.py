@@ -104,7 +104,7 @@ def fit(
             recorded states and to judge the fit.
         states: Where segments restart: from states "recorded" in a run of `truth`, or from
             estimates by "positions" alone.
-        recipe: How the law is trained.
+        recipe: How the law is trained; by default what suits it.
         hold_out: Share of the motion, at its end, that is kept from the fit to judge it; by
             default 0.1, and nothing where a known truth gives other motions to judge by.
         seed: Of the batches.
@@ -125,7 +125,8 @@ def fit(
             "recorded states come from a run of the true scene, and none was given: name the"
             " material that made the observation, or use states='positions'"
         )
-    recipe, law = recipe or Recipe(), fitted_law(scene)
+    law = fitted_law(scene)
+    recipe = recipe or Recipe.suited(law)
     if hold_out is None:
         hold_out = HOLD_OUT if truth is None else 0.0
     motions = held_out(observation, scene, hold_out)

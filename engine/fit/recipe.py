@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from rheograd.materials.invariant import InvariantFull
+from rheograd.materials.law import ConstitutiveLaw
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,10 +38,6 @@ class Recipe:
     up over a run."""
     growth: Literal["geometric", "cosine"] = "geometric"
     """How the length grows between them: by the same factor each epoch, or as published."""
-    isotropic: bool = True
-    """Whether the material is taken to be isotropic: then every particle of a segment starts with
-    material axes turned at random, which such a material does not feel. Laws without history only.
-    """
     warm: float = 0.0
     """Share of all updates over which the learning rate rises from 0."""
     refresh: int = 4
@@ -48,7 +47,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse counts and rates that train nothing."""
-        for name in ("epochs", "updates", "smallest", "shortest", "longest", "refresh", "rejections"):
+        for name in (
+            "epochs",
+            "updates",
+            "smallest",
+            "shortest",
+            "longest",
+            "refresh",
+            "rejections",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)}")
         if self.growth not in ("geometric", "cosine"):
@@ -71,9 +78,23 @@ class Recipe:
             clip=0.1,
             longest=200,
             growth="cosine",
-            isotropic=False,
             burst=None,
         )
+
+    @classmethod
+    def unscaled(cls, epochs: int = 60) -> Recipe:
+        """For networks without a unit: published rates and clipping, our segments and updates.
+
+        Segments grow to the whole motion; while they are short there are several updates an epoch.
+        """
+        return replace(cls.published(epochs), updates=4, smallest=8, longest=1000,
+                       growth="geometric")  # fmt: skip
+
+    @classmethod
+    def suited(cls, law: ConstitutiveLaw, epochs: int = 60) -> Recipe:
+        """What has proved itself for a law; see docs/nclaw.md."""
+        unit_free = isinstance(law, InvariantFull) and law.stress_scale == 1.0
+        return cls.unscaled(epochs) if unit_free else cls(epochs=epochs)
 
     def with_epochs(self, epochs: int) -> Recipe:
         """The same over another number of epochs."""

@@ -15,9 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from rheograd.materials.law import ConstitutiveLaw
@@ -253,12 +251,9 @@ class Training:
         def at(values: Tensor) -> Tensor:
             return values[frames].flatten(0, 1)
 
-        F = at(restarts.F)
-        if self.recipe.isotropic and not self.law.n_internal:
-            F = F @ self._turns(starts[0], len(F)).to(F)
         with torch.enable_grad():
             state = shard.solver.state(
-                model, at(restarts.x), at(restarts.v), F, C=at(restarts.C),
+                model, at(restarts.x), at(restarts.v), at(restarts.F), C=at(restarts.C),
                 internal=at(restarts.internal),
             )  # fmt: skip
             offsets = torch.arange(every, length + 1, every)
@@ -276,11 +271,6 @@ class Training:
             gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True,
                                             materialize_grads=True)  # fmt: skip
         return float(loss.detach()), list(gradients)
-
-    def _turns(self, start: int, count: int) -> Tensor:
-        """Rotations drawn for the particles of a shard at this update, shape (count, 3, 3)."""
-        draw = np.random.default_rng([self.seed, self.update, start])
-        return torch.from_numpy(Rotation.random(count, draw).as_matrix())
 
     def _step(self, gradients: Sequence[Tensor]) -> dict[str, float]:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):

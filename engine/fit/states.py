@@ -99,7 +99,6 @@ def kinematics(
     path = torch.from_numpy(spline(np.arange(last + 1))).to(model.x0)
     free = _free(model)
     space = solver.workspace(free, 0, adjoint=False)
-    g2p = 2
     v = torch.empty_like(path)
     C = path.new_zeros(last + 1, model.n, 3, 3)
     v[0] = model.v0
@@ -114,7 +113,7 @@ def kinematics(
     empty = [t for group in model.groups for t in group.tensors()]
     start = (path[0], v[0], zero, eye, zero, path.new_zeros(model.n, model.n_internal))
     space.load(start, [inputs[name] for name in INPUTS], [t.detach() for t in empty], 0)
-    s, stream = space.state, space.stream()
+    s = space.state
     for k in range(1, last + 1):
         wanted = (path[k] - path[k - 1]) / model.dt
         found, slope, guess = torch.zeros_like(wanted), torch.zeros_like(zero), C[k - 1]
@@ -122,8 +121,7 @@ def kinematics(
             s.x[0].copy_(path[k - 1])
             s.v[0].copy_(wanted - found)
             s.C[0].copy_(guess)
-            for phase in space.forward_phases[0][: g2p + 1]:
-                phase.run(stream)
+            space.transfer()
             found, slope, guess = found + s.v[0], slope + s.C[0], zero
         v[k], C[k] = wanted, slope
     return Kinematics(v, C)

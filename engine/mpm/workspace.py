@@ -21,7 +21,7 @@ from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.materials.arrays import as_warp, precision
 
 from .graphs import Replays
-from .launches import Recorder, parts_of
+from .launches import TICK, Recorder, parts_of
 from .model import FOREVER, MPMModel
 from .stages import AnalyticStage, Histories, Stage, TorchStage
 
@@ -192,6 +192,12 @@ class Workspace:
                 phase.run(stream)
             for stage in self.stages:
                 stage.forward(k)
+
+    def transfer(self) -> None:
+        """To the grid and back in place, without the laws and the clock."""
+        stream = self.stream()
+        for phase in self.forward_phases[0][:TICK]:
+            phase.run(stream)
 
     def backward(
         self, steps: int, seen: Mapping[int, tuple[Tensor | None, Tensor | None]],

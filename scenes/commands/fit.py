@@ -117,7 +117,7 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     seen = observed(found, solver)
     solver = at_recorded_step(solver, seen)
     law = starting_law(found, folder).to(solver.device, solver.dtype)
-    recipe = chosen_recipe(found)
+    recipe = chosen_recipe(found, law)
     with FitProgress(script.name, recipe.epochs, "epochs") as progress:
         report = fit(
             selection.make_scene(script, law, found), solver, Positions(seen),
@@ -189,16 +189,16 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
         law = laws.load(name, kinds)
         laws.require_savable(law)
         return law
-    published = found.recipe == "published"
-    stress = found.stress_scale or (1.0 if published else STRESS)
+    bare = kinds[name] is InvariantFull or found.recipe == "published"
+    stress = found.stress_scale or (1.0 if bare else STRESS)
     return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
 
 
-def chosen_recipe(found: argparse.Namespace) -> Recipe:
+def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
 
-    start = Recipe.published() if found.recipe == "published" else Recipe()
+    start = Recipe.published() if found.recipe == "published" else Recipe.suited(law)
     changes: dict[str, Any] = {
         "epochs": found.epochs, "updates": found.updates, "longest": found.longest,
         "rate_elasticity": found.rate, "rate_plasticity": found.rate,
