@@ -120,7 +120,7 @@ class Workspace:
 
     def rows(self, points: int) -> Block:
         """The first `points` rows of the buffers."""
-        if len(self.part.y) != points:
+        if self.part.y.shape[0] != points:
             self.part = self.block if len(self.block.y) == points else self.block.narrow(points)
         return self.part
 
@@ -138,7 +138,7 @@ class Store:
 
     def features(self, points: int) -> Tensor:
         """The first `points` rows of the features."""
-        if len(self.part) != points:
+        if self.part.shape[0] != points:
             self.part = self.measured.x[:points]
         return self.part
 
@@ -162,9 +162,10 @@ def reused(key: tuple[Any, ...], like: Tensor, make: Callable[[int], T]) -> T:
 
 def blocks(like: Tensor) -> Iterator[tuple[int, int]]:
     """First point and number of points of every block of a batch."""
+    points = like.shape[0]
     rows = ROWS[like.device.type]
-    for start in range(0, len(like), rows):
-        yield start, min(rows, len(like) - start)
+    for start in range(0, points, rows):
+        yield start, min(rows, points - start)
 
 
 class Pass:

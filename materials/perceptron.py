@@ -115,7 +115,8 @@ class Packed:
 
     def load(self, network: Perceptron, *, backward: bool) -> None:
         """Take the present weights; for a backward pass, start the sums of gradients."""
-        weights = [(weight, weight.data_ptr()) for weight in network.weights]
+        present = network.weights._parameters.values()  # the list itself is slow to go through
+        weights = [(weight, weight.data_ptr()) for weight in present if weight is not None]
         if not self._holds(weights):
             plain = [weight.detach().to(self._last.dtype) for weight, _ in weights]
             self.forth = [*(weight.t() for weight in plain[:-1]), self._last.t()]
