@@ -29,6 +29,8 @@ from typing import Any
 
 import numpy as np
 
+from rheograd.engine.suggestion import did_you_mean
+
 from .fields import Field, Scale, fields_of, scale_of
 from .source import Source
 
@@ -130,7 +132,8 @@ def describe(
     chosen = next(iter(fields)) if field is None else field
     if chosen not in fields:
         raise ValueError(
-            f"a field to colour by: got {chosen!r}, expected one of {', '.join(fields)}"
+            f"a field to colour by: got {chosen!r}{did_you_mean(chosen, fields)},"
+            f" expected one of {', '.join(fields)}"
         )
     if limits is not None and not limits[0] < limits[1]:
         raise ValueError(f"limits: got {limits}, expected a lower and then a higher number")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,12 +13,10 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..errors import SimulationError
 from ..mpm import MPMModel, MPMSolver
 from ..observation import Positions
 from ..scene import Scene
 from ..simulate import simulate
-from ..trajectory import Trajectory
 from .follow import fitting_step
 from .judge import HOLD_OUT, LONGER, SEEN, Judgement, held_out, judge
 from .recipe import Recipe
@@ -222,21 +219,3 @@ def _twice(truth: Scene, solver: MPMSolver, observation: Positions) -> Positions
     steps = 2 * (len(observation.time) - 1) * every
     longer = replace(truth, duration=steps * solver.dt)
     return Positions(simulate(longer, solver, steps=steps, every=every))
-
-
-def simulated(solver: MPMSolver, model: MPMModel, steps: int, every: int) -> Positions:
-    """The motion of a model, as an observation of it."""
-    step = torch.arange(0, steps + 1, every)
-    out = solver.rollout(model, solver.start(model), steps, observe=step[1:].tolist())
-    x = torch.cat([model.x0[None], out.x])
-    return Positions(Trajectory(step.double() * model.dt, x, step=step))
-
-
-def error_of(solver: MPMSolver, model: MPMModel, seen: Positions) -> float:
-    """Error of the motion that a model makes [m²]; infinite where it diverges."""
-    step = seen.trajectory.step
-    try:
-        found = simulated(solver, model, int(step[-1]), int(step[1]))
-    except SimulationError:
-        return math.inf
-    return float(seen.misfit(found.trajectory))
