@@ -32,6 +32,8 @@ class TransferKernels(NamedTuple):
 
     p2g: wp.Kernel
     g2p: wp.Kernel
+    stretch: wp.Kernel
+    """F_trial again, from F before and C after the step that the clock shows."""
     tick: wp.Kernel
 
 
@@ -162,7 +164,7 @@ def stencils(dtype: Any) -> Stencils:
 
 @factory
 def transfers(dtype: Any) -> TransferKernels:
-    """P2G, G2P and the step counter, for wp.float32 or wp.float64."""
+    """P2G, G2P, what it does to F, and the step counter, for wp.float32 or wp.float64."""
     t = types(dtype)
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     parts = stencils(dtype)
@@ -246,6 +248,10 @@ def transfers(dtype: Any) -> TransferKernels:
             out[d] = wp.clamp(x[d], low, high)
         return out
 
+    @wp.func
+    def stretched(F: mat33, C: mat33, dt: scalar):
+        return F + dt * (C * F)
+
     @wp.kernel(module=module, enable_backward=False)
     def g2p(
         x: wp.array[vec3],
@@ -302,10 +308,27 @@ def transfers(dtype: Any) -> TransferKernels:
         x_out[p] = kept
         v_out[p] = v_new
         C_out[p] = C_new
-        F_trial_out[p] = F[p] + dt * (C_new * F[p])
+        F_trial_out[p] = stretched(F[p], C_new, dt)
+
+    @wp.kernel(module=module, enable_backward=False)
+    def stretch(
+        C: wp.array[mat33],
+        F: wp.array[mat33],
+        life: wp.array[wp.vec2i],
+        clock: wp.array[wp.int32],
+        dt: scalar,
+        F_trial_out: wp.array[mat33],
+    ):
+        p = wp.tid()
+        span = life[p]
+        now = clock[0]
+        if now < span[0] or now >= span[1]:
+            F_trial_out[p] = F[p]
+        else:
+            F_trial_out[p] = stretched(F[p], C[p], dt)
 
     @wp.kernel(module=module, enable_backward=False)
     def tick(by: wp.int32, clock_out: wp.array[wp.int32]):
         clock_out[0] = clock_out[0] + by
 
-    return TransferKernels(p2g, g2p, tick)
+    return TransferKernels(p2g, g2p, stretch, tick)

@@ -109,7 +109,7 @@ class Packed:
         """Each of shape (n_out, n_in), the first with padded n_in."""
         self.gradients: list[Tensor] = []
         """Of shape (n_out, n_in), but the first transposed."""
-        self._taken: list[tuple[Tensor, int]] = []
+        self._taken: Sequence[tuple[Tensor, int]] = []
         self._plain: list[Tensor] = []
         self._ends = self._first[:, : network.n_in], self._last[: network.n_out]
 
@@ -128,7 +128,7 @@ class Packed:
             self._ends[0].copy_(first)
             self.gradients = [w.new_zeros(w.shape) for w in (first.t(), *others)]
 
-    def _holds(self, weights: list[tuple[Tensor, int]]) -> bool:
+    def _holds(self, weights: Sequence[tuple[Tensor, int]]) -> bool:
         """Whether views of these weights, in the same places, were taken already."""
         return len(weights) == len(self._taken) and all(
             new is old and place == before and new.dtype is self._last.dtype

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from rheograd.kernels.contacts import OPEN
@@ -94,6 +93,8 @@ def kinematics(
         x: Observed positions [m], shape (f, n, 3).
         sweeps: Transfers a step.
     """
+    from scipy.interpolate import CubicSpline  # 45 MB that nothing else here needs
+
     spline = CubicSpline(step.numpy(), x.cpu().double().numpy(), bc_type="not-a-knot")
     last = int(step[-1])
     path = torch.from_numpy(spline(np.arange(last + 1))).to(model.x0)

@@ -83,12 +83,17 @@ class Recorder:
         tick = self.record(kernels.tick, 1, [1, self.clock])
         return [*map(self.phase, (self._p2g(k), self._balance(keep=False), g2p, [tick]))]
 
-    def backward(self, k: int) -> list[Phase]:
-        """From the gradients of slot k + 1, behind the laws, to those of slot k."""
+    def again(self, k: int) -> list[Phase]:
+        """Back by one step: the clock, and what the laws were given at slot k."""
         kernels = transfers(self.space.types.scalar)
         tick = self.record(kernels.tick, 1, [-1, self.clock])
+        stretch = [self._stretch(k, part) for part in self.parts]
+        return [*map(self.phase, ([tick], stretch))]
+
+    def backward(self, k: int) -> list[Phase]:
+        """From the gradients of slot k + 1, behind the laws, to those of slot k."""
         steps = (
-            [tick], self._p2g(k), self._balance(keep=True), self._g2p_adjoint(k),
+            self._p2g(k), self._balance(keep=True), self._g2p_adjoint(k),
             [self._balance_adjoint()], self._p2g_adjoint(k),
         )  # fmt: skip
         return [*map(self.phase, steps)]
@@ -159,8 +164,16 @@ class Recorder:
             *self._where(part), *self.frame, space.model.dt,
             space.as_warp(space.nodal_velocity, t.vec4),
             *self._views(part, (s.x[after], t.vec3), (s.v[after], t.vec3), (s.C[after], t.mat33),
-                         (space.F_trial[k], t.mat33)),
+                         (space.F_trial, t.mat33)),
             space.as_warp(space.failure[number], wp.int32),
+        ])  # fmt: skip
+
+    def _stretch(self, k: int, part: slice) -> wp.Launch:
+        space, t, s = self.space, self.space.types, self.space.state
+        return self.record(transfers(t.scalar).stretch, part.stop - part.start, [
+            *self._views(part, (s.C[k + 1], t.mat33), (s.F[k], t.mat33),
+                         (space.model.life, wp.vec2i)),
+            self.clock, space.model.dt, *self._views(part, (space.F_trial, t.mat33)),
         ])  # fmt: skip
 
     def _g2p_adjoint(self, k: int) -> list[wp.Launch]:

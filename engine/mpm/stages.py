@@ -33,7 +33,7 @@ class Histories(NamedTuple):
 
 
 class Stage(ABC):
-    """The laws of one group, reading F_trial and history at slot k, writing slot k + 1."""
+    """The laws of one group, reading F_trial and the history at slot k, writing slot k + 1."""
 
     capturable: bool = True
     """Whether a CUDA graph may hold what it launches."""
@@ -44,7 +44,7 @@ class Stage(ABC):
 
     @abstractmethod
     def forward(self, k: int) -> None:
-        """F_trial[k], internal[k] -> tau, F, internal at slot k + 1."""
+        """F_trial, internal[k] -> tau, F, internal at slot k + 1."""
 
     @abstractmethod
     def start_backward(self) -> None:
@@ -98,7 +98,7 @@ class AnalyticStage(Stage):
             recorder, after = self.space.recorder, min(k + 1, self.space.slots)
             self.updates[k] = recorder.phase([
                 recorder.record(self.kernels.update, count, [
-                    index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
+                    index, view(self.space.F_trial, t.mat33), self._history(s.internal[k]),
                     self.model.dt, self.row, view(self.coefficients, t.scalar),
                     view(s.tau[after], t.mat33), view(s.F[after], t.mat33),
                     self._history(s.internal[after]),
@@ -119,7 +119,7 @@ class AnalyticStage(Stage):
             recorder = self.space.recorder
             self.adjoints[k] = recorder.phase([
                 recorder.record(self.kernels.adjoint, count, [
-                    index, view(self.space.F_trial[k], t.mat33), self._history(s.internal[k]),
+                    index, view(self.space.F_trial, t.mat33), self._history(s.internal[k]),
                     self.model.dt, self.row, view(self.coefficients, t.scalar),
                     view(bars["tau"], t.mat33), view(bars["F"], t.mat33),
                     self._history(bars["internal"]), view(bars["F_trial"], t.mat33),
@@ -160,7 +160,7 @@ class TorchStage(Stage):
         """See `Stage.forward`."""
         s, i, m = self.space.state, self.index, self.m
         after = min(k + 1, self.space.slots)
-        F_trial, internal = self.space.F_trial[k], s.internal[k]
+        F_trial, internal = self.space.F_trial, s.internal[k]
         if i is None:
             out = Response(s.tau[after], s.F[after], s.internal[after][:, :m])
             kept = self.kept[k] if self.kept else None
@@ -180,7 +180,7 @@ class TorchStage(Stage):
     def backward(self, k: int) -> None:
         """See `Stage.backward`."""
         bars, i, m, s = self.space.bars, self.index, self.m, self.space.state
-        F_trial, internal = self.space.F_trial[k], s.internal[k]
+        F_trial, internal = self.space.F_trial, s.internal[k]
         if i is None:
             back = self.law.pullback(
                 F_trial, internal[:, :m], self.dt, bars["tau"], bars["F"],

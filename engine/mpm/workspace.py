@@ -47,7 +47,7 @@ class Workspace:
         self.pool = ThreadPoolExecutor(self.parts - 1) if self.parts > 1 else None
         self.device = wp.device_from_torch(like.device)
         self.state = self._histories(slots + 1)
-        self.F_trial = like.new_zeros(max(slots, 1), model.n, 3, 3)
+        self.F_trial = like.new_zeros(model.n, 3, 3)
         nodes = model.worlds * model.grid.rows * model.grid.nodes[2]
         self.lanes = 32 if self.device.is_cuda else 1
         self.momentum = like.new_zeros(self.parts * nodes, 4)
@@ -83,6 +83,7 @@ class Workspace:
         if adjoint:
             self._allocate_bars()
             self.seen: dict[tuple[str, int], Tensor] = {}
+            self.again_phases = [self.recorder.again(k) for k in range(slots)]
             self.backward_phases = [self.recorder.backward(k) for k in range(slots)]
 
     def _histories(self, count: int) -> Histories:
@@ -98,8 +99,8 @@ class Workspace:
 
     @staticmethod
     def bytes_a_step(model: MPMModel) -> int:
-        """Memory that one more slot takes [bytes]."""
-        return model.n * (3 + 3 + 4 * 9 + 9 + model.n_internal) * model.x0.element_size()
+        """Memory that one more slot takes, with a rotation for learned laws [bytes]."""
+        return model.n * (3 + 3 + 3 * 9 + 9 + model.n_internal) * model.x0.element_size()
 
     def as_warp(self, tensor: Tensor, dtype: Any) -> wp.array:
         """A view of `tensor`, which the caller keeps alive."""
@@ -222,6 +223,8 @@ class Workspace:
                 if k + 1 in seen:
                     self.bars["x"] += self.seen["x", k + 1]
                     self.bars["v"] += self.seen["v", k + 1]
+                for phase in self.again_phases[k]:
+                    phase.run(stream)
                 for stage in self.stages:
                     stage.backward(k)
                 for phase in self.backward_phases[k]:
