@@ -73,7 +73,10 @@ _ROTATIONS = """
         if (__builtin_reduce_or(far)) {
             const V g = root(root(dot(C, C, 9) * inverse * inverse / dot(A, A, 9)));
             const V p = SCALAR(0.5) * g, q = SCALAR(0.5) * inverse / g;
-            for (int k = 0; k < 9; ++k) D[k] = far ? p * A[k] + q * C[k] - A[k] : D[k];
+            for (int k = 0; k < 9; ++k) {
+                A[k] = far ? p * A[k] + q * C[k] : A[k];
+                D[k] = far ? zero : D[k];
+            }
         }
         for (int k = 0; k < 9; ++k) A[k] = moving ? A[k] + D[k] : A[k];
         moving &= change >= zero + SCALAR(CONVERGED);
