@@ -6,7 +6,7 @@ python tests/benchmarks/networks.py [--particles N] [--block ROWS ...] [--device
 The floor is measured in the same process: the matrix products of both networks at the rate of the
 largest of them, and the activations at the rate of one that stays in the cache; forward twice, as
 backward starts by computing again what it needs, and backward once. "into" writes to memory that
-is there already; "kept" also keeps the features, "hidden" the last hidden layer as well.
+is there already; "kept" also keeps the rotations, "hidden" the last hidden layers as well.
 
 On a CPU processor time, best of some repeats, since others may use the machine; set
 OMP_NUM_THREADS=1 for one core.
