@@ -103,6 +103,29 @@ def test_segments_are_as_long_as_the_law_survives(
     assert made.update == len(asked) - 1
 
 
+def test_segments_are_shortened_where_gradients_explode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training(tmp_path, Recipe(epochs=6, updates=1, shortest=8, longest=20))
+    real = Training._gradient
+
+    def exploding(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+        loss, gradients = real(self, pool, known, starts, length)
+        wild = self.epoch == 5 and length > 12
+        return loss, [1e3 * g for g in gradients] if wild else gradients
+
+    monkeypatch.setattr(Training, "_gradient", exploding)
+    told: list[dict[str, Any]] = []
+    made.tell = told.append
+    made.run()
+    notes = [line["note"] for line in told if "note" in line]
+    assert notes == [
+        "epoch 5: the law ran 20 steps, gradients exploded; segments shortened to 16 steps",
+        "epoch 5: the law ran 16 steps, gradients exploded; segments shortened to 12 steps",
+    ]
+    assert made.slowdown == 1.0
+
+
 def test_a_law_that_fails_at_once_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +150,7 @@ def test_a_recipe_suits_its_law() -> None:
     bare, scaled = InvariantFull(), InvariantFull(1e5)
     assert Recipe.suited(bare, 30) == Recipe.unscaled(30)
     assert Recipe.suited(bare, 30).rate_elasticity == Recipe.published(30).rate_elasticity
+    assert Recipe.suited(bare, 30, states="positions").from_start
     assert Recipe.suited(scaled, 30) == Recipe(epochs=30) == Recipe.suited(InvariantSmooth(), 30)
 
 
@@ -161,6 +185,12 @@ def test_batches_are_spread_over_all_of_the_motion(length: int, tmp_path: Path) 
         drawn |= set(starts)
     missing = set(range(0, STEPS - length + 1, EVERY)) - drawn
     assert missing <= set(range(EVERY, length, EVERY))  # within the one that starts at 0
+
+
+def test_from_the_start_an_epoch_takes_as_many_steps_as_the_motion_has(tmp_path: Path) -> None:
+    made = training(tmp_path, Recipe(from_start=True))
+    assert made._batches(12) == [[0]] * 4
+    assert made._batches(STEPS) == [[0]]
 
 
 def test_one_update_an_epoch_takes_all_segments_in_turn(tmp_path: Path) -> None:

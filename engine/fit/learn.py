@@ -123,7 +123,7 @@ def fit(
             " material that made the observation, or use states='positions'"
         )
     law = fitted_law(scene)
-    recipe = recipe or Recipe.suited(law)
+    recipe = recipe or Recipe.suited(law, states=states)
     if hold_out is None:
         hold_out = HOLD_OUT if truth is None else 0.0
     motions = held_out(observation, scene, hold_out)
@@ -141,7 +141,7 @@ def fit(
         motions[LONGER] = _twice(truth, solver, observation)
     true_model = solver.discretize(truth) if truth is not None and states == "recorded" else None
     training = Training(
-        solver, model, law, x, step, _restarts(solver, model, true_model, x, step, recipe.refresh),
+        solver, model, law, x, step, _restarts(solver, model, true_model, x, step, recipe),
         recipe, run, seed=seed, threads=threads, tell=tell,
     )  # fmt: skip
     training.run()
@@ -192,9 +192,12 @@ def _restarts(
     true_model: MPMModel | None,
     x: Tensor,
     step: Tensor,
-    refresh: int,
+    recipe: Recipe,
 ) -> Callable[[int], Restarts]:
     """States at the frames by epoch: recorded in a run of the true model, or estimated from x."""
+    if recipe.from_start:
+        first = recorded(solver, model, step[:1])
+        return lambda epoch: first
     if true_model is not None:
         known = recorded(solver, true_model, step)
         return lambda epoch: known
@@ -202,7 +205,7 @@ def _restarts(
     latest: dict[int, Restarts] = {}
 
     def restarts(epoch: int) -> Restarts:
-        number = epoch // refresh
+        number = epoch // recipe.refresh
         if number not in latest:
             latest.clear()
             latest[number] = estimated(model, step, x, motion)

@@ -86,19 +86,30 @@ class Recipe:
         )
 
     @classmethod
-    def unscaled(cls, epochs: int = 60) -> Recipe:
+    def unscaled(cls, epochs: int = 60, *, from_start: bool = False) -> Recipe:
         """For networks without a unit: published rates and clipping, our segments and updates.
 
         Segments grow to the whole motion; while they are short there are several updates an epoch.
         """
-        return replace(cls.published(epochs), updates=4, smallest=8, longest=1000,
-                       growth="geometric")  # fmt: skip
+        return replace(
+            cls.published(epochs), updates=4, smallest=8, longest=1000, growth="geometric",
+            from_start=from_start, shortest=50 if from_start else 25,
+        )  # fmt: skip
 
     @classmethod
-    def suited(cls, law: ConstitutiveLaw, epochs: int = 60) -> Recipe:
-        """What has proved itself for a law; see docs/nclaw.md."""
-        unit_free = isinstance(law, InvariantFull) and law.stress_scale == 1.0
-        return cls.unscaled(epochs) if unit_free else cls(epochs=epochs)
+    def suited(
+        cls, law: ConstitutiveLaw, epochs: int = 60, *, states: str = "recorded"
+    ) -> Recipe:  # fmt: skip
+        """What has proved itself for a law; see docs/nclaw.md.
+
+        Args:
+            law: Before the fit.
+            epochs: See the class.
+            states: "recorded", or "positions" where no state but the first is known.
+        """
+        if isinstance(law, InvariantFull) and law.stress_scale == 1.0:
+            return cls.unscaled(epochs, from_start=states == "positions")
+        return cls(epochs=epochs)
 
     def with_epochs(self, epochs: int) -> Recipe:
         """The same over another number of epochs."""

@@ -37,6 +37,10 @@ MEMORY = 0.95
 """Of the running mean of gradient norms, an update."""
 SAFE = 0.8
 """Share of the steps that a law survived which the next segments take."""
+EXPLODED = 100.0
+"""A gradient this many times as long as it usually is says nothing: the motion is chaotic there."""
+SHARE = 0.2
+"""Of the latest gradient in the geometric mean of their lengths."""
 STRETCH = 1.15
 """Factor on shortened segments after each epoch, up to their schedule."""
 
@@ -110,6 +114,7 @@ class Training:
         self.slowdown = 1.0
         self.in_a_row = 0
         self.reach = math.inf
+        self.typical = 0.0
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
         found = self.folder.load()
@@ -126,6 +131,7 @@ class Training:
         self.epoch, self.update = counters["epoch"], counters["update"]
         self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
         self.reach = counters["reach"] or math.inf
+        self.typical = counters["typical"]
         self.notes, self.usual = counters["notes"], dict(counters["usual"])
 
     def _snapshot(self) -> dict[str, Tensor]:
@@ -137,7 +143,7 @@ class Training:
         return {
             "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
             "in_a_row": self.in_a_row, "notes": self.notes, "usual": self.usual,
-            "reach": self.reach if math.isfinite(self.reach) else None,
+            "reach": self.reach if math.isfinite(self.reach) else None, "typical": self.typical,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -186,17 +192,37 @@ class Training:
         while True:
             length = self._length()
             try:
-                return self._gradient(pool, restarts, starts, length)
+                loss, gradients = self._gradient(pool, restarts, starts, length)
+                self._check_length(length, gradients)
+                return loss, gradients
             except (SimulationError, GradientError) as error:
                 step = getattr(error, "step", None)
                 survived = SAFE * (length if step is None else step)
                 if survived < min(self.recipe.shortest, length):
                     raise
                 self.reach = survived
+                what = "gradients exploded" if step is None else "then diverged"
                 self.tell({"epoch": self.epoch, "note": (
-                    f"epoch {self.epoch}: the law ran {step or length} steps, then diverged;"
+                    f"epoch {self.epoch}: the law ran {step or length} steps, {what};"
                     f" segments shortened to {self._length()} steps"
                 )})  # fmt: skip
+
+    def _check_length(self, length: int, gradients: Sequence[Tensor]) -> None:
+        """Compare the gradient over long segments with the geometric mean of those before.
+
+        Raises:
+            GradientError: It is `EXPLODED` times as long.
+        """
+        norm = math.sqrt(math.fsum(float(g.double().square().sum()) for g in gradients))
+        long = length > self.recipe.shortest and self.typical > 0.0
+        if long and norm > EXPLODED * self.typical:
+            raise GradientError(
+                f"the gradient is {norm / self.typical:.0e} times as long as it usually is: the"
+                " motion is chaotic over so many steps; take shorter segments"
+            )
+        if norm > 0.0:
+            new = norm**SHARE
+            self.typical = self.typical ** (1.0 - SHARE) * new if self.typical > 0.0 else norm
 
     def _batches(self, length: int) -> list[list[int]]:
         """Steps at which the segments of each update start: all of the motion, evenly, once.

@@ -117,7 +117,7 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     seen = observed(found, solver)
     solver = at_recorded_step(solver, seen)
     law = starting_law(found, folder).to(solver.device, solver.dtype)
-    recipe = chosen_recipe(found, law)
+    recipe = chosen_recipe(found, law, states)
     with FitProgress(script.name, recipe.epochs, "epochs") as progress:
         report = fit(
             selection.make_scene(script, law, found), solver, Positions(seen),
@@ -194,11 +194,11 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
 
 
-def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw) -> Recipe:
+def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw, states: str) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
 
-    start = Recipe.published() if found.recipe == "published" else Recipe.suited(law)
+    start = Recipe.published() if found.recipe == "published" else Recipe.suited(law, states=states)
     changes: dict[str, Any] = {
         "epochs": found.epochs, "updates": found.updates, "longest": found.longest,
         "rate_elasticity": found.rate, "rate_plasticity": found.rate,

@@ -94,7 +94,8 @@ def run(material: str, options: argparse.Namespace) -> dict[str, Any]:
     seen = simulate(truth, solver, steps=STEPS, every=EVERY)
     law = new_law(options.law, material)
     published = options.recipe == "published"
-    recipe = (Recipe.published if published else partial(Recipe.suited, law))(options.epochs)
+    suited = partial(Recipe.suited, law, states=options.states)
+    recipe = (Recipe.published if published else suited)(options.epochs)
     name = f"{material}-{options.law}-{options.recipe}-{options.states}-{options.epochs}"
     before = judge(solver, law, material)
     began, spent = time.perf_counter(), time.process_time()
