@@ -3,8 +3,8 @@
 
 python tests/benchmarks/mpm.py [--only forward|adjoint|nclaw|epoch ...] [--rounds N]
 
-Both sides run in one process, in turns (A B A B), on one thread unless the table says otherwise;
-figures are medians of processor time, and the smallest in brackets. `adjoint` is left out by
+Both sides run in one process, in turns (A B A B), on one thread or on `--threads`; figures are
+medians of processor time with the smallest in brackets, and the ratio of wall-clock times. `adjoint` is left out by
 default: Taichi compiles its adjoint for about two minutes. Needs `pip install "rheograd[bench]"`
 for forward and adjoint.
 """
@@ -35,7 +35,7 @@ from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
 from rheograd.engine.fit.states import recorded
-from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.mpm import MPMSolver, launches
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Particles
 from rheograd.engine.solver import Checkpoint
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(cases))
     parser.add_argument("--adjoint", action="store_true", help="also that beside Taichi's")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1, help="of Taichi")
+    parser.add_argument("--threads", type=int, default=1, help="of both sides")
     parser.add_argument("--one-epoch", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -244,7 +244,8 @@ def main() -> None:
         import taichi_mpm
 
         taichi_mpm.start(options.threads)
-        print(f"Taichi {version('taichi')} on {options.threads} thread(s)")
+        launches.PARTS = options.threads
+        print(f"Taichi {version('taichi')}, both on {options.threads} thread(s)")
     for name in chosen:
         cases[name](options.rounds)
 
