@@ -4,9 +4,9 @@
 python tests/benchmarks/mpm.py [--only forward|adjoint|nclaw|epoch ...] [--rounds N]
 
 Both sides run in one process, in turns (A B A B), on one thread or on `--threads`; figures are
-medians of processor time with the smallest in brackets, and the ratio of wall-clock times. `adjoint` is left out by
-default: Taichi compiles its adjoint for about two minutes. Needs `pip install "rheograd[bench]"`
-for forward and adjoint.
+medians of processor time with the smallest in brackets, and the ratio of wall-clock times.
+`adjoint` is left out by default: Taichi compiles its adjoint for about two minutes. Needs
+`pip install "rheograd[bench]"` for forward and adjoint.
 """
 
 from __future__ import annotations
