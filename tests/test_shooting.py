@@ -150,7 +150,8 @@ def test_a_recipe_suits_its_law() -> None:
     bare, scaled = InvariantFull(), InvariantFull(1e5)
     assert Recipe.suited(bare, 30) == Recipe.unscaled(30)
     assert Recipe.suited(bare, 30).rate_elasticity == Recipe.published(30).rate_elasticity
-    assert Recipe.suited(bare, 30, states="positions").from_start
+    for law in (bare, scaled, InvariantSmooth()):
+        assert Recipe.suited(law, 30, states="positions").from_start
     assert Recipe.suited(scaled, 30) == Recipe(epochs=30) == Recipe.suited(InvariantSmooth(), 30)
 
 

@@ -25,7 +25,7 @@ class Recipe:
     """Learning rate of Adam at the start, for the stress."""
     rate_plasticity: float = 3e-4
     """Likewise for the flow; slower, as what flows in a step by mistake adds up over a run."""
-    final: float = 0.01
+    final: float = 0.05
     """Share of the learning rate that is left at the end of the cosine."""
     clip: float | None = None
     """Largest norm of each part's gradient; None does not clip."""
@@ -86,14 +86,13 @@ class Recipe:
         )
 
     @classmethod
-    def unscaled(cls, epochs: int = 60, *, from_start: bool = False) -> Recipe:
+    def unscaled(cls, epochs: int = 60) -> Recipe:
         """For networks without a unit: published rates and clipping, our segments and updates.
 
         Segments grow to the whole motion; while they are short there are several updates an epoch.
         """
         return replace(
             cls.published(epochs), updates=4, smallest=8, longest=1000, growth="geometric",
-            from_start=from_start, shortest=50 if from_start else 25,
         )  # fmt: skip
 
     @classmethod
@@ -107,9 +106,9 @@ class Recipe:
             epochs: See the class.
             states: "recorded", or "positions" where no state but the first is known.
         """
-        if isinstance(law, InvariantFull) and law.stress_scale == 1.0:
-            return cls.unscaled(epochs, from_start=states == "positions")
-        return cls(epochs=epochs)
+        bare = isinstance(law, InvariantFull) and law.stress_scale == 1.0
+        found = cls.unscaled(epochs) if bare else cls(epochs=epochs)
+        return replace(found, from_start=True, shortest=50) if states == "positions" else found
 
     def with_epochs(self, epochs: int) -> Recipe:
         """The same over another number of epochs."""
