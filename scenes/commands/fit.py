@@ -8,7 +8,7 @@ needs to go on after a kill, to the same result.
 
 With --states recorded, the segments of a training restart from full states of a simulation of the
 scene as its options make it (--material of nclaw); with --states positions nothing but the
-positions in the file is used.
+positions in the file is used: every segment starts with the motion and grows to all of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,7 +59,7 @@ def add_arguments(parser: Parser) -> None:
     """All but the scene's own options."""
     selection.add_scene_argument(parser)
     states, _ = converter(Literal["recorded", "positions"])
-    recipe, _ = converter(Literal["rheograd", "published"])
+    recipe, _ = converter(Literal["rheograd", "published", "polish"])
     parser.add_argument(
         "observation", type=Path, metavar="OBSERVATION", help=".npz or .vtkhdf; markers: .c3d"
     )
@@ -78,14 +79,14 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--epochs", type=count, metavar="N",
-        help="passes over the motion (default: 60; with --recipe published 300)",
+        help="passes over the motion (default: 60; --recipe published 300, polish 40)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and batches")
     parser.add_argument("--resume", action="store_true", help="go on with the fit in --out")
     group = parser.add_argument_group("training")
     group.add_argument(
-        "--recipe", type=recipe, default="rheograd", metavar="rheograd|published",
-        help="published: that of Ma et al. 2023",
+        "--recipe", type=recipe, default="rheograd", metavar="rheograd|published|polish",
+        help="published: of Ma et al. 2023; polish: for a law that it has trained, see --law",
     )  # fmt: skip
     group.add_argument("--updates", type=count, metavar="N", help="optimizer steps an epoch")
     group.add_argument("--rate", type=number, metavar="X", help="learning rate")
@@ -198,7 +199,9 @@ def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw, states: str) 
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
 
-    start = Recipe.published() if found.recipe == "published" else Recipe.suited(law, states=states)
+    recipes = {"published": Recipe.published, "polish": Recipe.polish}
+    suited = partial(Recipe.suited, law, states=states)
+    start = recipes.get(found.recipe, suited)()
     changes: dict[str, Any] = {
         "epochs": found.epochs, "updates": found.updates, "longest": found.longest,
         "rate_elasticity": found.rate, "rate_plasticity": found.rate,

@@ -92,10 +92,14 @@ def run(material: str, options: argparse.Namespace) -> dict[str, Any]:
     solver = nclaw.solver()
     truth = nclaw.build(material=material)
     seen = simulate(truth, solver, steps=STEPS, every=EVERY)
-    law = new_law(options.law, material)
-    published = options.recipe == "published"
-    suited = partial(Recipe.suited, law, states=options.states)
-    recipe = (Recipe.published if published else suited)(options.epochs)
+    started = options.start and options.start / f"{material}.safetensors"
+    law = ConstitutiveLaw.load(started) if started else new_law(options.law, material)
+    recipes = {
+        "rheograd": partial(Recipe.suited, law, states=options.states),
+        "published": Recipe.published,
+        "polish": Recipe.polish,
+    }
+    recipe = recipes[options.recipe](options.epochs)
     name = f"{material}-{options.law}-{options.recipe}-{options.states}-{options.epochs}"
     before = judge(solver, law, material)
     began, spent = time.perf_counter(), time.process_time()
@@ -129,9 +133,10 @@ def main() -> None:
     parser.add_argument("materials", nargs="+", choices=nclaw.MATERIALS)
     parser.add_argument("--law", choices=("invariant-smooth", "invariant-full"),
                         default="invariant-smooth")  # fmt: skip
-    parser.add_argument("--recipe", choices=("rheograd", "published"), default="rheograd")
+    parser.add_argument("--recipe", choices=("rheograd", "published", "polish"), default="rheograd")
     parser.add_argument("--states", choices=("recorded", "positions"), default="recorded")
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--start", type=Path, help="folder of MATERIAL.safetensors to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/nclaw"))
     options = parser.parse_args()
