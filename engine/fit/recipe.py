@@ -115,8 +115,10 @@ class Recipe:
             states: "recorded", or "positions" where no state but the first is known.
         """
         bare = isinstance(law, InvariantFull) and law.stress_scale == 1.0
+        if bare and states == "recorded":
+            return cls.unscaled(epochs)
         found = cls.unscaled(epochs) if bare else cls(epochs=epochs)
-        return replace(found, from_start=True, shortest=50) if states == "positions" else found
+        return replace(found, from_start=True, shortest=50)
 
     def with_epochs(self, epochs: int) -> Recipe:
         """The same over another number of epochs."""
