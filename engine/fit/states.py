@@ -12,8 +12,8 @@ from torch import Tensor
 from rheograd.kernels.contacts import OPEN
 
 from ..mpm import MPMModel, MPMSolver
-from ..mpm.model import Colliders, Walls, rest_internal
-from ..mpm.workspace import INPUTS
+from ..mpm.model import FOREVER, Colliders, Walls, rest_internal
+from ..mpm.rollout import law_tensors, model_inputs
 from ..state import State
 
 
@@ -33,12 +33,6 @@ class Restarts:
     """Elastic, shape (f, n, 3, 3)."""
     internal: Tensor
     """Shape (f, n, m)."""
-
-    def window(self, steps: int) -> Restarts:
-        """Those at or before a step."""
-        keep = self.step <= steps
-        return Restarts(self.step[keep], self.x[keep], self.v[keep], self.C[keep],
-                        self.F[keep], self.internal[keep])  # fmt: skip
 
 
 @torch.no_grad()
@@ -105,15 +99,8 @@ def kinematics(
     v[0] = model.v0
     zero = path.new_zeros(model.n, 3, 3)
     eye = torch.eye(3, dtype=zero.dtype, device=zero.device).expand(model.n, 3, 3)
-    inputs = {
-        "mass": model.density * model.volume, "volume": model.volume, "gravity": free.gravity,
-        "wall_friction": free.walls.friction, "friction": free.colliders.friction,
-        "position": free.colliders.position, "rotation": free.colliders.rotation,
-        "velocity": free.colliders.velocity, "spin": free.colliders.spin,
-    }  # fmt: skip
-    empty = [t for group in model.groups for t in group.tensors()]
     start = (path[0], v[0], zero, eye, zero, path.new_zeros(model.n, model.n_internal))
-    space.load(start, [inputs[name] for name in INPUTS], [t.detach() for t in empty], 0)
+    space.load(start, model_inputs(free), law_tensors(free), 0)
     s = space.state
     for k in range(1, last + 1):
         wanted = (path[k] - path[k - 1]) / model.dt
@@ -143,7 +130,7 @@ def _free(model: MPMModel) -> MPMModel:
         gravity=torch.zeros_like(model.gravity),
         walls=Walls(modes, model.walls.friction),
         colliders=none,
-        life=torch.tensor([0, 2**31 - 1], dtype=torch.int32).repeat(model.n, 1).to(model.life),
+        life=torch.tensor([0, FOREVER], dtype=torch.int32).repeat(model.n, 1).to(model.life),
     )
 
 

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 PARTS = 2
 """Threads, and private grids, of a large model on a CPU."""
-TICK = 3
-"""Place of the clock's tick among the phases of a step."""
 SPLIT = 32_768
 """Particles from which on they pay."""
+TICK = 3
+"""Place of the clock's tick among the phases of `Recorder.forward`."""
 
 
 def parts_of(model: MPMModel) -> int:

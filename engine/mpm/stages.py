@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import warp as wp
@@ -19,17 +19,6 @@ from .model import LawGroup, MPMModel
 
 if TYPE_CHECKING:
     from .workspace import Workspace
-
-
-class Histories(NamedTuple):
-    """States at every slot; the first axis is the slot."""
-
-    x: Tensor
-    v: Tensor
-    C: Tensor
-    F: Tensor
-    tau: Tensor
-    internal: Tensor
 
 
 class Stage(ABC):

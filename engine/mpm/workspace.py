@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import warp as wp
@@ -23,13 +23,24 @@ from rheograd.materials.arrays import as_warp, precision
 from .graphs import Replays
 from .launches import TICK, Recorder, parts_of
 from .model import FOREVER, MPMModel
-from .stages import AnalyticStage, Histories, Stage, TorchStage
+from .stages import AnalyticStage, Stage, TorchStage
 
 INPUTS = (
     "mass", "volume", "gravity", "wall_friction",
     "friction", "position", "rotation", "velocity", "spin",
 )  # fmt: skip
 """Float arrays of the model that a roll-out reads and whose gradients it gives."""
+
+
+class Histories(NamedTuple):
+    """States at every slot; the first axis is the slot."""
+
+    x: Tensor
+    v: Tensor
+    C: Tensor
+    F: Tensor
+    tau: Tensor
+    internal: Tensor
 
 
 class Workspace:
