@@ -11,9 +11,8 @@ The metadata of a file are strings:
 
 A class is found by its `name` among the subclasses of `ConstitutiveLaw` and `Plasticity` that are
 loaded, so a law of one's own is readable once its module is imported; no file is run because its
-name is in here. A law can be written if each
-argument of its constructor is kept under its name as an attribute; those kept as tensors are read
-from the tensors. Nothing is unpickled or evaluated.
+name is in here. A law can be written if each argument of its constructor is kept under its name as
+an attribute; those kept as tensors are read from the tensors. Nothing is unpickled or evaluated.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:
 
 
 def digest(word: str | None) -> str | None:
-    """SHA-256 of all that a named law depends on; None without one."""
+    """SHA-256 of the files that a law is named by; None without one."""
     if word is None:
         return None
     script, rest = split(word)

@@ -293,8 +293,3 @@ class Stage:
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
         self.strip.show(self.frame, scale)
-
-    def colour_by(self, field: str) -> None:
-        """Colour by another field."""
-        self.field = field
-        self.show(self.frame)

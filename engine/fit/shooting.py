@@ -201,7 +201,8 @@ class Training:
                 if survived < min(self.recipe.shortest, length):
                     raise
                 self.reach = survived
-                what = "gradients exploded" if step is None else "then diverged"
+                exploded = isinstance(error, GradientError)
+                what = "gradients exploded" if exploded else "then diverged"
                 self.tell({"epoch": self.epoch, "note": (
                     f"epoch {self.epoch}: the law ran {step or length} steps, {what};"
                     f" segments shortened to {self._length()} steps"
@@ -228,7 +229,7 @@ class Training:
         """Steps at which the segments of each update start: all of the motion, evenly, once.
 
         Drawn from a generator of the seed and the epoch alone. One update an epoch takes the
-        segments one after another from the start, as published.
+        segments one after another from the start, as published; see also `Recipe.from_start`.
         """
         last = int(self.step[-1])
         count = math.ceil(last / length)
