@@ -100,7 +100,7 @@ def fit(
         truth: The same scene with the law that made the observation, where that is known: for
             recorded states and to judge the fit.
         states: Where segments restart: from states "recorded" in a run of `truth`, or from
-            estimates by "positions" alone.
+            estimates by "positions" alone; of no matter for a recipe with `from_start`.
         recipe: How the law is trained; by default what suits it.
         hold_out: Share of the motion, at its end, that is kept from the fit to judge it; by
             default 0.1, and nothing where a known truth gives other motions to judge by.
