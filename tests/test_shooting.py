@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -76,42 +77,61 @@ def test_loss_and_gradient_of_a_batch_are_those_of_its_segments(tmp_path: Path) 
         assert float(a) == pytest.approx(float(b), rel=1e-8)
 
 
-@pytest.mark.parametrize("updates", [1, 3])
-def test_segments_are_as_long_as_the_law_survives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
-) -> None:
-    """Shorter at once where the law diverges, then longer again from epoch to epoch."""
-    made = training(tmp_path, Recipe(epochs=12, updates=updates, shortest=8, longest=20))
-    real, asked = Training._gradient, []
+def failing_runs(
+    made: Training, monkeypatch: pytest.MonkeyPatch, fails: Callable[[int, int], bool]
+) -> tuple[list[str], list[int]]:
+    """Notes of a training, and lengths of its epochs, that diverges at step 15 where `fails`."""
+    real = Training._gradient
 
-    def failing(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
-        asked.append(length)
-        if self.epoch == 9 and length > 12:
+    def gradient(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+        if fails(self.epoch, length):
             raise SimulationError("at step 15, a particle left the grid", step=15)
         return real(self, pool, known, starts, length)
 
-    monkeypatch.setattr(Training, "_gradient", failing)
+    monkeypatch.setattr(Training, "_gradient", gradient)
     told: list[dict[str, Any]] = []
     made.tell = told.append
     made.run()
     notes = [line["note"] for line in told if "note" in line]
-    assert notes == ["epoch 9: the law ran 15 steps, then diverged; segments shortened to 12 steps"]
+    return notes, [line["segment"] for line in told if "segment" in line]
+
+
+SHORTER = "the law ran 15 steps, then diverged; segments shortened to 12 steps"
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+def test_longer_segments_are_as_long_as_the_law_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, updates: int
+) -> None:
+    made = training(tmp_path, Recipe(epochs=12, updates=updates, shortest=8, longest=20))
+    notes, lengths = failing_runs(made, monkeypatch, lambda epoch, L: epoch == 10 and L > 12)
+    assert notes == [f"epoch 10: {SHORTER}"]
+    assert lengths[9] == 16
+    assert lengths[10:] == [12, 12]
     assert made.slowdown == 1.0
-    lengths = [line["segment"] for line in told if "segment" in line]
-    assert lengths[8] > 12
-    assert lengths[9:] == [12, 12, 12]
-    assert made.update == len(asked) - 1
+
+
+def test_an_update_is_undone_before_segments_are_shortened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the law before it came as far."""
+    made = training(tmp_path, Recipe(epochs=12, updates=3, shortest=8, longest=20))
+    notes, lengths = failing_runs(made, monkeypatch, lambda epoch, L: epoch == 9 and L > 12)
+    assert notes[0].startswith("epoch 9: an update made the simulation diverge")
+    assert notes[1:] == [f"epoch 9: {SHORTER}"]
+    assert lengths[8:] == [16, 12, 12, 12]
+    assert 0.5 < made.slowdown < 0.6
 
 
 def test_segments_are_shortened_where_gradients_explode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = training(tmp_path, Recipe(epochs=6, updates=1, shortest=8, longest=20))
+    made = training(tmp_path, Recipe(epochs=12, updates=1, shortest=8, longest=20))
     real = Training._gradient
 
     def exploding(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
         loss, gradients = real(self, pool, known, starts, length)
-        wild = self.epoch == 5 and length > 12
+        wild = self.epoch == 10 and length > 16
         return loss, [1e3 * g for g in gradients] if wild else gradients
 
     monkeypatch.setattr(Training, "_gradient", exploding)
@@ -120,8 +140,7 @@ def test_segments_are_shortened_where_gradients_explode(
     made.run()
     notes = [line["note"] for line in told if "note" in line]
     assert notes == [
-        "epoch 5: the law ran 20 steps, gradients exploded; segments shortened to 16 steps",
-        "epoch 5: the law ran 16 steps, gradients exploded; segments shortened to 12 steps",
+        "epoch 10: the law ran 20 steps, gradients exploded; segments shortened to 16 steps"
     ]
     assert made.slowdown == 1.0
 

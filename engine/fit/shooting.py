@@ -114,6 +114,7 @@ class Training:
         self.slowdown = 1.0
         self.in_a_row = 0
         self.reach = math.inf
+        self.proven = 0
         self.typical = 0.0
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
@@ -131,7 +132,7 @@ class Training:
         self.epoch, self.update = counters["epoch"], counters["update"]
         self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
         self.reach = counters["reach"] or math.inf
-        self.typical = counters["typical"]
+        self.typical, self.proven = counters["typical"], counters["proven"]
         self.notes, self.usual = counters["notes"], dict(counters["usual"])
 
     def _snapshot(self) -> dict[str, Tensor]:
@@ -144,6 +145,7 @@ class Training:
             "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
             "in_a_row": self.in_a_row, "notes": self.notes, "usual": self.usual,
             "reach": self.reach if math.isfinite(self.reach) else None, "typical": self.typical,
+            "proven": self.proven,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -186,19 +188,26 @@ class Training:
     ) -> tuple[float, list[Tensor]]:
         """`_gradient` over segments as long as the law survives, at least `recipe.shortest`.
 
-        A law half learned often runs well for a while and then blows up. Its update is not to
-        blame and nothing is learned by undoing it; what it does until then is worth learning from.
+        A law half learned often runs well for a while and then blows up; what it does until then
+        is worth learning from, and segments are shortened. Where the law before the last update
+        came as far, that update is to blame, and is undone (`_reject`) unless one just was.
+
+        Raises:
+            SimulationError: The last update is to blame, or the segments would be too short.
+            GradientError: Likewise.
         """
         while True:
             length = self._length()
             try:
                 loss, gradients = self._gradient(pool, restarts, starts, length)
                 self._check_length(length, gradients)
+                self.proven = length
                 return loss, gradients
             except (SimulationError, GradientError) as error:
                 step = getattr(error, "step", None)
                 survived = SAFE * (length if step is None else step)
-                if survived < min(self.recipe.shortest, length):
+                to_blame = length <= self.proven and not self.in_a_row
+                if to_blame or survived < min(self.recipe.shortest, length):
                     raise
                 self.reach = survived
                 exploded = isinstance(error, GradientError)
