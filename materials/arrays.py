@@ -19,6 +19,7 @@ MOST_VIEWS = 4096
 
 _views: dict[Any, Any] = {}
 _own = threading.local()
+_streams: dict[tuple[torch.device, int], wp.Stream] = {}
 
 
 def precision(F: Tensor) -> Any:
@@ -83,6 +84,20 @@ def matrices(tensor: Tensor) -> Any:
     return view(tensor, types(precision(tensor)).mat33)
 
 
+def current_stream(device: torch.device) -> wp.Stream | None:
+    """Torch's current stream on a device, on which all kernels run; None on a CPU.
+
+    One Warp stream is kept for each: when one of two on the same handle dies, Warp forgets the
+    other as well.
+    """
+    if device.type != "cuda":
+        return None
+    key = (torch.device(device), torch.cuda.current_stream(device).cuda_stream)
+    if key not in _streams:
+        _streams[key] = wp.stream_from_torch(device)
+    return _streams[key]
+
+
 class Launcher:
     """Launches kernels on the current stream of a tensor's device.
 
@@ -94,7 +109,7 @@ class Launcher:
     def __init__(self, like: Tensor):
         """See the class."""
         self.device = wp.device_from_torch(like.device)
-        self.stream = wp.stream_from_torch(like.device) if like.is_cuda else None
+        self.stream = current_stream(like.device)
         launches = _own.__dict__.setdefault("launches", {})
         self.recorded = launches.setdefault(self.device.alias, {})
 

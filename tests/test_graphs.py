@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from rheograd.engine.boundaries import Floor
 from rheograd.engine.mpm import MPMSolver, graphs
 from rheograd.engine.mpm.graphs import Replays
+from rheograd.engine.mpm.workspace import Workspace
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
@@ -46,6 +48,16 @@ def test_work_is_done_then_captured_then_replayed(monkeypatch: pytest.MonkeyPatc
     assert log == ["work a", "capture", "replay a", "replay a", "work b"]
 
 
+def test_graphs_of_memory_that_moved_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(graphs, "capture", lambda work, device: Recorded(log, "old"))
+    replays = Replays(torch.device("cuda"))
+    for memory in (1, 1, 1, 2, 2):
+        replays.expect(memory)
+        replays.run("a", lambda: log.append("work"))
+    assert log == ["work", "replay old", "replay old", "work", "replay old"]
+
+
 @pytest.mark.parametrize(("device", "possible"), [("cpu", True), ("cuda", False)])
 def test_work_that_cannot_be_captured_is_done_each_time(device: str, possible: bool) -> None:
     done: list[int] = []
@@ -70,6 +82,16 @@ def roll(law: ConstitutiveLaw, device: str) -> list[Tensor]:
         free = solver.rollout(model, solver.start(model), 20)
         found += [out.x.detach(), free.last.x, *gradients]
     return found
+
+
+def test_a_workspace_goes_when_it_is_dropped() -> None:
+    body = Body(Box((0.2, 0.2, 0.2), (0.5, 0.15, 0.5)), InvariantSmooth(seed=0), 1000.0)
+    solver = MPMSolver(0.1, 2e-4)
+    model = solver.discretize(Scene([body], duration=0.02))
+    space = Workspace(model, 4, adjoint=True)
+    gone = weakref.ref(space)
+    del space
+    assert gone() is None
 
 
 @pytest.mark.gpu

@@ -151,7 +151,9 @@ class Training:
     def run(self) -> None:
         """Train to the last epoch, or until the law cannot be improved without diverging."""
         good = self._snapshot()
-        with ThreadPoolExecutor(max(1, min(self.threads, SHARDS))) as pool:
+        # on a GPU both would launch on the same stream
+        workers = 1 if self.model.x0.is_cuda else max(1, min(self.threads, SHARDS))
+        with ThreadPoolExecutor(workers) as pool:
             while self.epoch < self.recipe.epochs:
                 began = time.perf_counter()
                 restarts = self.restarts(self.epoch)

@@ -15,7 +15,7 @@ from torch import Tensor
 from rheograd.kernels.contacts import contacts
 from rheograd.kernels.dtypes import types
 from rheograd.kernels.grid import grid
-from rheograd.materials.arrays import as_warp
+from rheograd.materials.arrays import as_warp, current_stream
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..boundaries import FACES, Wall
@@ -239,7 +239,8 @@ def _check_penetration(model: MPMModel) -> None:
     hit = torch.full((model.n,), -1, dtype=torch.int32, device=model.x0.device)
     x = model.x0.detach().contiguous()
     inputs = [as_warp(x, t.vec3), as_warp(model.world, wp.int32), table, as_warp(hit, wp.int32)]
-    wp.launch(grid(t.scalar).penetration, model.n, inputs=inputs, device=inputs[0].device)
+    wp.launch(grid(t.scalar).penetration, model.n, inputs=inputs, device=inputs[0].device,
+              stream=current_stream(hit.device))  # fmt: skip
     inside = hit >= 0
     if bool(inside.any()):
         p = int(inside.nonzero()[0, 0])

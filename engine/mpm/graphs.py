@@ -8,24 +8,22 @@ also loads all modules, captured the second time, and replayed from then on.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 
 import torch
-import warp as wp
+
+capturing = threading.Lock()
+"""Torch captures one graph at a time."""
 
 
 def capture(work: Callable[[], None], device: torch.device) -> torch.cuda.CUDAGraph:
     """A graph of what `work` launches on torch's current stream of `device`; does not run it."""
     graph = torch.cuda.CUDAGraph()
     side = torch.cuda.Stream(device)
-    mode = "thread_local"
     with (
-        torch.cuda.device(device),
-        torch.cuda.graph(graph, stream=side, capture_error_mode=mode),
-        wp.ScopedCapture(
-            stream=wp.stream_from_torch(side), external=True,
-            capture_mode=wp.CaptureMode.THREAD_LOCAL,
-        ),
+        capturing, torch.cuda.device(device),
+        torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"),
     ):  # fmt: skip
         work()
     return graph
@@ -43,6 +41,13 @@ class Replays:
         self.device = device
         self.capture = capture if possible and device.type == "cuda" else None
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph | None] = {}
+        self.memory: object = None
+
+    def expect(self, memory: object) -> None:
+        """Forget all graphs if what they read lies elsewhere now, such as a law's parameters."""
+        if memory != self.memory:
+            self.graphs.clear()
+        self.memory = memory
 
     def run(self, key: Hashable, work: Callable[[], None]) -> None:
         """Do `work`, from its graph if there is one."""

@@ -8,6 +8,7 @@ the number of particles, never on which thread came first or on how many cores t
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Recorder:
 
     def __init__(self, space: Workspace) -> None:
         """Deal particles and grid rows out to the parts."""
-        self.space = space
+        self.space: Workspace = weakref.proxy(space)  # which owns this
         model = space.model
         self.frame = (space.types.vec3(*model.grid.origin), model.grid.cell,
                       wp.vec3i(*model.grid.nodes))  # fmt: skip

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,10 @@ class Stage(ABC):
     def load(self, tensors: Sequence[Tensor]) -> int:
         """Take the group's tensors from the front of `tensors`; how many were taken."""
 
+    def memory(self) -> tuple[int, ...]:
+        """Addresses of what is not the stage's own and is read at each step."""
+        return ()
+
     @abstractmethod
     def forward(self, k: int) -> None:
         """F_trial, internal[k] -> tau, F, internal at slot k + 1."""
@@ -54,7 +59,8 @@ class AnalyticStage(Stage):
     def __init__(self, group: LawGroup, model: MPMModel, space: Workspace) -> None:
         """Allocate coefficients; launches are recorded at first use of a slot."""
         assert group.twin is not None
-        self.group, self.model, self.space = group, model, space
+        self.group, self.model = group, model
+        self.space: Workspace = weakref.proxy(space)  # which owns this
         self.kernels = law_kernels(*group.twin, space.types.scalar)
         like = model.x0
         self.coefficients = like.new_zeros(
@@ -135,7 +141,7 @@ class TorchStage(Stage):
         self.capturable = self.law.capturable
         self.m = self.law.n_internal
         self.dt = model.dt
-        self.space = space
+        self.space: Workspace = weakref.proxy(space)
         self.index = None if group.everything else group.index.long()
         count = len(group.index)
         self.kept = [self.law.new_kept(count, model.x0) for _ in range(space.slots)]
@@ -144,6 +150,10 @@ class TorchStage(Stage):
     def load(self, tensors: Sequence[Tensor]) -> int:
         """See `Stage.load`; the law itself holds its parameters."""
         return len(list(self.law.parameters()))
+
+    def memory(self) -> tuple[int, ...]:
+        """See `Stage.memory`."""
+        return tuple(parameter.data_ptr() for parameter in self.law.parameters())
 
     def forward(self, k: int) -> None:
         """See `Stage.forward`."""

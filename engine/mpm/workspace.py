@@ -18,7 +18,7 @@ from torch import Tensor
 from rheograd.kernels.contacts import contacts
 from rheograd.kernels.dtypes import Types, types
 from rheograd.kernels.grid_adjoint import grid_adjoint
-from rheograd.materials.arrays import as_warp, precision
+from rheograd.materials.arrays import as_warp, current_stream, precision
 
 from .graphs import Replays
 from .launches import TICK, Recorder, parts_of
@@ -164,6 +164,7 @@ class Workspace:
         at = 0
         for stage in self.stages:
             at += stage.load(laws[at:])
+        self.replays.expect([stage.memory() for stage in self.stages])
         self.clock.fill_(step)
         self.failure.fill_(FOREVER)
 
@@ -185,8 +186,7 @@ class Workspace:
 
     def stream(self) -> wp.Stream | None:
         """Torch's current stream, on which everything runs; None on a CPU."""
-        device = self.model.x0.device
-        return wp.stream_from_torch(device) if device.type == "cuda" else None
+        return current_stream(self.model.x0.device)
 
     def forward(self, steps: int) -> None:
         """Take steps from slot to slot, or in place where there are no slots."""
