@@ -87,7 +87,7 @@ def test_run_fit_save_and_run_again(small: str, springy: Path, tmp_path: Path) -
     type(laws.load(word))(2e4).save(true)
     run = ["run", small, "--law", f"{springy}:{true}", "--steps", "200", "--every", "5"]
     assert main([*run, "--out", str(seen)]) == 0
-    words = ["--law", word, "--epochs", "4", "--updates", "4", "--longest", "20", "--rate", "0.1"]
+    words = ["--law", word, "--epochs", "6", "--updates", "4", "--rate", "0.2"]
     assert main(["fit", small, str(seen), *words, "--out", str(folder)]) == 0
     report = json.loads((folder / "report.json").read_text())
     (error, *_) = report["errors"]

@@ -211,8 +211,9 @@ def test_batches_are_spread_over_all_of_the_motion(length: int, tmp_path: Path) 
     assert missing <= set(range(EVERY, length, EVERY))  # within the one that starts at 0
 
 
-def test_from_the_start_an_epoch_takes_as_many_steps_as_the_motion_has(tmp_path: Path) -> None:
-    made = training(tmp_path, Recipe(from_start=True))
+def test_from_the_start_an_epoch_repeats_its_segment(tmp_path: Path) -> None:
+    made = training(tmp_path, Recipe(from_start=True, updates=6))
+    assert made._batches(4) == [[0]] * 6
     assert made._batches(12) == [[0]] * 4
     assert made._batches(STEPS) == [[0]]
 

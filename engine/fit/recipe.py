@@ -40,8 +40,8 @@ class Recipe:
     """How the length grows between them: by the same factor each epoch, or as published."""
     from_start: bool = False
     """Whether all segments start with the motion, where the state is known; all that follows is
-    carried along by the simulation. An epoch repeats the segment until it took as many steps as
-    the motion has, one update each time."""
+    carried along by the simulation. While it is short an epoch repeats the segment, for as many
+    updates as `updates` says or the motion has steps for."""
     warm: float = 0.0
     """Share of all updates over which the learning rate rises from 0."""
     refresh: int = 4

@@ -245,7 +245,7 @@ class Training:
         last = int(self.step[-1])
         count = math.ceil(last / length)
         if self.recipe.from_start:
-            return [[0]] * count
+            return [[0]] * min(count, self.recipe.updates)
         if self.recipe.updates == 1 or count == 1:
             return [[k * length for k in range(count)]]
         draw = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
