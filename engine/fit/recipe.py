@@ -120,10 +120,6 @@ class Recipe:
         found = cls.unscaled(epochs) if bare else cls(epochs=epochs)
         return replace(found, from_start=True, shortest=50)
 
-    def with_epochs(self, epochs: int) -> Recipe:
-        """The same over another number of epochs."""
-        return replace(self, epochs=epochs)
-
     def length(self, epoch: int, unit: int, motion: int) -> int:
         """Steps of a segment in an epoch.
 
