@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -179,7 +179,7 @@ def test_a_recipe_suits_its_law() -> None:
 
 
 @pytest.mark.parametrize("growth", ["geometric", "cosine"])
-def test_lengths_and_rates_of_a_recipe(growth: str) -> None:
+def test_lengths_and_rates_of_a_recipe(growth: Literal["geometric", "cosine"]) -> None:
     recipe = Recipe(epochs=21, shortest=25, longest=400, growth=growth)
     lengths = [recipe.length(epoch, 5, 1000) for epoch in range(21)]
     assert lengths[0] == 25
