@@ -94,9 +94,13 @@ def sum_up(report: FitReport, folder: Path) -> int:
         print(line, file=sys.stderr)
     for name, error in report.errors.items():
         before = report.start_errors.get(name, math.inf)
-        start = f", {before:.2g} m² before" if math.isfinite(before) else ", diverged before"
+        start = f", {1e3 * distance(before):.3g} mm before"
+        start = start if math.isfinite(before) else ", diverged before"
         now = f"{1e3 * distance(error):.3g} mm RMS ({error:.2g} m²)"
         print(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}", file=sys.stderr)
+    if report.kind == "parameters":  # a law's training told its notes as they came
+        for note in report.notes:
+            print(f"note: {note}", file=sys.stderr)
     print(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}", file=sys.stderr)
     return 0 if math.isfinite(report.errors[report.main]) else 1
 

@@ -87,7 +87,10 @@ class TestOptions:
 class TestView:
     """Pictures from the command line; the viewer has tests of its own."""
 
-    def test_screenshot_and_movie(self, small: str, tmp_path: Path) -> None:
+    def test_screenshot_and_movie(
+        self, small: str, tmp_path: Path, refuse: Callable[..., str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
         from rheograd.viewer.display import render_window
 
         if not render_window():
@@ -109,6 +112,12 @@ class TestView:
         assert main(["view", *map(str, runs), *map(str, words)]) == 0
         assert picture.stat().st_size > 1000
         assert movie.stat().st_size > 1000
+        drawn = picture.read_bytes(), movie.read_bytes()
+        capsys.readouterr()
+        said = refuse("view", *runs, *words)
+        assert f"{picture} is there already: add --force" in said
+        assert (picture.read_bytes(), movie.read_bytes()) == drawn
+        assert main(["view", *map(str, runs), *map(str, words), "--force"]) == 0
 
 
 def test_bench_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,9 @@ def _parameter_row(p: FittedParameter) -> str:
         said = '<span class="warn">not determined</span>'
     elif p.std is None:
         said = '<span class="muted">uncertainty not estimated</span>'
-    elif p.value:
-        said = f'<span class="good">known to ± {percent(1.96 * p.std / abs(p.value))}</span>'
+    elif p.value and p.low95 is not None and p.high95 is not None:
+        most = max(p.high95 - p.value, p.value - p.low95)
+        said = f'<span class="good">known to ± {percent(most / abs(p.value))}</span>'
     else:
         said = '<span class="good">determined</span>'
     return (

@@ -97,8 +97,8 @@ class Demo:
         write_report(self.out, report)
         share = errors["fitted"] / errors["unfitted"]
         self._say(
-            f"on the unseen motion the fitted law is {1e3 * distance(errors['fitted']):.2g} mm off"
-            f" (RMS), the unfitted one {1e3 * distance(errors['unfitted']):.2g} mm;"
+            f"on the unseen motion the fitted law is {1e3 * distance(errors['fitted']):.3g} mm off"
+            f" (RMS), the unfitted one {1e3 * distance(errors['unfitted']):.3g} mm;"
             f" {time.perf_counter() - began:.0f} s in all"
         )
         self._say(f"open {self.out / 'report.html'}")

@@ -26,6 +26,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--movie", type=Path, metavar="FILE", help="write .mp4 or .gif")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write .png or .jpg")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.add_argument(
         "--colour", "--color", metavar="FIELD", help="such as speed, J or 'von Mises stress'"
     )
@@ -51,9 +52,18 @@ def _open(path: Path, found: Namespace) -> Any:
 
 
 def show(found: Namespace, trajectories: list[Any]) -> None:
-    """Write what was asked for, or open a window."""
+    """Write what was asked for, or open a window.
+
+    Raises:
+        ValueError: A file is there already and is not to be replaced.
+    """
     from rheograd import viewer
 
+    for path in (found.screenshot, found.movie):
+        if path is not None and path.exists() and not found.force:
+            raise ValueError(
+                f"{path} is there already: add --force to replace it, or choose another name"
+            )
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
