@@ -104,3 +104,13 @@ def test_graphs_change_nothing(law: ConstitutiveLaw) -> None:
     cpu, gpu = roll(law, "cpu"), roll(law, "cuda")
     for a, b in zip(cpu, gpu, strict=True):
         assert torch.allclose(a, b.cpu(), rtol=1e-3, atol=1e-4 * float(a.abs().max()))
+
+
+def test_a_law_whose_parameters_moved_is_captured_again() -> None:
+    law = InvariantSmooth(seed=0)
+    body = Body(Box((0.2, 0.2, 0.2), (0.5, 0.15, 0.5)), law, 1000.0)
+    model = MPMSolver(0.1, 2e-4).discretize(Scene([body], duration=0.02))
+    stage = Workspace(model, 1, adjoint=False).stages[0]
+    before = stage.memory()
+    next(law.parameters()).data = next(law.parameters()).data.clone()
+    assert stage.memory() != before

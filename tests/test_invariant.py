@@ -293,3 +293,15 @@ def test_other_precisions_are_refused() -> None:
     law, F = InvariantSmooth(), torch.eye(3, dtype=torch.float16)[None]
     with pytest.raises(TypeError, match=r"torch.float32 or torch.float64; got F of torch.float16"):
         law.stress(F, F[:, :0, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_that_changed_are_seen(dtype: torch.dtype) -> None:
+    """In place, also where they are used in another precision, or put elsewhere."""
+    law, F = trained(InvariantSmooth, dtype), strained(8, torch.float32)
+    out = Response(torch.empty_like(F), torch.empty_like(F), F.new_zeros(8, 0))
+    for elsewhere in (False, False, True):
+        for weight in law.parameters():
+            weight.data = 1.1 * weight.data if elsewhere else weight.data.mul_(1.1)
+        law.update_into(F, out.internal, 1e-3, out)
+        assert relative(out.tau, respond(law, F)[0]) < 1e-5

@@ -99,3 +99,19 @@ def test_what_was_forgotten_is_recalled(kind: str, wide: bool) -> None:
     Launcher(F)(kernels.recall, -(-n // kernels.lanes), [*known, *out])
     assert torch.equal(again, x)
     assert torch.equal(W, V)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_flow_that_turns_a_matrix_over_finds_its_rotation(wide: bool) -> None:
+    n = 11
+    F = torch.eye(3).double() + 0.1 * torch.randn(n, 3, 3, dtype=torch.float64)
+    X, G, Q, x = F.new_zeros(n, 9), *torch.zeros_like(F).repeat(2, 1, 1, 1), F.new_zeros(n, 12)
+    X[::2, 0], X[::3, 4] = -3.0, -3.0  # one or two stretches change their sign
+    kernels = made("smooth", F, wide)
+    first, *_ = described("smooth", F, wide)
+    known = [0, 0, n, matrices(F), matrices(first), view(X, wp.float64)]
+    out = [matrices(G), matrices(Q), view(x, wp.float64), None]
+    Launcher(F)(kernels.advance, -(-n // kernels.lanes), [*known, 1.0, *out])
+    R, described_x, _ = described("smooth", G, wide=False)
+    assert torch.allclose(Q, R, atol=1e-12)
+    assert torch.allclose(x, described_x, atol=1e-11)

@@ -294,3 +294,17 @@ def test_given_particles_keep_their_volume() -> None:
     model = SOLVER.discretize(Scene([Body(Particles(x, volumes), LAW, 500.0)]))
     assert torch.allclose(model.volume, volumes)
     assert torch.allclose(model.density, torch.tensor(500.0, dtype=torch.float64))
+
+
+def test_a_failed_run_leaves_no_numbers_where_nothing_is() -> None:
+    """A node without mass keeps its velocity, and zero times one that is not finite is neither."""
+    solver = MPMSolver(0.125, 1e-3, precision="float64")
+    x, volume = torch.full((1, 3), 0.5625).double(), torch.tensor([1e-4]).double()
+    body = Body(Particles(x, volume), LAW, 1000.0)
+    model = solver.discretize(Scene([body], gravity=NOWHERE, domain=Domain((0, 0, 0), (1, 1, 1))))
+    start = solver.start(model)
+    good = solver.rollout(model, start, 2).last.x
+    for d in (-0.125, 0.125):
+        with pytest.raises(SimulationError):
+            solver.rollout(model, replace(start, x=start.x + d, v=start.v * float("nan")), 2)
+        assert torch.equal(solver.rollout(model, start, 2).last.x, good)

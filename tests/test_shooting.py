@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rheograd.engine.boundaries import Floor
-from rheograd.engine.errors import SimulationError
+from rheograd.engine.errors import GradientError, SimulationError
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
@@ -240,3 +240,41 @@ def test_a_burst_of_the_gradient_is_clipped_by_its_running_mean(tmp_path: Path) 
         assert made._clip("flow", [weight]) == pytest.approx(size)
         assert float(weight.grad.norm()) == pytest.approx(kept, rel=1e-5)
         assert made.usual["flow"] == pytest.approx(mean)
+
+
+def test_segments_are_no_longer_than_the_motion() -> None:
+    recipe = Recipe(epochs=3, shortest=100, longest=400)
+    assert [recipe.length(epoch, 5, 60) for epoch in range(3)] == [60, 60, 60]
+
+
+def test_only_longer_segments_have_gradients_that_are_too_long(tmp_path: Path) -> None:
+    made = training(tmp_path, Recipe(shortest=8))
+    for length, size in ((8, 1e3), (12, 99.0)):
+        made.typical = 1.0
+        made._check_length(length, [torch.tensor([0.6 * size]), torch.tensor([0.8 * size])])
+        assert made.typical == pytest.approx(size**0.2, rel=1e-5)
+    made.typical = 1.0
+    with pytest.raises(GradientError, match=r"1e\+02 times"):
+        made._check_length(12, [torch.tensor(101.0)])
+    assert made.typical == 1.0
+
+
+def test_the_rate_falls_from_update_to_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training(tmp_path, Recipe(epochs=2, updates=2, shortest=8, longest=8))
+    shares, real = [], Training._step
+    monkeypatch.setattr(
+        Training, "_step", lambda self, found: (shares.append(self.share), real(self, found))[1]
+    )
+    made.run()
+    assert shares == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_segments_grow_back_to_their_schedule(tmp_path: Path) -> None:
+    made = training(tmp_path, Recipe(epochs=3, updates=1, shortest=20, longest=20))
+    made.reach = 16.0
+    told: list[dict[str, Any]] = []
+    made.tell = told.append
+    made.run()
+    assert [line["segment"] for line in told] == [16, 16, 20]

@@ -240,3 +240,22 @@ def test_kill_before_an_npz_is_made(tmp_path: Path) -> None:
         assert len(writer) == count >= 4
     assert len(Trajectory.load(path)) == count
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_frame_is_on_disk_before_it_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trajectory, path, counted = moving(), tmp_path / "a.vtkhdf", h5py.AttributeManager.modify
+    found: list[bool] = []
+
+    def modify(self: Any, name: str, value: Any) -> None:
+        numbers = (trajectory.x[2], trajectory.fields["F"][2])
+        on_disk = path.read_bytes()
+        found.append(all(v.numpy().astype("f4").tobytes() in on_disk for v in numbers))
+        counted(self, name, value)
+
+    with TrajectoryWriter(path, 4, fields=FIELDS, expected=3) as writer:
+        write(writer, trajectory, range(2))
+        monkeypatch.setattr(h5py.AttributeManager, "modify", modify)
+        write(writer, trajectory, range(2, 3))
+    assert found == [True]

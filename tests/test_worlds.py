@@ -109,3 +109,19 @@ def test_a_life_ends_within_a_segment(stop: float) -> None:
     cut = segments(model, [20], 20)
     begin = SOLVER.state(cut, half.x, half.v, half.F, C=half.carry["C"])
     assert torch.allclose(SOLVER.rollout(cut, begin, 20).last.x, whole.x, rtol=0, atol=1e-12)
+
+
+def test_gradients_pass_through_a_life_that_has_ended() -> None:
+    """What rests since then has the stress, and its gradients, of the last step before."""
+    found = []
+    for steps in (10, 20):
+        body = Body(Box((0.2, 0.2, 0.2), (0.5, 0.5, 0.5)), LAW, 1000.0, life=(0.0, 0.01))
+        model = SOLVER.discretize(Scene([body], duration=0.02))
+        C = 20.0 * torch.randn(model.n, 3, 3, generator=torch.Generator().manual_seed(0)).double()
+        F = torch.eye(3).double().repeat(model.n, 1, 1).requires_grad_()
+        start = SOLVER.state(model, model.x0, model.v0, F, C=C)
+        out = SOLVER.rollout(model, start, steps, observe=[steps], adjoint=Checkpoint(steps))
+        out.last.carry["tau"].pow(2).sum().backward()
+        found.append((out.last.carry["tau"].detach(), F.grad))
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12 * float(a.abs().max()))
