@@ -41,13 +41,14 @@ def falling(*laws: ConstitutiveLaw) -> MPMModel:
     return SOLVER.discretize(Scene(bodies, [Floor(friction=0.2)], duration=0.1))
 
 
-def training(folder: Path, recipe: Recipe, seed: int = 0) -> Training:
+def training(folder: Path, recipe: Recipe, seed: int = 0, resume: bool = False) -> Training:
     law = Corotated(4e4, 0.3)
     model = falling(law)
     step = torch.arange(0, STEPS + 1, EVERY)
     known = recorded(SOLVER, falling(Corotated(6e4, 0.2)), step)
-    x = known.x + 1e-3 * torch.randn_like(known.x)
-    run = RunFolder(folder, {}, resume=False)
+    draw = torch.Generator().manual_seed(0)
+    x = known.x + 1e-3 * torch.randn(known.x.shape, generator=draw, dtype=known.x.dtype)
+    run = RunFolder(folder, {}, resume=resume)
     return Training(SOLVER, model, law, x, step, lambda epoch: known, recipe, run, seed=seed)
 
 
@@ -143,6 +144,41 @@ def test_segments_are_shortened_where_gradients_explode(
         "epoch 10: the law ran 20 steps, gradients exploded; segments shortened to 16 steps"
     ]
     assert made.slowdown == 1.0
+
+
+def test_a_bad_update_is_undone_after_a_checkpoint_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It proves bad in the first batch after a kill: the result is that of a whole run."""
+    recipe = Recipe(epochs=3, updates=1, shortest=12, longest=12, rate_elasticity=0.1)
+    real, failed = Training._gradient, set()
+
+    def failing(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+        if self.epoch == 1 and self.folder.path not in failed:
+            failed.add(self.folder.path)
+            raise SimulationError("at step 3, a particle left the grid", step=3)
+        return real(self, pool, known, starts, length)
+
+    monkeypatch.setattr(Training, "_gradient", failing)
+    laws = []
+    for folder, stop in (("whole", None), ("broken", 0)):
+        made = training(tmp_path / folder, recipe)
+        first = [p.detach().clone() for p in made.parameters]
+
+        def tell(line: dict[str, Any], stop: int | None = stop) -> None:
+            if line["epoch"] == stop:
+                raise KeyboardInterrupt
+
+        made.tell = tell
+        if stop is not None:
+            with pytest.raises(KeyboardInterrupt):
+                made.run()
+            made = training(tmp_path / folder, recipe, resume=True)
+        made.run()
+        assert made.notes
+        assert not all(map(torch.equal, made.parameters, first))
+        laws.append(made.parameters)
+    assert all(map(torch.equal, *laws))
 
 
 def test_a_law_that_fails_at_once_is_undone(

@@ -28,6 +28,8 @@ from .recipe import Recipe
 from .run_folder import RunFolder, load_optimizer, optimizer_tensors
 from .states import Restarts
 
+GOOD = "good."
+"""Before the names of tensors in a checkpoint: the last law that ran, and its moments."""
 SHARDS = 2
 """Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
 
@@ -118,9 +120,13 @@ class Training:
         self.typical = 0.0
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
+        self.good = self._snapshot()
         found = self.folder.load()
         if found is not None:
-            self._restore(*found)
+            tensors, counters = found
+            self._restore(tensors, counters)
+            # an update may still prove bad after the checkpoint, and is then undone as without it
+            self.good = {k.removeprefix(GOOD): v for k, v in tensors.items() if k.startswith(GOOD)}
             self.folder.rewind(self.epoch)
 
     def _restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
@@ -150,7 +156,6 @@ class Training:
 
     def run(self) -> None:
         """Train to the last epoch, or until the law cannot be improved without diverging."""
-        good = self._snapshot()
         # on a GPU both would launch on the same stream
         workers = 1 if self.model.x0.is_cuda else max(1, min(self.threads, SHARDS))
         with ThreadPoolExecutor(workers) as pool:
@@ -165,12 +170,12 @@ class Training:
                     try:
                         loss, gradients = self._reachable(pool, restarts, starts)
                     except (SimulationError, GradientError) as error:
-                        if self._reject(good, str(error)):
+                        if self._reject(str(error)):
                             return
                         continue
                     self.in_a_row = 0
                     self.slowdown = min(1.0, RECOVERY * self.slowdown)
-                    good = self._snapshot()
+                    self.good = self._snapshot()
                     norms.append(self._step(gradients))
                     losses.append(loss)
                 length = self._length()
@@ -337,12 +342,12 @@ class Training:
         self.usual[name] = kept if mean == 0.0 else MEMORY * mean + (1.0 - MEMORY) * kept
         return norm
 
-    def _reject(self, good: dict[str, Tensor], why: str) -> bool:
+    def _reject(self, why: str) -> bool:
         """Go back to the last law that ran, at half the rate; whether to end here."""
         self.slowdown *= 0.5
         self.in_a_row += 1
         self.update += 1
-        self._restore(good, self._counters())
+        self._restore(self.good, self._counters())
         cause = why.split(";", maxsplit=1)[0]
         self.notes.append(
             f"epoch {self.epoch}: an update made the simulation diverge ({cause}); undone,"
@@ -371,5 +376,6 @@ class Training:
             if norms:
                 metrics[f"gradient_{name}"] = sum(n[name] for n in norms) / len(norms)
         self.folder.report_epoch(metrics)
-        self.folder.save(self._snapshot(), self._counters())
+        good = {GOOD + name: value for name, value in self.good.items()}
+        self.folder.save(self._snapshot() | good, self._counters())
         self.tell(metrics)

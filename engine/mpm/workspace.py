@@ -225,7 +225,9 @@ class Workspace:
         self.clock += steps
         for k, gradients in seen.items():
             for name, gradient in zip("xv", gradients, strict=True):
-                given = self.seen.setdefault((name, k), torch.empty_like(self.bars[name]))
+                if (name, k) not in self.seen:
+                    self.seen[name, k] = torch.empty_like(self.bars[name])
+                given = self.seen[name, k]
                 given.zero_() if gradient is None else given.copy_(gradient)
 
         def sweep() -> None:

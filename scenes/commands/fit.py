@@ -6,9 +6,9 @@ With --law, a learned law is trained inside the simulation on the positions of a
 folder --out gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume
 needs to go on after a kill, to the same result.
 
-With --states recorded, the segments of a training restart from full states of a simulation of the
-scene as its options make it (--material of nclaw); with --states positions nothing but the
-positions in the file is used: every segment starts with the motion and grows to all of it.
+With --states recorded, invariant-full (and any law by --recipe published or polish) is trained on
+segments that restart from full states, simulated as the scene's options say (--material of nclaw).
+Otherwise nothing but the positions in the file is used: segments start with the motion and grow.
 """
 
 from __future__ import annotations
