@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from rheograd.engine.trajectory import Trajectory
 
 PREFIX = "scene_"
+NUMERICS = {
+    "cell": "cell", "size": "mesh_size", "elements": "elements", "precision": "precision",
+    "device": "device",
+}  # fmt: skip
+"""Fields of solvers, and the options that set them."""
+SOLIDS = (
+    "tet4", "tet10", "hex8", "hex20", "hex27", "tri3", "tri6", "quad4", "quad8", "quad9",
+)  # fmt: skip
+"""Kinds of elements, named here so that help needs no engine."""
 
 
 def scene_list() -> str:
     """All scenes with a line each, for help."""
-    lines = [f"  {name:<14}{summary(path)}" for name, path in scene_files().items()]
+    files = scene_files()
+    width = max(map(len, files)) + 2
+    lines = [f"  {name:<{width}}{summary(path)}" for name, path in files.items()]
     return "\n".join(["scenes, or the path to a .py file:", *lines])
 
 
@@ -33,7 +44,13 @@ def add_scene_argument(parser: Parser) -> None:
     parser.add_argument("scene", metavar="SCENE", help="a scene's name, or a .py file")
     group = parser.add_argument_group("numerics")
     group.add_argument("--dt", type=number, metavar="S", help="time step [s]")
-    group.add_argument("--cell", type=number, metavar="M", help="cell length [m]")
+    group.add_argument("--cell", type=number, metavar="M", help="cell length of particles [m]")
+    group.add_argument("--mesh-size", type=number, metavar="M", help="edge of finite elements [m]")
+    kinds, _ = converter(Literal[tuple(SOLIDS)])  # type: ignore[misc]
+    group.add_argument("--elements", type=kinds, metavar="KIND", help="hex8, tet10, quad8, ...")
+    group.add_argument(
+        "--solver", metavar="mpm|fe", help="particles or finite elements (default: the scene's)"
+    )
     words, _ = converter(Literal["float32", "float64"])
     group.add_argument("--precision", type=words, metavar="float32|float64")
     group.add_argument("--device", metavar="DEVICE", help="cpu, cuda or cuda:N")
@@ -50,6 +67,10 @@ def read(parser: Parser, tokens: Sequence[str]) -> tuple[argparse.Namespace, Scr
     if name is not None:
         script = load_script(name)
         own = parameters(script.build)
+        known = {p.name for p in own}
+        own += [
+            p for p in parameters(script.solver_named(_solver_of(tokens))) if p.name not in known
+        ]
         taken = [p.flag for p in own if p.flag in parser._option_string_actions]
         if taken:
             raise ValueError(
@@ -76,6 +97,17 @@ def _scene_of(parser: Parser, tokens: Sequence[str]) -> str | None:
     return None
 
 
+def _solver_of(tokens: Sequence[str]) -> str | None:
+    """What --solver says, before the parser knows all options."""
+    words = join_negative(tokens)
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == "--solver":
+            return after
+        if word.startswith("--solver="):
+            return word.partition("=")[2]
+    return None
+
+
 def chosen_options(found: argparse.Namespace) -> dict[str, Any]:
     """The scene's own options that were given."""
     return {
@@ -93,7 +125,9 @@ def make_scene(script: Script, law: Any, found: argparse.Namespace) -> Scene:
     from rheograd.engine.scene import Scene
     from rheograd.engine.shapes import Particles
 
-    scene = script.build(law, **chosen_options(found))
+    takes = {p.name for p in parameters(script.build)}
+    given = {name: value for name, value in chosen_options(found).items() if name in takes}
+    scene = script.build(law, **given)
     if not isinstance(scene, Scene):
         raise ValueError(f"{script.name}: build() gave a {type(scene).__name__}, expected a Scene")
     for body in scene.bodies:
@@ -108,19 +142,30 @@ def make_solver(script: Script, found: argparse.Namespace) -> Solver:
     Raises:
         ValueError: A choice does not fit the solver or the machine.
     """
-    solver: Any = script.solver()
+    make = script.solver_named(found.solver)
+    takes = {p.name for p in parameters(make)}
+    given = {name: value for name, value in chosen_options(found).items() if name in takes}
+    solver: Any = make(**given)
     asked = {
         name: value
-        for name in ("dt", "cell", "precision", "device")
-        if (value := getattr(found, name)) is not None
+        for name, word in NUMERICS.items()
+        if (value := getattr(found, word)) is not None
     }
     has = {field.name for field in dataclasses.fields(solver)}
     for name in asked:
         if name not in has:
-            raise ValueError(f"{type(solver).__name__} of {script.name} has no --{name}")
+            raise ValueError(
+                f"--{_flag(name)}: {type(solver).__name__} of {script.name} has none; it takes "
+                + ", ".join(f"--{_flag(n)}" for n in NUMERICS if n in has)
+            )
     if "device" in asked:
         require_device(asked["device"])
-    return dataclasses.replace(solver, **asked)
+    solver = dataclasses.replace(solver, **asked)
+    return solver if found.dt is None else solver.at_step(found.dt)
+
+
+def _flag(name: str) -> str:
+    return NUMERICS[name].replace("_", "-")
 
 
 def require_device(name: str) -> None:
