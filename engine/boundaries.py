@@ -50,7 +50,14 @@ class Wall(Boundary):
         _check_friction(self.friction)
 
 
-FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
+FACES: tuple[Literal["x-", "x+", "y-", "y+", "z-", "z+"], ...] = (
+    "x-",
+    "x+",
+    "y-",
+    "y+",
+    "z-",
+    "z+",
+)
 
 
 def Floor(mode: Mode = "contact", friction: float | Tensor = 0.0) -> Wall:
@@ -145,6 +152,9 @@ class Collider(Boundary):
     """Coulomb coefficient [-]."""
     motion: Motion = field(default_factory=Motion)
     mode: Mode = "contact"
+    skin: float = 0.0
+    """How much thicker it is to particles [m]: their grid lets them sink in by part of a cell
+    before it feels a surface. Finite elements feel the surface itself."""
 
     def __post_init__(self) -> None:
         """Refuse a negative friction."""

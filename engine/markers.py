@@ -432,6 +432,8 @@ def select(recording: Trajectory, markers: Sequence[int], begin: int = 0) -> Tra
         fields={name: value[:, kept] for name, value in part.fields.items()},
         body=part.body[kept],
         metadata={**part.metadata, "markers": json.dumps([names[i] for i in kept])},
+        cells=None,
+        cell_fields={},
     )
 
 

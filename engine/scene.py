@@ -29,10 +29,18 @@ class Body:
     """Initial angular velocity about its centre [rad/s]."""
     life: tuple[float, float] = (0.0, float("inf"))
     """It takes part from the first time to the second [s]; before and after it stands still."""
+    stiffness: float | Tensor = 1.0
+    """Factor on its stress [-]; on a mesh also one for each element, shape (e,)."""
     name: str = "body"
 
     def __post_init__(self) -> None:
-        """Refuse a density that is not positive."""
+        """Refuse a density or a stiffness that is not positive."""
+        stiffness = torch.as_tensor(self.stiffness).detach()
+        if not bool((stiffness > 0.0).all()):
+            raise ValueError(
+                f"the factor on the stress of {self.name} must be positive [-]; got"
+                f" {float(stiffness.min()):g}"
+            )
         density = float(torch.as_tensor(self.density).detach())
         if not density > 0.0:
             raise ValueError(
@@ -61,7 +69,8 @@ class Scene:
 
     bodies: Sequence[Body]
     boundaries: Sequence[Boundary] = ()
-    """Walls that are not named are free-slip and separating."""
+    """Particles stay in the domain: walls that are not named are free-slip and separating. Meshes
+    may leave it: they meet the walls that are named."""
     gravity: Vector | Tensor = (0.0, -9.81, 0.0)
     """[m/s²]"""
     duration: float = 1.0

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,6 +51,18 @@ class Schedule:
         return cls(total, every)
 
 
+class Frame(NamedTuple):
+    """One frame of a run."""
+
+    step: int
+    x: Tensor
+    v: Tensor
+    fields: Mapping[str, Tensor]
+    """What else the solver records of points."""
+    cells: Mapping[str, Tensor] = MappingProxyType({})
+    """And of cells; not with `adjoint`."""
+
+
 def simulate(
     scene: Scene,
     solver: Solver,
@@ -90,9 +103,9 @@ def simulate(
         model = solver.discretize(scene)
     schedule = Schedule.of(scene, model.dt, steps, every, frames)
     state = solver.start(model) if start is None else start
-    taken: list[tuple[int, Tensor, Tensor]] = []
+    taken: list[Frame] = []
     if start is None:
-        taken.append((0, state.x, state.v))
+        taken.append(_frame(solver, model, state))
         if sink is not None:
             sink(state)
     if adjoint is not None:
@@ -101,7 +114,9 @@ def simulate(
         out = solver.rollout(
             model, state, schedule.steps - state.step, observe=seen, adjoint=adjoint
         )
-        taken += [(s, x, v) for s, x, v in zip(stops, out.x, out.v, strict=True)]
+        for k, stop in enumerate(stops):
+            recorded = {name: values[k] for name, values in out.fields.items()}
+            taken.append(Frame(stop, out.x[k], out.v[k], recorded))
     else:
         _loop(solver, model, state, schedule, sink, taken if keep else None)
     return _trajectory(scene, model, taken, schedule)
@@ -114,14 +129,19 @@ def _loop(
     state: State,
     schedule: Schedule,
     sink: Sink | None,
-    taken: list[tuple[int, Tensor, Tensor]] | None,
+    taken: list[Frame] | None,
 ) -> None:
     for stop in range(state.step + schedule.every, schedule.steps + 1, schedule.every):
         state = solver.rollout(model, state, stop - state.step).last
         if taken is not None:
-            taken.append((stop, state.x, state.v))
+            taken.append(_frame(solver, model, state))
         if sink is not None:
             sink(state)
+
+
+def _frame(solver: Solver, model: Any, state: State) -> Frame:
+    points, cells = solver.fields(model, state), solver.cell_fields(model, state)
+    return Frame(state.step, state.x, state.v, points, cells)
 
 
 def describe(scene: Scene, model: Any, schedule: Schedule) -> Mapping[str, str]:
@@ -136,23 +156,24 @@ def describe(scene: Scene, model: Any, schedule: Schedule) -> Mapping[str, str]:
     }
 
 
-def _trajectory(
-    scene: Scene, model: Any, taken: list[tuple[int, Tensor, Tensor]], schedule: Schedule
-) -> Trajectory:
-    if not taken:
-        like = model.x0
-        empty = like.new_zeros(0, model.n, 3)
-        taken_x, taken_v, at = empty, empty, torch.zeros(0, dtype=torch.int64)
-    else:
-        taken_x = torch.stack([x for _, x, _ in taken])
-        taken_v = torch.stack([v for _, _, v in taken])
-        at = torch.tensor([s for s, _, _ in taken], dtype=torch.int64)
+def _trajectory(scene: Scene, model: Any, taken: list[Frame], schedule: Schedule) -> Trajectory:
+    empty = model.x0.new_zeros(0, model.n, 3)
+    fields, cell_fields = (_stacked([f.fields for f in taken]), _stacked([f.cells for f in taken]))
+    at = torch.tensor([frame.step for frame in taken], dtype=torch.int64)
     return Trajectory(
         time=at.double() * model.dt,
-        x=taken_x,
+        x=torch.stack([frame.x for frame in taken]) if taken else empty,
         step=at,
-        v=taken_v,
-        fields={},
+        v=torch.stack([frame.v for frame in taken]) if taken else empty,
+        fields=fields,
         body=model.body.cpu(),
         metadata=describe(scene, model, schedule),
+        cells=getattr(model, "cells", None),
+        cell_fields=cell_fields,
     )
+
+
+def _stacked(frames: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Of all frames what each of them has."""
+    names = [n for n in (frames[0] if frames else {}) if all(n in frame for frame in frames)]
+    return {name: torch.stack([frame[name] for frame in frames]) for name in names}

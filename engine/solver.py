@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from torch import Tensor
 
+from .restarts import Estimate
 from .scene import Scene
 from .state import State
 
@@ -48,10 +49,17 @@ class Rollout:
     """Velocities after each observed step [m/s], shape (f, n, 3)."""
     last: State
     """The state after the last step."""
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+    """What else was recorded of the points after each observed step, shape (f, n, ...)."""
 
 
+@dataclass(frozen=True)
 class Solver(ABC):
     """A frozen dataclass of numerical choices that turns scenes into a model and advances it."""
+
+    @abstractmethod
+    def at_step(self, dt: float) -> Solver:
+        """The same solver with a step of its own [s]."""
 
     @abstractmethod
     def discretize(self, scenes: Scene | Sequence[Scene]) -> Any:
@@ -64,6 +72,50 @@ class Solver(ABC):
     @abstractmethod
     def start(self, model: Any) -> State:
         """The state at time 0."""
+
+    restarted: ClassVar[tuple[str, ...]] = ()
+    """What of a state's carry a motion that is restarted needs; the rest follows from the state."""
+
+    def segments(self, model: Any, starts: Sequence[int], length: int) -> Any:
+        """A model whose worlds are stretches of the run of a model of one world.
+
+        Args:
+            model: Of one world.
+            starts: Step at which each stretch starts; its own clock starts at 0.
+            length: Steps that will be taken.
+
+        Raises:
+            TypeError: Motions of this solver cannot be cut, so a law cannot be trained on them.
+        """
+        raise TypeError(
+            f"{type(self).__name__} cannot restart a motion, so no law can be trained in it: train "
+            "in MPMSolver or FESolver"
+        )
+
+    def timeless(self, model: Any) -> bool:
+        """Whether it makes no difference when a stretch starts."""
+        return False
+
+    def restart(self, model: Any, state: State) -> State:
+        """A whole state of a model from `Restarts.at`; differentiable in the laws.
+
+        Raises:
+            TypeError: As `segments`.
+        """
+        return self.segments(model, [], 0)
+
+    def estimator(self, model: Any, step: Tensor, x: Tensor) -> Estimate:
+        """How states are estimated from positions alone.
+
+        Args:
+            model: Of one world, as it was observed.
+            step: Of the frames, increasing, from 0, shape (f,).
+            x: Observed positions [m], shape (f, n, 3).
+
+        Raises:
+            TypeError: As `segments`.
+        """
+        return self.segments(model, [], 0)
 
     @abstractmethod
     def rollout(
@@ -82,6 +134,18 @@ class Solver(ABC):
         Raises:
             SimulationError: A particle left the grid or a number became non-finite.
         """
+
+    def fields(self, model: Any, state: State) -> Mapping[str, Tensor]:
+        """What a trajectory records of a state's points beside x and v, shape (n, ...)."""
+        return {}
+
+    def cell_fields(self, model: Any, state: State) -> Mapping[str, Tensor]:
+        """What a trajectory records of a state's cells, shape (e, ...); of particles nothing."""
+        return {}
+
+    def summary(self, model: Any, state: State) -> Mapping[str, Any]:
+        """What is worth saying about a run that ended at a state, as JSON takes it."""
+        return {}
 
     def step(self, model: Any, state: State, adjoint: Checkpoint | None = None) -> State:
         """Take one step: a pure function of the model and the state."""

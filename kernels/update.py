@@ -114,9 +114,9 @@ def _stress(elastic: Elastic, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Ke
 def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
     value = both.value
-    flow_coefficients = _flow_coefficients(columns, dtype)
-    load, save = _history(dtype)
-    rate, viscous, _pullback = _damping(dtype)
+    flow_coefficients = flow_coefficients_function(columns, dtype)
+    load, save = history_functions(dtype)
+    rate, viscous, _pullback = damping_functions(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def update(
@@ -149,9 +149,9 @@ def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) 
 def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
     pullback = both.pullback
-    flow_coefficients = _flow_coefficients(columns, dtype)
-    load, save = _history(dtype)
-    _rate, _viscous, damping_pullback = _damping(dtype)
+    flow_coefficients = flow_coefficients_function(columns, dtype)
+    load, save = history_functions(dtype)
+    _rate, _viscous, damping_pullback = damping_functions(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def adjoint(
@@ -198,7 +198,8 @@ def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str)
 
 
 @factory
-def _flow_coefficients(columns: int, dtype: Any) -> wp.Function:
+def flow_coefficients_function(columns: int, dtype: Any) -> wp.Function:
+    """flow_coefficients(coefficients, r) -> h, the columns of a plasticity."""
     scalar, vec2 = types(dtype).scalar, pair(dtype)
 
     @wp.func
@@ -212,7 +213,8 @@ def _flow_coefficients(columns: int, dtype: Any) -> wp.Function:
 
 
 @factory
-def _history(dtype: Any) -> tuple[wp.Function, wp.Function]:
+def history_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """load(internal, p) -> F and save(internal, p, F): the history of a damped law."""
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
 
     @wp.func
@@ -233,7 +235,8 @@ def _history(dtype: Any) -> tuple[wp.Function, wp.Function]:
 
 
 @factory
-def _damping(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
+def damping_functions(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
+    """rate, viscous stress and its pullback."""
     t = types(dtype)
     mat33, scalar, vec2, vec3 = t.mat33, t.scalar, pair(dtype), t.vec3
     half, one, two, third = t.scalar(0.5), t.scalar(1.0), t.scalar(2.0), t.scalar(1.0 / 3.0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import bridge
-from .elastic import Corotated, Hencky, IsotropicElasticity, positive
+from .elastic import Corotated, Hencky, positive
 from .law import ConstitutiveLaw, Elasticity, Plasticity, Response, Twin
 from .plastic import AnalyticPlasticity, VonMises
 
@@ -43,7 +43,7 @@ class ElastoPlastic(ConstitutiveLaw):
             isinstance(plasticity, AnalyticPlasticity)
             and type(plasticity).return_map is AnalyticPlasticity.return_map
         )
-        if needs_moduli and not isinstance(elasticity, IsotropicElasticity):
+        if needs_moduli and elasticity.twin is None:
             raise TypeError(
                 f"{type(plasticity).__name__} reads elastic moduli, which "
                 f"{type(elasticity).__name__} lacks: take an analytic elasticity or a learned "
@@ -56,11 +56,22 @@ class ElastoPlastic(ConstitutiveLaw):
     @property
     def twin(self) -> Twin | None:
         """The device form, if both parts are analytic."""
-        if isinstance(self.elasticity, IsotropicElasticity) and isinstance(
-            self.plasticity, AnalyticPlasticity
-        ):
-            return Twin(self.elasticity.name, self.plasticity.name)
-        return None
+        elastic = self.elasticity.twin
+        if elastic is None or not isinstance(self.plasticity, AnalyticPlasticity):
+            return None
+        return Twin(elastic.elasticity, self.plasticity.name)
+
+    @property
+    def symmetric(self) -> bool:  # type: ignore[override]
+        """Of an elasticity that is, with a flow that is associated."""
+        flow = self.plasticity
+        associated = isinstance(flow, AnalyticPlasticity) and flow.associated(self.elasticity)
+        return self.elasticity.symmetric and associated
+
+    @property
+    def smooth_at_rest(self) -> bool:  # type: ignore[override]
+        """Whether its elasticity is."""
+        return self.elasticity.smooth_at_rest
 
     def coefficients(self) -> Tensor:
         """Columns of the elasticity, then those of the plasticity, shape (c,)."""
@@ -72,6 +83,10 @@ class ElastoPlastic(ConstitutiveLaw):
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress [Pa], shape (q, 3, 3), without flow."""
         return self.elasticity.stress(F_elastic, internal)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
+        """That of the elasticity; see `ConstitutiveLaw.energy`."""
+        return self.elasticity.energy(F_elastic, internal)
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""
@@ -147,6 +162,10 @@ class Damped(ConstitutiveLaw):
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Elastic part of the Kirchhoff stress [Pa], shape (q, 3, 3)."""
         return self.law.stress(F_elastic, internal)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
+        """Of the elastic part; see `ConstitutiveLaw.energy`."""
+        return self.law.energy(F_elastic, internal[:, :0])
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""

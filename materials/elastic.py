@@ -13,6 +13,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from rheograd.kernels.laws import ELASTICITIES
+
 from . import bridge
 from .law import Elasticity, Twin
 
@@ -28,6 +30,8 @@ class IsotropicElasticity(Elasticity, ABC):
         ValueError: A parameter is out of its range.
     """
 
+    symmetric = True
+
     def __init__(self, young: float, poisson: float) -> None:
         super().__init__()
         self.young = positive(young, "young", "Young's modulus [Pa]")
@@ -41,9 +45,11 @@ class IsotropicElasticity(Elasticity, ABC):
         """nu [-], scalar."""
 
     @property
-    def twin(self) -> Twin:
-        """The device form."""
-        return Twin(self.name)
+    def twin(self) -> Twin | None:
+        """The device form; of a subclass that has a stress of its own none."""
+        if type(self).stress is not IsotropicElasticity.stress:
+            return None
+        return Twin(next(k.name for k in type(self).__mro__ if vars(k).get("name") in ELASTICITIES))
 
     def coefficients(self) -> Tensor:
         """Lamé's mu and lambda [Pa], shape (2,)."""
@@ -52,6 +58,7 @@ class IsotropicElasticity(Elasticity, ABC):
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress [Pa], shape (q, 3, 3)."""
+        assert self.twin is not None
         return bridge.stress(self.twin, self.coefficients(), F_elastic)
 
     def wave_modulus(self) -> float:
@@ -69,6 +76,14 @@ class Corotated(IsotropicElasticity):
 
     name: ClassVar[str] = "corotated"
 
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ = μ |F − R|² + λ/2 (J − 1)²."""
+        mu, lam = self.coefficients().to(F_elastic)
+        J = det3(F_elastic)
+        sigma = torch.linalg.svdvals(F_elastic)
+        sigma = torch.cat([sigma[:, :2], torch.where(J < 0, -1.0, 1.0)[:, None] * sigma[:, 2:]], 1)
+        return mu * (sigma - 1).square().sum(1) + 0.5 * lam * (J - 1).square()
+
     @classmethod
     def example(cls) -> Self:
         """A jelly."""
@@ -79,6 +94,13 @@ class NeoHookean(IsotropicElasticity):
     """Compressible neo-Hookean: τ = μ (F Fᵀ − I) + λ log J I. Not a number for J ≤ 0."""
 
     name: ClassVar[str] = "neo-hookean"
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ = μ/2 (tr FᵀF − 3) − μ log J + λ/2 (log J)²."""
+        mu, lam = self.coefficients().to(F_elastic)
+        log_J = det3(F_elastic).log()
+        squares = F_elastic.square().sum((1, 2))
+        return 0.5 * mu * (squares - 3) - mu * log_J + 0.5 * lam * log_J.square()
 
     @classmethod
     def example(cls) -> Self:
@@ -94,6 +116,13 @@ class StVenantKirchhoff(IsotropicElasticity):
 
     name: ClassVar[str] = "stvk"
 
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ = μ |E|² + λ/2 (tr E)²."""
+        mu, lam = self.coefficients().to(F_elastic)
+        E = 0.5 * (F_elastic.mT @ F_elastic - torch.eye(3).to(F_elastic))
+        trace = E.diagonal(dim1=1, dim2=2).sum(1)
+        return mu * E.square().sum((1, 2)) + 0.5 * lam * trace.square()
+
     @classmethod
     def example(cls) -> Self:
         """A wooden beam, taken as isotropic."""
@@ -104,6 +133,12 @@ class Hencky(IsotropicElasticity):
     """τ = U diag(2μ ε + λ tr ε) Uᵀ, ε = log max(σ, 0.05). The base of metal and sand plasticity."""
 
     name: ClassVar[str] = "hencky"
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ = μ |ε|² + λ/2 (tr ε)²."""
+        mu, lam = self.coefficients().to(F_elastic)
+        strain = torch.linalg.svdvals(F_elastic).clamp(min=0.05).log()
+        return mu * strain.square().sum(1) + 0.5 * lam * strain.sum(1).square()
 
     @classmethod
     def example(cls) -> Self:
@@ -128,10 +163,20 @@ class Volumetric(IsotropicElasticity):
         """λ [Pa]."""
         return self.coefficients().tolist()[1]
 
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ = λ/2 (J − 1)²."""
+        lam = self.coefficients()[1].to(F_elastic)
+        return 0.5 * lam * (det3(F_elastic) - 1).square()
+
     @classmethod
     def example(cls) -> Self:
         """A slow liquid."""
         return cls(young=1e5, poisson=0.3)
+
+
+def det3(F: Tensor) -> Tensor:
+    """Determinants, shape (q,), of matrices (q, 3, 3); their derivatives are those of a product."""
+    return (F[:, 0] * torch.linalg.cross(F[:, 1], F[:, 2])).sum(1)
 
 
 def positive(value: float, name: str, meaning: str, *, zero: bool = False) -> nn.Parameter:

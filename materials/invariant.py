@@ -150,6 +150,7 @@ class InvariantFullElasticity(InvariantElasticity):
 
     name = "invariant-full-elasticity"
     features = "full"
+    smooth_at_rest = False
 
     def __init__(
         self,
@@ -411,6 +412,7 @@ class InvariantFull(InvariantLaw):
     """The law published as "invariant full": 13 features, outputs without a unit."""
 
     name = "invariant-full"
+    smooth_at_rest = False
 
     def __init__(
         self,

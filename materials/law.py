@@ -59,6 +59,13 @@ class ConstitutiveLaw(nn.Module, ABC):
     n_internal: int = 0
     """History variables per material point."""
     kinematics: ClassVar[str] = "finite"
+    """"finite", or "small": F_trial is then F_elastic at the start of the step plus the gradient of
+    the displacement since, and tau is the stress on the undeformed area. Finite elements only."""
+    symmetric: bool = False
+    """Whether dP/dF of the first Piola stress has the major symmetry of an energy's: a solver then
+    needs half the matrix."""
+    smooth_at_rest: bool = True
+    """Whether the stress has a derivative at F = I, as implicit solvers need."""
     capturable: ClassVar[bool] = False
     """Whether a CUDA graph may hold `update_into` and `pullback`: no wait for the device in them,
     and the same operations on the same memory each time."""
@@ -76,6 +83,13 @@ class ConstitutiveLaw(nn.Module, ABC):
             internal: History variables at the start of the step, shape (q, n_internal).
             dt: Step length [s].
         """
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
+        """Elastic energy per volume at rest ψ [J/m³], shape (q,); None: the stress is that of none.
+
+        It is tau = dψ/dF Fᵀ, or dψ/dF for small strains.
+        """
+        return None
 
     @classmethod
     @abstractmethod
@@ -167,17 +181,32 @@ class ConstitutiveLaw(nn.Module, ABC):
 
         Entry [p, i, j, k, l] is the derivative of τ_ij with respect to F_kl at point p.
         """
+        return self.linearize(F_trial, internal, dt)[1]
+
+    def linearize(
+        self, F_trial: Tensor, internal: Tensor, dt: float, guess: Any = None
+    ) -> tuple[Response, Tensor]:
+        """`update` and `tangent` at once, without a graph.
+
+        Args:
+            F_trial: As in `update`.
+            internal: As in `update`.
+            dt: As in `update`.
+            guess: What a law that iterates starts from; kept by its caller, never part of a result.
+        """
         F_in = F_trial.detach().requires_grad_()
         with torch.enable_grad():
-            tau = self.update(F_in, internal, dt).tau
+            found = self.update(F_in, internal, dt)
             rows = [
                 torch.autograd.grad(
-                    tau[:, i, j].sum(), F_in, retain_graph=True, materialize_grads=True
+                    found.tau[:, i, j].sum(), F_in, retain_graph=True, materialize_grads=True
                 )[0]
                 for i in range(3)
                 for j in range(3)
             ]
-        return torch.stack(rows, dim=1).reshape(-1, 3, 3, 3, 3)
+        tangent = torch.stack(rows, dim=1).reshape(-1, 3, 3, 3, 3)
+        outputs = (found.tau, found.F_elastic, found.internal)
+        return Response(*(t.detach() for t in outputs)), tangent
 
     def wave_modulus(self) -> float:
         """Stiffest longitudinal modulus at rest [Pa]: ρ c² of the fastest acoustic wave.

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from . import bridge
-from .elastic import positive
-from .law import Plasticity, Twin
+from .elastic import Hencky, positive
+from .law import Elasticity, Plasticity, Twin
 
 
 class AnalyticPlasticity(Plasticity):
@@ -24,6 +24,10 @@ class AnalyticPlasticity(Plasticity):
     @abstractmethod
     def coefficients(self) -> Tensor:
         """Its own columns of the device form, after the elasticity's; shape (c,)."""
+
+    def associated(self, elasticity: Elasticity) -> bool:
+        """Whether a symmetric tangent stays so: it flows along the gradient of what it limits."""
+        return False
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """Only an `ElastoPlastic` law can answer.
@@ -57,6 +61,10 @@ class VonMises(AnalyticPlasticity):
     def coefficients(self) -> Tensor:
         """σ_y [Pa], shape (1,)."""
         return self.yield_stress.reshape(1)
+
+    def associated(self, elasticity: Elasticity) -> bool:
+        """With Hencky strains, in which it returns along the stress."""
+        return isinstance(elasticity, Hencky)
 
     def extra_repr(self) -> str:
         """Parameters, for print()."""
@@ -107,6 +115,10 @@ class FluidReset(AnalyticPlasticity):
     def coefficients(self) -> Tensor:
         """None, shape (0,)."""
         return torch.zeros(0, dtype=torch.float64)
+
+    def associated(self, elasticity: Elasticity) -> bool:
+        """With any: what is left is a pressure, a function of J."""
+        return True
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """J^{1/3} I, shape (q, 3, 3); no elastic moduli enter."""

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import warp as wp
@@ -40,7 +42,8 @@ def collider_table(scenes: Sequence[Scene], steps: int, dt: float, like: Tensor)
                 poses.append(_no_pose(count, like))
                 continue
             collider = row[k]
-            code, lengths, position, rotation, owner = _geometry(collider.shape, like)
+            shape_in = _thickened(collider.shape, collider.skin)
+            code, lengths, position, rotation, owner = _geometry(shape_in, like)
             shape[w, k], mode[w, k], size[w, k] = code, MODES[collider.mode], lengths
             if owner is not None:
                 mesh[w, k] = owner.id
@@ -116,6 +119,29 @@ def _geometry(
             f"a collider is a half-space, sphere, box, capsule or mesh; got {type(shape).__name__}"
         )
     return code, like.new_tensor(lengths), shape.centroid.to(like), shape.quaternion.to(like), None
+
+
+def _thickened(shape: Shape | HalfSpace, skin: float) -> Shape | HalfSpace:
+    """The shape with its surface moved outward [m].
+
+    Raises:
+        ValueError: It is a mesh.
+    """
+    if not skin:
+        return shape
+    if isinstance(shape, HalfSpace):
+        length = math.hypot(*shape.normal)
+        x, y, z = (p + skin * n / length for p, n in zip(shape.point, shape.normal, strict=True))
+        return replace(shape, point=(x, y, z))
+    if isinstance(shape, Box):
+        a, b, c = (length + 2 * skin for length in shape.size)
+        return replace(shape, size=(a, b, c))
+    if isinstance(shape, Sphere | Capsule):
+        return replace(shape, radius=shape.radius + skin)
+    raise ValueError(
+        f"got a skin of {skin:g} m on a {type(shape).__name__}, expected one on a half-space, box, "
+        "sphere or capsule: thicken the mesh itself"
+    )
 
 
 def _from_y(normal: Tensor) -> Tensor:

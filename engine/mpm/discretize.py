@@ -18,10 +18,11 @@ from rheograd.kernels.grid import grid
 from rheograd.materials.arrays import as_warp, current_stream
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..boundaries import FACES, Wall
+from ..boundaries import FACES, Collider, Wall
+from ..law_groups import group_laws
 from ..scene import Body, Scene, vector
 from .colliders import MODES, collider_table
-from .model import FOREVER, Colliders, Grid, LawGroup, MPMModel, Walls
+from .model import FOREVER, Colliders, Grid, MPMModel, Walls
 
 if TYPE_CHECKING:
     from .solver import MPMSolver
@@ -34,6 +35,7 @@ DAMPED_SHARE = 0.8
 
 def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
     """See `Solver.discretize`."""
+    _check_boundaries(scenes)
     like = torch.zeros((), dtype=solver.dtype, device=solver.device)
     frame = _grid(solver, scenes)
     dt = _step(solver, scenes)
@@ -46,6 +48,11 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
         for number, body in enumerate(scene.bodies):
             x, volume = (a.to(like) for a in body.shape.sample(spacing))
             n = len(x)
+            if not isinstance(body.stiffness, float) or body.stiffness != 1.0:
+                raise ValueError(
+                    f"{body.name} has a factor on its stress, which only finite elements know: put "
+                    "it into the law's moduli, or take FESolver"
+                )
             _check_particles(body, x, volume, scene, solver)
             xs.append(x)
             vs.append(_velocity(body, x))
@@ -71,12 +78,22 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
         life=torch.cat(lives).to(like.device),
         walls=_walls(scenes, like),
         colliders=collider_table(scenes, steps, dt, like),
-        groups=_groups(laws, counts, like),
+        groups=group_laws(laws, counts, like),
         body_names=tuple(b.name for b in first.bodies),
         body_laws=tuple(b.law.name for b in first.bodies),
     )
     _check_penetration(model)
     return model
+
+
+def _check_boundaries(scenes: Sequence[Scene]) -> None:
+    for boundary in (b for scene in scenes for b in scene.boundaries):
+        if not isinstance(boundary, Collider | Wall):
+            raise ValueError(
+                f"got the boundary {type(boundary).__name__}, which acts on the nodes of a mesh, "
+                "expected Wall, Floor, Collider or Grip for MPMSolver: take FESolver, or hold and "
+                "push particles by a Grip or a Collider"
+            )
 
 
 def _grid(solver: MPMSolver, scenes: Sequence[Scene]) -> Grid:
@@ -155,34 +172,6 @@ def _walls(scenes: Sequence[Scene], like: Tensor) -> Walls:
             friction[face] = torch.as_tensor(wall.friction).to(like)
         rows.append(torch.stack(friction))
     return Walls(modes.to(like.device), torch.stack(rows))
-
-
-def _groups(laws: Sequence[ConstitutiveLaw], counts: Sequence[int], like: Tensor) -> list[LawGroup]:
-    """Laws with one device form share a launch; each law of torch has a call of its own."""
-    starts = [0]
-    for count in counts:
-        starts.append(starts[-1] + count)
-    keys: dict[object, list[int]] = {}
-    for piece, law in enumerate(laws):
-        keys.setdefault(law.twin or id(law), []).append(piece)
-    groups = []
-    for pieces in keys.values():
-        members = list({id(laws[p]): laws[p] for p in pieces}.values())
-        order = {id(law): row for row, law in enumerate(members)}
-        row = torch.zeros(starts[-1], dtype=torch.int32)
-        for p in pieces:
-            row[starts[p] : starts[p + 1]] = order[id(laws[p])]
-        index = torch.cat(
-            [torch.arange(starts[p], starts[p + 1], dtype=torch.int32) for p in pieces]
-        )
-        everything = len(index) == starts[-1]
-        twin = members[0].twin
-        if twin is None:
-            members[0].to(like.device)
-        groups.append(
-            LawGroup(tuple(members), twin, index.to(like.device), row.to(like.device), everything)
-        )
-    return groups
 
 
 def _check_particles(

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from rheograd.materials.law import ConstitutiveLaw, Twin
+from ..law_groups import LawGroup
 
 FOREVER = 2**31 - 1
 """A step that never comes."""
@@ -71,34 +70,6 @@ class Colliders:
 
 
 @dataclass(frozen=True)
-class LawGroup:
-    """The particles that one launch or one batched call serves."""
-
-    laws: tuple[ConstitutiveLaw, ...]
-    """Laws with one device form, a row of coefficients each; or a single law of torch."""
-    twin: Twin | None
-    """The device form, or None for torch."""
-    index: Tensor
-    """Particles, shape (m,), int32."""
-    row: Tensor
-    """Row of coefficients of every particle of the model, shape (n,), int32."""
-    everything: bool
-    """Whether `index` is all particles in order."""
-
-    def particles(self) -> list[tuple[ConstitutiveLaw, Tensor]]:
-        """Each law with its particles, shape (k,), int64."""
-        index = self.index.long()
-        rows = self.row.long()[index]
-        return [(law, index[rows == row]) for row, law in enumerate(self.laws)]
-
-    def tensors(self) -> list[Tensor]:
-        """What gradients flow into: rows of coefficients (rows, c), or the law's parameters."""
-        if self.twin is not None:
-            return [torch.stack([law.coefficients() for law in self.laws])]
-        return list(self.laws[0].parameters())
-
-
-@dataclass(frozen=True)
 class MPMModel:
     """Immutable arrays of one or several worlds; every float array may carry a gradient."""
 
@@ -130,6 +101,11 @@ class MPMModel:
     body_laws: tuple[str, ...] = ()
 
     @property
+    def spacing(self) -> float:
+        """Length that the discretization resolves [m]."""
+        return self.grid.cell
+
+    @property
     def n(self) -> int:
         """Particles in all worlds."""
         return len(self.x0)
@@ -150,12 +126,3 @@ class MPMModel:
         name = self.body_names[body] if body < len(self.body_names) else "body"
         law = self.body_laws[body] if body < len(self.body_laws) else "unknown"
         return f"particle {particle} ({name}, material {law}, world {int(self.world[particle])})"
-
-
-def rest_internal(model: MPMModel, like: Tensor) -> Tensor:
-    """History variables of all particles at rest, shape (n, m), typed as `like`."""
-    internal = like.new_zeros(model.n, model.n_internal)
-    for law, i in (piece for group in model.groups for piece in group.particles()):
-        if law.n_internal:
-            internal[i, : law.n_internal] = law.rest_internal(len(i), like)
-    return internal

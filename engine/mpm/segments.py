@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .model import FOREVER, Colliders, LawGroup, MPMModel, Walls
+from ..law_groups import LawGroup
+from .model import FOREVER, Colliders, MPMModel, Walls
 
 
 def segments(model: MPMModel, starts: Sequence[int], length: int) -> MPMModel:

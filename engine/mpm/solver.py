@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from ..law_groups import rest_internal
+from ..restarts import Estimate
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
 from .discretize import discretize
-from .model import MPMModel, rest_internal
+from .estimation import estimated, kinematics
+from .model import MPMModel
 from .rollout import NAMES, Job, check, law_tensors, model_inputs, run
+from .segments import segments
 from .workspace import Workspace
 
 
@@ -58,6 +62,10 @@ class MPMSolver(Solver):
         """The torch type of `precision`."""
         return {"float32": torch.float32, "float64": torch.float64}[self.precision]
 
+    def at_step(self, dt: float) -> MPMSolver:
+        """See `Solver.at_step`."""
+        return replace(self, dt=dt)
+
     def discretize(self, scenes: Scene | Sequence[Scene]) -> MPMModel:
         """See `Solver.discretize`; particles keep the order of scenes, then bodies."""
         return discretize(self, [scenes] if isinstance(scenes, Scene) else list(scenes))
@@ -92,10 +100,30 @@ class MPMSolver(Solver):
             C = x.new_zeros(model.n, 3, 3)
         tau = x.new_zeros(model.n, 3, 3)
         if internal is None:
-            internal = rest_internal(model, x)
-        for law, i in (piece for group in model.groups for piece in group.particles()):
+            internal = rest_internal(model.groups, model.n, x)
+        for law, i in (piece for group in model.groups for piece in group.points()):
             tau = tau.index_put((i,), law.stress(F[i], internal[i, : law.n_internal]))
         return State(step, step * model.dt, x, v, F, internal, {"C": C, "tau": tau})
+
+    restarted: ClassVar[tuple[str, ...]] = ("C",)
+
+    def segments(self, model: MPMModel, starts: Sequence[int], length: int) -> MPMModel:
+        """See `Solver.segments`."""
+        return segments(model, starts, length)
+
+    def timeless(self, model: MPMModel) -> bool:
+        """See `Solver.timeless`: nothing moves as prescribed, and all particles live."""
+        return len(model.colliders.position) == 1 and bool((model.life[:, 0] == 0).all())
+
+    def restart(self, model: MPMModel, state: State) -> State:
+        """See `Solver.restart`."""
+        C = state.carry["C"]
+        return self.state(model, state.x, state.v, state.F, C=C, internal=state.internal)
+
+    def estimator(self, model: MPMModel, step: Tensor, x: Tensor) -> Estimate:
+        """See `Solver.estimator`: velocities by a spline, F carried along the motion."""
+        motion = kinematics(self, model, step, x)
+        return lambda now: estimated(now, step, x, motion)
 
     def workspace(self, model: MPMModel, slots: int, adjoint: bool) -> Workspace:
         """Scratch memory for `slots` steps of `model`; the last few are kept."""

@@ -15,8 +15,9 @@ from torch import Tensor
 from rheograd.kernels.update import law_kernels
 from rheograd.materials.law import Response
 
+from ..law_groups import LawGroup
 from .launches import Phase, dealt
-from .model import LawGroup, MPMModel
+from .model import MPMModel
 
 if TYPE_CHECKING:
     from .workspace import Workspace
