@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trajectories as .npz: `step` (t,), `time` (t,), `x` and `v` (t, n, 3) float32, any fields."""
+"""Trajectories as .npz files.
+
+Of a motion of n points over t frames: `step` (t,), `time` (t,) [s], `x` [m] and `v` [m/s]
+(t, n, 3), any fields (t, n, ...) under their names, `body` (n,), and `metadata`, a JSON object of
+strings. Of a mesh of e cells in addition: `cells` (e, a), the nodes of each in VTK's order,
+`cell_kind`, a word such as hex8, and each field NAME of the cells as `cells/NAME` (t, e, ...).
+Positions and fields are float32.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +17,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from .atomic import replacing
+from .cells import Cells
+from .layout import RESERVED
 
-RESERVED = ("step", "time", "x", "body", "metadata")
+PREFIX = "cells/"
+"""Before the name of a field of the cells."""
 
 
 class Frames(Protocol):
@@ -29,6 +40,26 @@ class Frames(Protocol):
         """Number of the time step of each frame, shape (t,)."""
         ...
 
+    @property
+    def body(self) -> Any:
+        """Body of each particle, shape (n,)."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Free text about the whole."""
+        ...
+
+    @property
+    def cells(self) -> Cells | None:
+        """The e cells of a mesh."""
+        ...
+
+    @property
+    def cell_fields(self) -> Mapping[str, Any]:
+        """Fields of the cells by name."""
+        ...
+
     def __len__(self) -> int: ...
 
     def frame(self, k: int, names: Collection[str] | None = None) -> dict[str, Any]:
@@ -36,23 +67,24 @@ class Frames(Protocol):
         ...
 
 
-def write_npz(path: str | Path, frames: Frames, body: Any, metadata: Mapping[str, str]) -> None:
+def write_npz(path: str | Path, frames: Frames) -> None:
     """Write all frames, one at a time in memory, and replace `path` at the end.
 
     Args:
         path: The file.
-        frames: At least one frame.
-        body: Body of each particle, shape (n,).
-        metadata: Free text about the whole.
+        frames: At least one frame, on the CPU.
     """
     first = frames.frame(0)
     names = [name for name in first if name not in ("time", "step")]
     small = {
         "step": np.asarray(frames.step, np.int64),
         "time": np.asarray(frames.time, np.float64),
-        "body": np.asarray(body, np.int32),
-        "metadata": np.array(json.dumps(dict(metadata))),
+        "body": np.asarray(frames.body, np.int32),
+        "metadata": np.array(json.dumps(dict(frames.metadata))),
     }
+    if frames.cells is not None:
+        small["cells"] = np.asarray(frames.cells.nodes, np.int64)
+        small["cell_kind"] = np.array(frames.cells.kind)
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
         for name, array in small.items():
             with archive.open(name + ".npy", "w") as entry:
@@ -63,7 +95,8 @@ def write_npz(path: str | Path, frames: Frames, body: Any, metadata: Mapping[str
                 "fortran_order": False,
                 "shape": (len(frames), *np.shape(first[name])),
             }
-            with archive.open(name + ".npy", "w", force_zip64=True) as entry:
+            key = PREFIX + name if name in frames.cell_fields else name
+            with archive.open(key + ".npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array_header_1_0(entry, header)
                 for k in range(len(frames)):
                     block = np.asarray(frames.frame(k, (name,))[name], np.float32)
@@ -81,7 +114,8 @@ def read_npz(
         frame_rate: Frames per second [1/s], for a file without `time`.
 
     Returns:
-        `time`, `step`, `x`, `fields` (those shaped (t, n, ...)), `body` (or None), `metadata`.
+        `time`, `step`, `x`, `fields` (those shaped (t, n, ...)), `body` (or None), `metadata`,
+        `cells` (or None), `cell_fields`.
 
     Raises:
         ValueError: If the file is unreadable or something needed is missing.
@@ -109,7 +143,10 @@ def read_npz(
     fields = {
         name: array
         for name, array in arrays.items()
-        if name not in RESERVED and array.shape[:2] == x.shape[:2] and array.dtype.kind in "fiu"
+        if name not in RESERVED
+        and not name.startswith(PREFIX)
+        and array.shape[:2] == x.shape[:2]
+        and array.dtype.kind in "fiu"
     }
     if "v" in arrays and arrays["v"].shape != x.shape:
         raise ValueError(f"{path}: v has shape {arrays['v'].shape}, expected that of x {x.shape}")
@@ -120,6 +157,12 @@ def read_npz(
         "fields": fields,
         "body": arrays.get("body"),
         "metadata": _metadata(path, arrays),
+        "cells": _cells(path, arrays),
+        "cell_fields": {
+            name.removeprefix(PREFIX): array
+            for name, array in arrays.items()
+            if name.startswith(PREFIX)
+        },
     }
 
 
@@ -160,3 +203,19 @@ def _metadata(path: str | Path, arrays: Mapping[str, np.ndarray]) -> dict[str, s
         raise ValueError(
             f"{path}: its metadata is not a JSON object of strings ({error}): remove or mend it"
         ) from error
+
+
+def _cells(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Cells | None:
+    if "cells" not in arrays:
+        return None
+    nodes = arrays["cells"]
+    if "cell_kind" not in arrays or nodes.dtype.kind not in "iu":
+        held = f"of {nodes.dtype}" + ("" if "cell_kind" in arrays else " without 'cell_kind'")
+        raise ValueError(
+            f"{path}: got 'cells' {held}, expected node numbers, and 'cell_kind', a word such as "
+            "hex8: add or mend them"
+        )
+    try:
+        return Cells(str(arrays["cell_kind"]), torch.from_numpy(nodes.astype(np.int64)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

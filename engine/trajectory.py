@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .cells import Cells
+from .layout import Layout, check_names
 from .lengths import LENGTHS
 from .npz import read_npz, write_npz
-from .vtkhdf import FrameWriter, Layout, TrajectoryReader
+from .vtkhdf import FrameWriter, TrajectoryReader
+from .writer import TrajectoryWriter, destination, partial
 
-__all__ = ["Trajectory", "TrajectoryReader", "TrajectoryWriter", "open_trajectory"]
+__all__ = ["Trajectory", "TrajectoryReader", "TrajectoryWriter", "open_trajectory", "partial"]
 
 _DEFAULT: Any = None
 
@@ -26,7 +29,8 @@ _DEFAULT: Any = None
 class Trajectory:
     """Positions of n points over t frames, with what else was recorded of them.
 
-    Positions may be NaN only where `metadata` names markers: a marker out of sight is a gap.
+    The points are particles, markers or, where there are cells, the nodes of a mesh. Positions may
+    be NaN only where `metadata` names markers: a marker out of sight is a gap.
     """
 
     time: Tensor
@@ -43,6 +47,10 @@ class Trajectory:
     """Body of each particle, shape (n,), int64; default 0."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Free text about the whole: scene, law, dt, markers (names as a JSON list), ..."""
+    cells: Cells | None = None
+    """The e cells of a mesh whose nodes the points are."""
+    cell_fields: Mapping[str, Tensor] = field(default_factory=dict)
+    """What there is per cell, shape (t, e, ...); no name is one of `fields` too."""
 
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.x.shape[2] != 3 or self.x.shape[1] == 0:
@@ -55,6 +63,12 @@ class Trajectory:
             object.__setattr__(self, "step", torch.arange(t))
         if self.body is None:
             object.__setattr__(self, "body", torch.zeros(n, dtype=torch.int64))
+        check_names(self.fields, self.cell_fields)
+        cells = 0 if self.cells is None else len(self.cells.within(n))
+        if self.cell_fields and not cells:
+            raise ValueError(
+                f"got fields of cells {sorted(self.cell_fields)} without cells: give those too"
+            )
         expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {
             "time": (self.time, (t,)),
             "step": (self.step, (t,)),
@@ -62,13 +76,15 @@ class Trajectory:
         }
         if self.v is not None:
             expected["v"] = (self.v, (t, n, 3))
-        for name, array in self.fields.items():
-            expected[name] = (array, (t, n, *array.shape[2:]))
+        for fields, count in ((self.fields, n), (self.cell_fields, cells)):
+            for name, array in fields.items():
+                expected[name] = (array, (t, count, *array.shape[2:]))
         for name, (array, shape) in expected.items():
             if tuple(array.shape) != shape:
+                held = f"{n} particles" + (f" and {cells} cells" if cells else "")
                 raise ValueError(
                     f"{name} has shape {tuple(array.shape)}, expected {shape}: "
-                    f"x holds {t} frames of {n} particles"
+                    f"x holds {t} frames of {held}"
                 )
 
     def __len__(self) -> int:
@@ -126,6 +142,7 @@ class Trajectory:
             step=self.step[part],
             v=None if self.v is None else self.v[part],
             fields={name: array[part] for name, array in self.fields.items()},
+            cell_fields={name: array[part] for name, array in self.cell_fields.items()},
         )
 
     def to(
@@ -140,21 +157,25 @@ class Trajectory:
             v=None if self.v is None else self.v.to(device, dtype),
             fields={k: a.to(device, dtype) for k, a in self.fields.items()},
             body=self.body.to(device),
+            cells=None if self.cells is None else self.cells.to(device),
+            cell_fields={k: a.to(device, dtype) for k, a in self.cell_fields.items()},
         )
 
     @property
     def _arrays(self) -> dict[str, Tensor]:
-        return {"x": self.x, **({} if self.v is None else {"v": self.v}), **self.fields}
+        points = {"x": self.x, **({} if self.v is None else {"v": self.v}), **self.fields}
+        return {**points, **self.cell_fields}
 
     def frame(self, k: int, names: Collection[str] | None = None) -> dict[str, Any]:
         """One frame.
 
         Args:
             k: Its number, negative from the end.
-            names: What is wanted, of x, v and the fields; None: all.
+            names: What is wanted, of x, v and the fields, those of cells too; None: all.
 
         Returns:
-            `time` [s], `step`, and numpy arrays `x` [m] (n, 3), `v` [m/s] if there is one, fields.
+            `time` [s], `step`, and numpy arrays `x` [m] (n, 3), `v` [m/s] if there is one, fields
+            (n, ...) and those of the cells (e, ...).
         """
         frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
         for name, array in self._arrays.items():
@@ -184,13 +205,14 @@ class Trajectory:
             if not bool(self.present.any()):
                 raise ValueError(f"{source}: no marker is seen in any frame")
         for name, array in arrays.items():
-            bad = ~torch.isfinite(array).reshape(len(self), self.particles, -1).all(-1)
+            bad = ~torch.isfinite(array).reshape(*array.shape[:2], -1).all(-1)
             if bool(bad.any()):
-                frame, particle = torch.nonzero(bad)[0].tolist()
+                frame, number = torch.nonzero(bad)[0].tolist()
+                row = "cell" if name in self.cell_fields else "particle"
                 raise ValueError(
-                    f"{source}: {name} of particle {particle} in frame {frame} is not finite "
+                    f"{source}: {name} of {row} {number} in frame {frame} is not finite "
                     f"({int(bad.sum())} such in all), expected numbers: cut those frames or "
-                    "particles out"
+                    f"{row}s out"
                 )
         return self
 
@@ -200,14 +222,16 @@ class Trajectory:
         Args:
             path: The file; its ending says which.
         """
-        path = _destination(path)
+        path = destination(path)
         self.check()
         if path.suffix == ".npz":
-            write_npz(path, self.to("cpu"), self.body.cpu(), self.metadata)
+            write_npz(path, self.to("cpu"))
             return
-        arrays = self.fields if self.v is None else {"v": self.v, **self.fields}
-        shapes = {name: tuple(array.shape[2:]) for name, array in arrays.items()}
-        layout = Layout(self.particles, shapes, self.body.cpu().numpy(), self.metadata)
+        shapes = {name: tuple(array.shape[2:]) for name, array in self._arrays.items()}
+        cell_fields = {name: shapes.pop(name) for name in self.cell_fields}
+        del shapes["x"]
+        body = self.body.cpu().numpy()
+        layout = Layout(self.particles, shapes, body, self.metadata, self.cells, cell_fields)
         writer = FrameWriter(path, layout, capacity=len(self))
         for k in range(len(self)):
             frame = self.frame(k)
@@ -255,149 +279,6 @@ class Trajectory:
         return _assemble(path, arrays, units).check(path)
 
 
-class TrajectoryWriter:
-    """Writes a trajectory frame by frame; what was written outlives a killed process.
-
-    A .vtkhdf file grows in place. A .npz file is made by `close`; until then the frames are in
-    `NAME.npz.partial.vtkhdf` beside it.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        particles: int,
-        *,
-        fields: Mapping[str, int | tuple[int, ...]] | None = None,
-        body: Any = None,
-        metadata: Mapping[str, str] | None = None,
-        expected: int | None = None,
-        append: bool = False,
-    ) -> None:
-        """Start a file; it is created, or replaces an old one, with the first frame.
-
-        Args:
-            path: The file, .vtkhdf or .npz.
-            particles: Number of particles n.
-            fields: What frames hold beside x, and its shape per particle: {"v": 3, "F": (3, 3),
-                "J": ()}; 1 means a scalar too.
-            body: Body of each particle, shape (n,).
-            metadata: Free text about the whole; values are made strings.
-            expected: Number of frames to come, if known: saves copying.
-            append: Continue an existing file after its last complete frame. Its body and metadata
-                are kept. Without a file this is no different from a fresh start.
-
-        Raises:
-            FileNotFoundError: If the folder does not exist.
-            ValueError: If the file to continue holds other particles or fields.
-        """
-        self.path = _destination(path)
-        shapes = {name: _shape(s) for name, s in (fields or {}).items()}
-        texts = {name: str(text) for name, text in (metadata or {}).items()}
-        body = None if body is None else np.asarray(body)
-        layout = Layout(particles, shapes, body, texts)
-        self._spool = partial(self.path) if self.path.suffix == ".npz" else self.path
-        found = self._resume(layout, expected) if append else None
-        self._writer = found or FrameWriter(self._spool, layout, capacity=expected)
-        self._closed = False
-
-    def _resume(self, layout: Layout, expected: int | None) -> FrameWriter | None:
-        if self._spool.is_file():
-            writer = FrameWriter.reopen(self._spool, capacity=expected)
-        elif self.path.is_file():
-            old = Trajectory.load(self.path)
-            old.save(self._spool)
-            writer = FrameWriter.reopen(self._spool, capacity=expected)
-        else:
-            return None
-        got, want = writer.layout, layout
-        if (got.particles, dict(got.fields)) != (want.particles, dict(want.fields)):
-            writer.close()
-            raise ValueError(
-                f"{self.path} holds {got.particles} particles with {sorted(got.fields)}, expected "
-                f"{want.particles} with {sorted(want.fields)}: continue it with the settings it "
-                "was made with, or write another file"
-            )
-        return writer
-
-    def __len__(self) -> int:
-        return self._writer.frames
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """Free text about the whole; of the file itself where one is continued."""
-        return self._writer.layout.metadata
-
-    @property
-    def last(self) -> tuple[int, float] | None:
-        """Step and time [s] of the last frame, None before the first."""
-        return self._writer.last
-
-    def append(self, step: int, time: float, x: Any, **fields: Any) -> None:
-        """Write one frame; it is safe once this returns.
-
-        Args:
-            step: Number of the time step.
-            time: [s]; larger than that of the frame before.
-            x: Positions [m], shape (n, 3), tensor or array.
-            fields: One array (n, ...) for each field announced.
-
-        Raises:
-            ValueError: If something is missing, misshapen or not finite.
-        """
-        if self._closed:
-            raise ValueError(f"{self.path} is closed: open it with append=True to continue")
-        layout = self._writer.layout
-        if set(fields) != set(layout.fields):
-            raise ValueError(
-                f"got fields {sorted(fields)}, expected {sorted(layout.fields)}: those announced "
-                "when the file was opened"
-            )
-        step, time = int(step), float(time)
-        if self.last is not None and not (step > self.last[0] and time > self.last[1]):
-            raise ValueError(
-                f"got step {step} at {time:g} s after step {self.last[0]} at {self.last[1]:g} s, "
-                "expected a later one: rewind first"
-            )
-        arrays = {
-            name: _block(name, array, (layout.particles, *shape))
-            for (name, shape), array in zip(
-                [("x", (3,)), *layout.fields.items()],
-                [x, *(fields[name] for name in layout.fields)],
-                strict=True,
-            )
-        }
-        self._writer.append(step, time, arrays.pop("x"), arrays)
-
-    def rewind(self, step: int) -> None:
-        """Drop the frames after a step, to continue from a state saved at that step.
-
-        Args:
-            step: The last step to keep.
-        """
-        self._writer.rewind(step)
-
-    def close(self) -> None:
-        """Finish the file. Without a frame no file is left."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._spool == self.path:
-            self._writer.close()
-            return
-        written = len(self) > 0
-        self._writer.close(trim=False)
-        if written:
-            with TrajectoryReader(self._spool) as reader:
-                write_npz(self.path, reader, reader.body, reader.metadata)
-            self._spool.unlink()
-
-    def __enter__(self) -> TrajectoryWriter:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
 def open_trajectory(path: str | Path, **options: Any) -> Trajectory | TrajectoryReader:
     """A trajectory for viewing: .vtkhdf stays on disk, any other file is loaded.
 
@@ -414,11 +295,6 @@ def open_trajectory(path: str | Path, **options: Any) -> Trajectory | Trajectory
     return Trajectory.load(path, **options)
 
 
-def partial(path: str | Path) -> Path:
-    """Where the frames of an unfinished .npz file are."""
-    return Path(path).with_name(Path(path).name + ".partial.vtkhdf")
-
-
 def _existing(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix not in (".npz", ".vtkhdf", ".c3d"):
@@ -430,32 +306,6 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _destination(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix not in (".npz", ".vtkhdf"):
-        raise ValueError(f"{path} ends in {path.suffix!r}, expected .npz or .vtkhdf")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to: create it first")
-    return path
-
-
-def _shape(shape: int | tuple[int, ...]) -> tuple[int, ...]:
-    if isinstance(shape, int):
-        return () if shape == 1 else (shape,)
-    return tuple(shape)
-
-
-def _block(name: str, array: Any, shape: tuple[int, ...]) -> np.ndarray:
-    block = array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
-    if block.size != int(np.prod(shape)) or block.shape[:1] != shape[:1]:
-        raise ValueError(f"{name} has shape {block.shape}, expected {shape}")
-    block = block.reshape(shape)
-    if not np.isfinite(block).all():
-        particle = int(np.argwhere(~np.isfinite(block))[0, 0])
-        raise ValueError(f"{name} of particle {particle} is not finite, expected numbers")
-    return block
-
-
 def _assemble(path: Path, arrays: Mapping[str, Any], units: str | None) -> Trajectory:
     scale = 1.0
     if units is not None:
@@ -464,7 +314,10 @@ def _assemble(path: Path, arrays: Mapping[str, Any], units: str | None) -> Traje
         scale = LENGTHS[units]
         if scale != 1.0 and arrays["metadata"].get("units") == "SI":
             raise ValueError(f"{path} says that it is in metres, got units {units!r}: leave it out")
-    fields = {k: torch.from_numpy(np.array(a, np.float32)) for k, a in arrays["fields"].items()}
+    fields, cell_fields = (
+        {name: torch.from_numpy(np.array(a, np.float32)) for name, a in arrays[which].items()}
+        for which in ("fields", "cell_fields")
+    )
     v = fields.pop("v", None)
     body = arrays["body"]
     try:
@@ -476,6 +329,8 @@ def _assemble(path: Path, arrays: Mapping[str, Any], units: str | None) -> Traje
             fields=fields,
             body=_DEFAULT if body is None else torch.from_numpy(np.array(body, np.int64)),
             metadata=arrays["metadata"],
+            cells=arrays["cells"],
+            cell_fields=cell_fields,
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

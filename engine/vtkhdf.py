@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Temporal VTKHDF files of particles (PolyData), written frame by frame and safe against a kill.
+"""Temporal VTKHDF files of particles or a mesh, written frame by frame and safe against a kill.
 
 The layout is that of the VTKHDF specification 2.x, so ParaView and PyVista open the files as they
 are. Beside the group VTKHDF, which VTK reads, the group `rheograd` holds what VTK has no place for.
@@ -21,115 +21,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import torch
 
 from .atomic import temporary
+from .cells import Cells
+from .layout import Layout, Node, create
 
-VERSION = (2, 2)
-"""Of the VTKHDF specification: the first with temporal data and groups of others beside it."""
 ROOM = 256 * 2**20
 """Bytes reserved when the number of frames to come is not known."""
-Node = Any
-"""A file, group or dataset of h5py, whose type stubs cannot tell which."""
-CELLS = ("Vertices", "Lines", "Polygons", "Strips")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What all frames of a file have in common."""
-
-    particles: int
-    """Number of particles n."""
-    fields: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Shape of each field per particle: () scalar, (3,) vector, (3, 3) tensor."""
-    body: np.ndarray | None = None
-    """Body of each particle, shape (n,), int32; None: all are of body 0."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    """Free text about the whole file."""
-
-    def __post_init__(self) -> None:
-        if self.particles < 1:
-            raise ValueError(f"got {self.particles} particles, expected at least one")
-        if self.body is not None and np.shape(self.body) != (self.particles,):
-            raise ValueError(
-                f"body has shape {np.shape(self.body)}, expected ({self.particles},): "
-                "one number per particle"
-            )
-        taken = {"x", "time", "step", "body", "metadata"} & set(self.fields)
-        if taken:
-            raise ValueError(f"field name {sorted(taken)[0]!r} is taken: choose another name")
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one frame."""
-        return 4 * self.particles * (3 + sum(int(np.prod(s)) for s in self.fields.values()))
-
-
-def _reserve(group: Node, name: str, shape: tuple[int, ...], dtype: str) -> Node:
-    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plist.set_layout(h5py.h5d.CONTIGUOUS)
-    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    space = h5py.h5s.create_simple(shape)
-    h5py.h5d.create(group.id, name.encode(), h5py.h5t.py_create(np.dtype(dtype)), space, plist)
-    return group[name]
-
-
-def _create(path: Path, layout: Layout, capacity: int) -> Node:
-    """A file with room for `capacity` frames and none in it."""
-    n, none = layout.particles, np.zeros(capacity, np.int64)
-    file = h5py.File(path, "w", locking=False)
-    root = file.create_group("VTKHDF")
-    root.attrs["Version"] = np.array(VERSION, np.int64)
-    root.attrs.create("Type", np.bytes_("PolyData"), dtype=h5py.string_dtype("ascii", 8))
-    root["NumberOfPoints"] = np.array([n], np.int64)
-    _reserve(root, "Points", (capacity * n, 3), "f4")
-    for kind in CELLS:
-        cells = n if kind == "Vertices" else 0
-        group = root.create_group(kind)
-        group["NumberOfCells"] = group["NumberOfConnectivityIds"] = np.array([cells], np.int64)
-        group["Offsets"] = np.arange(cells + 1, dtype=np.int64)
-        group["Connectivity"] = np.arange(cells, dtype=np.int64)
-    steps = root.create_group("Steps")
-    steps.attrs["NSteps"] = np.int64(0)
-    steps.create_dataset(
-        "Values", (0,), "f8", maxshape=(None,), chunks=(capacity,), fill_time="never"
-    )
-    steps["PartOffsets"] = none
-    steps["NumberOfParts"] = none + 1
-    steps["PointOffsets"] = np.arange(capacity, dtype=np.int64) * n
-    steps["CellOffsets"] = steps["ConnectivityIdOffsets"] = np.zeros((capacity, 4), np.int64)
-    data, offsets = root.create_group("PointData"), steps.create_group("PointDataOffsets")
-    data["body"] = np.zeros(n, np.int32) if layout.body is None else layout.body.astype(np.int32)
-    offsets["body"] = none
-    for name, shape in layout.fields.items():
-        width = () if shape == () else (int(np.prod(shape)),)
-        _reserve(data, name, (capacity * n, *width), "f4")
-        offsets[name] = np.arange(capacity, dtype=np.int64) * n
-    _reserve(root.create_group("FieldData"), "step", (capacity,), "i8")
-    steps.create_group("FieldDataOffsets")["step"] = np.arange(capacity, dtype=np.int64)
-    ours = {
-        "fields": {k: list(s) for k, s in layout.fields.items()},
-        "metadata": dict(layout.metadata),
-    }
-    file.create_group("rheograd")["layout"] = np.bytes_(json.dumps(ours))
-    return file
-
-
-def _paths(fields: Iterable[str]) -> dict[str, str]:
-    """Where the datasets are that have something new in each frame."""
-    paths = {
-        "time": "VTKHDF/Steps/Values",
-        "step": "VTKHDF/FieldData/step",
-        "x": "VTKHDF/Points",
-    }
-    return paths | {name: f"VTKHDF/PointData/{name}" for name in fields}
 
 
 class FrameWriter:
@@ -194,11 +99,11 @@ class FrameWriter:
             step: Number of the time step.
             time: [s].
             x: Positions [m], shape (n, 3).
-            fields: One array per field of the layout, shape (n, *shape of the field).
+            fields: One array per field of the layout, (n, ...), or (e, ...) of the cells.
         """
         if self._file is None:
             draft = temporary(self.path)
-            self._use(_create(draft, self.layout, self._capacity))
+            self._use(create(draft, self.layout, self._capacity))
             self._write(0, step, time, x, fields)
             os.replace(draft, self.path)
         else:
@@ -233,11 +138,10 @@ class FrameWriter:
     def _write(
         self, k: int, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
     ) -> None:
-        n, data = self.layout.particles, self._data
-        data["x"][k * n : (k + 1) * n] = x
-        for name in self.layout.fields:
-            block = np.reshape(fields[name], (n, *data[name].shape[1:]))
-            data[name][k * n : (k + 1) * n] = block
+        data = self._data
+        for name, (rows, *_) in self.layout.shapes.items():
+            block = x if name == "x" else fields[name]
+            data[name][k * rows : (k + 1) * rows] = np.reshape(block, (rows, *data[name].shape[1:]))
         data["step"][k] = step
         self._file.flush()
         self._commit(k + 1, time)
@@ -257,12 +161,12 @@ class FrameWriter:
 
     def _use(self, file: Node) -> None:
         self._file, self._steps = file, file["VTKHDF/Steps"]
-        self._data = {name: file[path] for name, path in _paths(self.layout.fields).items()}
+        self._data = {name: file[path] for name, path in self.layout.paths.items()}
 
     def _copy(self, capacity: int) -> None:
         draft, old = temporary(self.path), TrajectoryReader(self.path)
         new = FrameWriter(draft, self.layout, capacity=capacity)
-        new._use(_create(draft, self.layout, capacity))
+        new._use(create(draft, self.layout, capacity))
         try:
             for k in range(self.frames):
                 frame = old.frame(k)
@@ -342,22 +246,14 @@ class TrajectoryReader:
         self.capacity = len(steps["PointOffsets"])
         step = root.get("FieldData/step")
         self.step = np.arange(t) if step is None else np.asarray(step, np.int64)[:t]
-        data = root.get("PointData", {})
-        if self.ours:
-            said: dict[str, Any] = json.loads(bytes(file["rheograd/layout"][()]).decode())
-            fields = {name: tuple(shape) for name, shape in said["fields"].items()}
-            metadata = said["metadata"]
-        else:
-            fields = {name: array.shape[1:] for name, array in data.items() if name != "body"}
-            metadata = {}
-        n = _points(root, steps, max(t, 1))
-        body = np.asarray(data["body"], np.int32)[:n] if "body" in data else None
-        self.layout = Layout(n, fields, body, metadata)
-        offsets, none = steps.get("PointDataOffsets", {}), np.zeros(t, np.int64)
-        self._starts = {"x": np.asarray(steps["PointOffsets"])[:t]}
-        for name in fields:
-            self._starts[name] = np.asarray(offsets[name])[:t] if name in offsets else none
-        self._data = {name: file[path] for name, path in _paths(fields).items() if path in file}
+        self.layout = _layout(file, _points(root, steps, max(t, 1)))
+        self._starts = {}
+        for name, path in self.layout.paths.items():
+            group = path.removeprefix("VTKHDF/").partition("/")[0]
+            where = "PointOffsets" if name == "x" else f"{group}Offsets/{name}"
+            offsets = steps.get(where)
+            self._starts[name] = np.zeros(t, np.int64) if offsets is None else offsets[:t]
+        self._data = {n: file[path] for n, path in self.layout.paths.items() if path in file}
         for k in {0, t - 1} if t else ():
             self.frame(k)
 
@@ -381,6 +277,16 @@ class TrajectoryReader:
         return self.layout.fields
 
     @property
+    def cells(self) -> Cells | None:
+        """The cells of a mesh, None where there is none."""
+        return self.layout.cells
+
+    @property
+    def cell_fields(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape per cell of each field of the cells."""
+        return self.layout.cell_fields
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """Free text about the whole."""
         return self.layout.metadata
@@ -393,11 +299,12 @@ class TrajectoryReader:
             names: What to read, of x and the fields; None: all.
 
         Returns:
-            `time` [s], `step`, `x` [m] of shape (n, 3) and one array (n, ...) per field, float32.
+            `time` [s], `step`, `x` [m] of shape (n, 3) and one array per field, (n, ...) or, of the
+            cells, (e, ...), float32.
         """
         k = range(len(self))[k]
         frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
-        for name, shape in {"x": (3,), **self.layout.fields}.items():
+        for name, shape in self.layout.shapes.items():
             if names is None or name in names:
                 frame[name] = self._rows(name, k, shape)
         return frame
@@ -408,24 +315,31 @@ class TrajectoryReader:
         Raises:
             ValueError: If there is none.
         """
-        t, n = len(self), self.particles
+        t = len(self)
         if not t:
             raise ValueError(f"{self.path} holds no frame: the run that wrote it ended too soon")
-        x = np.empty((t, n, 3), np.float32)
-        fields = {k: np.empty((t, n, *shape), np.float32) for k, shape in self.fields.items()}
+        arrays = {k: np.empty((t, *shape), np.float32) for k, shape in self.layout.shapes.items()}
         for k in range(t):
             frame = self.frame(k)
-            for name, array in {"x": x, **fields}.items():
+            for name, array in arrays.items():
                 array[k] = frame[name]
-        kept = {"time": self.time, "step": self.step, "body": self.body, "metadata": self.metadata}
-        return {"x": x, "fields": fields, **kept}
+        return {
+            "time": self.time,
+            "step": self.step,
+            "x": arrays["x"],
+            "fields": {name: arrays[name] for name in self.fields},
+            "body": self.body,
+            "metadata": self.metadata,
+            "cells": self.cells,
+            "cell_fields": {name: arrays[name] for name in self.cell_fields},
+        }
 
     def _rows(self, name: str, k: int, shape: tuple[int, ...]) -> np.ndarray:
-        n, start = self.layout.particles, int(self._starts[name][k])
-        rows = self._data[name][start : start + n]
-        if len(rows) != n:
-            raise ValueError(f"{name} ends after {start + len(rows)} of {start + n} rows")
-        return rows.reshape(n, *shape).astype(np.float32, copy=False)
+        count, start = shape[0], int(self._starts[name][k])
+        rows = self._data[name][start : start + count]
+        if len(rows) != count:
+            raise ValueError(f"{name} ends after {start + len(rows)} of {start + count} rows")
+        return rows.reshape(shape).astype(np.float32, copy=False)
 
     def close(self) -> None:
         """Close the file."""
@@ -448,3 +362,22 @@ def _points(root: Node, steps: Node, frames: int) -> int:
     if len(sizes) != 1:
         raise TypeError("its number of points changes over time, expected a constant one")
     return sizes.pop()
+
+
+def _layout(file: Node, n: int) -> Layout:
+    """What a file of n points says of itself; of one that is not ours, the cells are left out."""
+    root = file["VTKHDF"]
+    data = root.get("PointData", {})
+    body = np.asarray(data["body"], np.int32)[:n] if "body" in data else None
+    if "rheograd" not in file:
+        return Layout(n, {name: a.shape[1:] for name, a in data.items() if name != "body"}, body)
+    said: dict[str, Any] = json.loads(bytes(file["rheograd/layout"][()]).decode())
+    fields, cell_fields = (
+        {name: tuple(shape) for name, shape in said.get(which, {}).items()}
+        for which in ("fields", "cell_fields")
+    )
+    cells, kind = None, said.get("cell_kind")
+    if kind is not None:
+        nodes = np.asarray(root["Connectivity"], np.int64)
+        cells = Cells(kind, torch.from_numpy(nodes.reshape(len(root["Types"]), -1)))
+    return Layout(n, fields, body, said["metadata"], cells, cell_fields)

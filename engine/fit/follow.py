@@ -56,7 +56,7 @@ def _common(a: float, b: float) -> float:
 def at_recorded_step(solver: Any, motion: Trajectory) -> Any:
     """The solver with the step of the simulation that made a motion, where that tells it."""
     if solver.dt is None and "dt" in motion.metadata:
-        return replace(solver, dt=float(motion.metadata["dt"]))
+        return solver.at_step(float(motion.metadata["dt"]))
     return solver
 
 
@@ -107,19 +107,19 @@ def follow(
     if dt is None:
         dt = fitting_step(solver, scenes, observation)
     steps = (time / dt).round().long()
-    model = replace(solver, dt=dt).discretize(scenes)
+    solver = solver.at_step(dt)
+    model = solver.discretize(scenes)
     state = solver.start(model)
     later = steps[steps > 0].tolist()
     out = solver.rollout(model, state, later[-1], observe=later, adjoint=adjoint)
-    x, v = out.x, out.v
+    seen = {"x": out.x, "v": out.v, **out.fields}
     if int(steps[0]) == 0:
-        x, v = torch.cat([state.x[None], x]), torch.cat([state.v[None], v])
+        first = {"x": state.x, "v": state.v, **solver.fields(model, state)}
+        seen = {name: torch.cat([first[name][None], values]) for name, values in seen.items()}
     found = []
     for world in range(len(scenes)):
         mine = torch.nonzero(model.world == world).flatten()
-        found.append(
-            Trajectory(
-                time=time, x=x[:, mine], v=v[:, mine], step=steps, body=model.body[mine].long()
-            )
-        )
+        own = {name: values[:, mine] for name, values in seen.items()}
+        body = model.body[mine].long()
+        found.append(Trajectory(time, own.pop("x"), steps, own.pop("v"), own, body))
     return found

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fit a learned law to the observed motion of particles, from the scene to the report."""
+"""Fit a learned law to the observed motion of a body, from the scene to the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..mpm import MPMModel, MPMSolver
 from ..observation import Positions
+from ..restarts import Restarts, recorded
 from ..scene import Scene
 from ..simulate import simulate
+from ..solver import Solver
 from .follow import fitting_step
 from .judge import HOLD_OUT, LONGER, SEEN, Judgement, held_out, judge
 from .recipe import Recipe
@@ -24,10 +25,9 @@ from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import RunFolder, Tell
 from .shooting import Training
-from .states import Restarts, estimated, kinematics, recorded
 
 
-def frame_steps(observation: Positions, model: MPMModel) -> Tensor:
+def frame_steps(observation: Positions, model: Any) -> Tensor:
     """Steps of the observed frames, shape (f,), int64, evenly spaced from 0.
 
     Raises:
@@ -50,7 +50,7 @@ def frame_steps(observation: Positions, model: MPMModel) -> Tensor:
     if not bool(torch.isfinite(x).all()):
         raise ValueError("the observation has positions that are not finite: fill or cut its gaps")
     gap = float((x[0].to(model.x0) - model.x0).abs().max())
-    if gap > 0.5 * model.grid.cell:
+    if gap > 0.5 * model.spacing:
         raise ValueError(
             f"the first observed frame is up to {gap:.3g} m away from the scene's start: give the"
             " scene the options with which the motion was made (velocity does not matter here)"
@@ -75,7 +75,7 @@ def fitted_law(scene: Scene) -> ConstitutiveLaw:
 
 def fit(
     scene: Scene,
-    solver: MPMSolver,
+    solver: Solver,
     observation: Positions,
     *,
     folder: Path | str,
@@ -127,7 +127,7 @@ def fit(
     if hold_out is None:
         hold_out = HOLD_OUT if truth is None else 0.0
     motions = held_out(observation, scene, hold_out)
-    solver = replace(solver, dt=fitting_step(solver, [scene], observation))
+    solver = solver.at_step(fitting_step(solver, [scene], observation))
     model = solver.discretize(scene)
     x = motions[SEEN].trajectory.x.detach().to(model.x0)
     step = frame_steps(observation, model)[: len(x)]
@@ -187,9 +187,9 @@ def _report(
 
 
 def _restarts(
-    solver: MPMSolver,
-    model: MPMModel,
-    true_model: MPMModel | None,
+    solver: Solver,
+    model: Any,
+    true_model: Any,
     x: Tensor,
     step: Tensor,
     recipe: Recipe,
@@ -201,20 +201,20 @@ def _restarts(
     if true_model is not None:
         known = recorded(solver, true_model, step)
         return lambda epoch: known
-    motion = kinematics(solver, model, step, x)
+    estimate = solver.estimator(model, step, x)
     latest: dict[int, Restarts] = {}
 
     def restarts(epoch: int) -> Restarts:
         number = epoch // recipe.refresh
         if number not in latest:
             latest.clear()
-            latest[number] = estimated(model, step, x, motion)
+            latest[number] = estimate(model)
         return latest[number]
 
     return restarts
 
 
-def _twice(truth: Scene, solver: MPMSolver, observation: Positions) -> Positions:
+def _twice(truth: Scene, solver: Any, observation: Positions) -> Positions:
     """The motion of the true scene over twice the observed time, with frames as often."""
     last = float(observation.time[-1])
     assert solver.dt is not None

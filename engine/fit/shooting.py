@@ -21,12 +21,10 @@ from torch import Tensor, nn
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..errors import GradientError, SimulationError
-from ..mpm import MPMModel, MPMSolver
-from ..mpm.segments import segments
-from ..solver import Checkpoint
+from ..restarts import Restarts
+from ..solver import Checkpoint, Solver
 from .recipe import Recipe
 from .run_folder import RunFolder, load_optimizer, optimizer_tensors
-from .states import Restarts
 
 GOOD = "good."
 """Before the names of tensors in a checkpoint: the last law that ran, and its moments."""
@@ -51,18 +49,17 @@ STRETCH = 1.15
 class Shard:
     """What one part of the batches runs on: a solver with scratch memory of its own."""
 
-    solver: MPMSolver
-    models: dict[tuple[int, int], MPMModel] = field(default_factory=dict)
+    solver: Solver
+    models: dict[tuple[int, int], Any] = field(default_factory=dict)
 
-    def model(self, base: MPMModel, starts: Sequence[int], length: int) -> MPMModel:
+    def model(self, base: Any, starts: Sequence[int], length: int) -> Any:
         """The segments as worlds; kept where the clock makes no difference."""
-        timeless = len(base.colliders.position) == 1 and bool((base.life[:, 0] == 0).all())
         key = (len(starts), length)
-        if not timeless:
-            return segments(base, starts, length)
+        if not self.solver.timeless(base):
+            return self.solver.segments(base, starts, length)
         if key not in self.models:
             self.models = {k: m for k, m in self.models.items() if k[1] == length}
-            self.models[key] = segments(base, starts, length)
+            self.models[key] = self.solver.segments(base, starts, length)
         return self.models[key]
 
 
@@ -79,8 +76,8 @@ def parts(law: ConstitutiveLaw) -> dict[str, list[nn.Parameter]]:
 class Training:
     """A law, what it is fitted to, and where the fit stands."""
 
-    solver: MPMSolver
-    model: MPMModel
+    solver: Solver
+    model: Any
     """One world, from rest, with the law that is fitted."""
     law: ConstitutiveLaw
     x: Tensor
@@ -292,15 +289,8 @@ class Training:
         model = shard.model(self.model, starts, length)
         n, every = self.model.n, self.every
         frames = torch.tensor([s // every for s in starts])
-
-        def at(values: Tensor) -> Tensor:
-            return values[frames].flatten(0, 1)
-
         with torch.enable_grad():
-            state = shard.solver.state(
-                model, at(restarts.x), at(restarts.v), at(restarts.F), C=at(restarts.C),
-                internal=at(restarts.internal),
-            )  # fmt: skip
+            state = shard.solver.restart(model, restarts.at(frames))
             offsets = torch.arange(every, length + 1, every)
             out = shard.solver.rollout(
                 model, state, length, observe=offsets.tolist(), adjoint=Checkpoint(length)
