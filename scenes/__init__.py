@@ -4,9 +4,15 @@
 A scene is one file with three functions, found by walking this folder:
 
 - ``build(law=None, *, ...) -> Scene``: its keyword parameters become options of the command line;
-- ``solver() -> Solver``: numerical choices with which it runs in seconds;
+- ``solver(*, ...) -> Solver``: numerical choices with which it runs in seconds; its parameters
+  become options too. A second kind is ``fe_solver`` or ``mpm_solver``, chosen by ``--solver``;
 - ``check(trajectory, *, ...) -> None``: raises AssertionError with a sentence where the motion is
   not what physics or the literature says. It may take some of build's parameters by name.
+
+A fourth one is optional:
+
+- ``results(trajectory, *, ...) -> dict``: quantities by name, which go into the summary of a run;
+  ``--gradient`` takes derivatives of the first of them.
 
 ``rheograd run my_scene.py`` does the same with a file of one's own.
 """

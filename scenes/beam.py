@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from rheograd.engine.boundaries import Boundary, Collider, Grip, Motion
+from rheograd.engine.fem.integrators import GeneralizedAlpha
+from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.markers import Freedom, Markers, moving, release, select
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.scene import Body, Domain, Scene
@@ -32,13 +34,14 @@ DURATION = 0.5
 HOLD = 0.06
 """How long the tip is held: the beam comes to rest on its support [s]."""
 GRAVITY = 9.81
-WIDTH, LENGTH, HELD = 0.03, 0.1, 0.015
+WIDTH, LENGTH, HELD = 0.03, 0.1, 0.025
 """Square section, free length, and what the clamp holds beyond it [m]."""
 SEAT = 1e-4
 """How far the clamp reaches past z = 0 [m], so that the nodes of that plane are surely in it."""
-FINGER, OVERLAP, AWAY = 0.05, 9e-4, 10.0
-"""Radius of the support [m], how far it reaches into the cells at the beam's lower face [m], and
-how fast it leaves [m/s]."""
+FINGER, SKIN, AWAY = 0.0491, 9e-4, 10.0
+"""Radius of the support [m], how much thicker it is to particles [m], how fast it leaves [m/s]."""
+PATCH = 32
+"""Particles that carry a marker."""
 DENSITY = 1070.0
 YOUNG = 263.8e3
 DOMAIN = Domain((-0.06, -0.03, -0.03), (0.06, 0.03, 0.15))
@@ -92,14 +95,18 @@ def support(hold: float) -> Collider:
         down = torch.where(time < hold, 0.0, -AWAY).to(time)
         return torch.stack([down, torch.zeros_like(down), torch.zeros_like(down)], 1)
 
-    top = OVERLAP - WIDTH / 2
-    finger = Capsule(FINGER, 2 * WIDTH, (top - FINGER, 0.0, LENGTH + 0.005))
-    return Collider(finger, motion=Motion(velocity=course))
+    finger = Capsule(FINGER, 2 * WIDTH, (-WIDTH / 2 - FINGER, 0.0, LENGTH + 0.005))
+    return Collider(finger, motion=Motion(velocity=course), skin=SKIN)
 
 
 def solver() -> MPMSolver:
     """Four cells across the beam: frequencies within a few per cent."""
     return MPMSolver(CELL)
+
+
+def fe_solver() -> FESolver:
+    """Two second-order elements across the beam, fifty steps to a swing."""
+    return FESolver(size=0.0125, elements="hex20", integrator=GeneralizedAlpha(2.5e-3, radius=0.9))
 
 
 def check(
@@ -204,7 +211,11 @@ def observe(
     c, s = math.cos(angle), math.sin(angle)
     axes = torch.tensor([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]], dtype=torch.float64)
     end = (0.0, 0.0, LENGTH)
-    found = Markers.bind(tip, rest, position=end, axes=axes, freedom=freedom, start=hold)
+    on_face = int((rest[:, 2] > LENGTH - SEAT).sum())  # nodes of a mesh; of particles none
+    found = Markers.bind(
+        tip, rest, position=end, axes=axes, freedom=freedom, start=hold,
+        patch=PATCH if on_face == 0 else min(on_face, PATCH),
+    )  # fmt: skip
     return found.window(0.0, seconds)
 
 

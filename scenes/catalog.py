@@ -8,7 +8,7 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rheograd.engine.suggestion import did_you_mean
 
@@ -36,9 +36,36 @@ class Script:
         return self.module.build
 
     @property
-    def solver(self) -> Callable[[], Solver]:
+    def solver(self) -> Callable[..., Solver]:
         """The numerical choices that suit the scene."""
         return self.module.solver
+
+    def solver_named(self, name: str | None) -> Callable[..., Solver]:
+        """The numerical choices for one kind of solver: `fe_solver` for fe, `mpm_solver` for mpm.
+
+        Raises:
+            ValueError: The scene has none of that kind.
+        """
+        own: dict[str, Callable[..., Any]] = {
+            word.removesuffix("_solver"): make
+            for word, make in vars(self.module).items()
+            if word.endswith("_solver") and callable(make)
+        }
+        if name is None:
+            return self.solver
+        usual = type(self.solver()).__name__.removesuffix("Solver").lower()
+        own.setdefault(usual, self.solver)
+        if name not in own:
+            there = " or ".join(own) or "none but its own"
+            raise ValueError(
+                f"--solver: got {name!r}{did_you_mean(name, own)} for {self.name}, expected {there}"
+            )
+        return own[name]
+
+    @property
+    def results(self) -> Callable[..., Any] | None:
+        """Named quantities of its motion, the first of which gradients are taken of, if any."""
+        return getattr(self.module, "results", None)
 
     @property
     def check(self) -> Callable[..., None] | None:

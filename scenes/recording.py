@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import Tensor
 
+from rheograd.engine.cells import Cells
 from rheograd.engine.resume import load_state, pack, save_state, unpack
 from rheograd.engine.state import State
 from rheograd.engine.trajectory import Trajectory, TrajectoryWriter, open_trajectory, partial
 
-FIELDS: dict[str, int | tuple[int, ...]] = {"v": 3, "F": (3, 3), "tau": (3, 3), "C": (3, 3)}
-"""What a frame can hold beside positions, and its shape per particle."""
+More = Callable[[State], Mapping[str, Tensor]]
+"""What is recorded of a state that is not in it."""
 INTERVAL = 1.0
 """Seconds between two saved states: what a kill loses at most, beside one frame."""
 
@@ -53,7 +55,10 @@ class Recording:
         body: Tensor,
         metadata: Mapping[str, str],
         identity: Mapping[str, object],
-        fields: Sequence[str] = ("v",),
+        fields: Mapping[str, int | tuple[int, ...]] = MappingProxyType({"v": 3}),
+        cells: Cells | None = None,
+        cell_fields: Mapping[str, int | tuple[int, ...]] | None = None,
+        more: More = lambda state: {},
         expected: int | None = None,
         resumed: State | None = None,
     ) -> None:
@@ -61,18 +66,21 @@ class Recording:
 
         Args:
             out: A .npz or .vtkhdf file.
-            particles: Number of particles n.
+            particles: Number of particles n; of a mesh, of its nodes.
             body: Body of each, shape (n,).
             metadata: Free text for the file.
             identity: What must be the same for a run to be continued.
-            fields: What is recorded beside positions, names from FIELDS.
+            fields: What is recorded beside positions, and its shape at each particle.
+            cells: The cells of a mesh.
+            cell_fields: What is recorded of each cell, and its shape there.
+            more: Gives what of that is not in the state itself.
             expected: Number of frames in the end.
             resumed: The state to go on from; frames after it are dropped.
 
         Raises:
             ValueError: The frames in the file end before the state to go on from.
         """
-        self.out, self.fields = out, tuple(fields)
+        self.out, self.fields, self.more = out, (*fields, *(cell_fields or {})), more
         self._identity = json.dumps(identity, sort_keys=True)
         self._state: State | None = resumed
         self._saved = -1 if resumed is None else resumed.step
@@ -80,8 +88,9 @@ class Recording:
         if resumed is None:
             state_path(out).unlink(missing_ok=True)
         self.writer = TrajectoryWriter(
-            out, particles, fields={name: FIELDS[name] for name in fields}, body=body,
-            metadata=metadata, expected=expected, append=resumed is not None,
+            out, particles, fields=fields, cells=cells,
+            cell_fields=cell_fields, body=body, metadata=metadata, expected=expected,
+            append=resumed is not None,
         )  # fmt: skip
         if resumed is not None:
             self.writer.rewind(resumed.step)
@@ -104,7 +113,7 @@ class Recording:
 
     def __call__(self, state: State) -> None:
         """Write a frame."""
-        named = {"v": state.v, "F": state.F, **state.carry}
+        named = {"v": state.v, "F": state.F, **state.carry, **self.more(state)}
         self.writer.append(
             state.step, state.time, state.x, **{name: named[name] for name in self.fields}
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What particles can be coloured by: a number per particle, with its unit, range and colours."""
+"""What bodies can be coloured by: a number per particle or cell, with unit, range and colours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from .palettes import categories, colour, diverging, sequential
 from .source import Source
 
+_STRESSES = {"tau", "kirchhoff", "cauchy", "stress", "nodal_stress"}
 _SAMPLES = 24
 _OUTLIER = 1.5
 _PREFIXES = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
@@ -19,20 +20,22 @@ _PREFIXES = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
 
 @dataclass(frozen=True)
 class Field:
-    """A number per particle and how it is shown."""
+    """A number per particle, or per cell of a mesh, and how it is shown."""
 
     name: str
     """What the user calls it, for example ``speed``."""
     unit: str
     """SI unit, ``-`` for a pure number."""
     values: Callable[[Source, int], np.ndarray]
-    """Values (n,) at a frame of a source, in SI units."""
+    """Values (n,), or (e,) of the cells, at a frame of a source, in SI units."""
     centre: float | None = None
     """Neutral value; colours diverge from it, and start at zero without one."""
     labels: tuple[str, ...] = ()
     """Names of the categories where values are indices of these."""
     floor: float | None = 0.0
     """Lower end of the scale of a quantity that has one."""
+    on_cells: bool = False
+    """Whether there is a value per cell."""
 
     @property
     def table(self) -> np.ndarray:
@@ -113,8 +116,12 @@ def _displacement(source: Source, frame: int) -> np.ndarray:
     return _length(source.positions(frame).astype(float) - source.positions(0))
 
 
+def _shape(source: Source, name: str) -> tuple[int, ...]:
+    return source.cell_shapes[name] if name in source.cell_shapes else source.shapes[name]
+
+
 def _is_tensor(source: Source, name: str) -> bool:
-    return source.shapes[name] in {(3, 3), (9,)}
+    return _shape(source, name) in {(3, 3), (9,)}
 
 
 def _of_tensor(name: str, reduce: Callable[[np.ndarray], np.ndarray]) -> Callable:
@@ -124,7 +131,8 @@ def _of_tensor(name: str, reduce: Callable[[np.ndarray], np.ndarray]) -> Callabl
 def _stress_fields(source: Source, name: str) -> list[Field]:
     """Invariants of a recorded stress; a Kirchhoff stress is divided by J where F is known."""
     kirchhoff = name in {"tau", "kirchhoff"}
-    by_volume = kirchhoff and "F" in source.shapes and _is_tensor(source, "F")
+    beside = source.cell_shapes if name in source.cell_shapes else source.shapes
+    by_volume = kirchhoff and "F" in beside and _is_tensor(source, "F")
 
     def stress(shown: Source, frame: int) -> np.ndarray:
         recorded = _matrices(shown.recorded(name, frame))
@@ -141,8 +149,8 @@ def _stress_fields(source: Source, name: str) -> list[Field]:
 
 def _recorded_fields(source: Source, name: str) -> list[Field]:
     """What can be shown of one recorded field."""
-    width = int(np.prod(source.shapes[name]))
-    if name in {"tau", "kirchhoff", "cauchy", "stress"} and _is_tensor(source, name):
+    width = int(np.prod(_shape(source, name)))
+    if name in _STRESSES and _is_tensor(source, name):
         return _stress_fields(source, name)
     if name == "F" and _is_tensor(source, name):
         return [
@@ -172,6 +180,21 @@ def _body_field(sources: Sequence[Source]) -> list[Field]:
     return [Field("body", "-", lambda source, frame: source.body, labels=tuple(labels))]
 
 
+def _cell_fields(sources: Sequence[Source], taken: Sequence[Field]) -> list[Field]:
+    """What can be shown of the fields of cells, under names that are not taken."""
+    names = {field.name for field in taken}
+    return [
+        replace(
+            field,
+            name=f"{field.name} of cells" if field.name in names else field.name,
+            on_cells=True,
+        )
+        for name in sources[0].cell_shapes
+        if all(name in source.cell_shapes for source in sources)
+        for field in _recorded_fields(sources[0], name)
+    ]
+
+
 def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]:
     """The fields that all sources can show, by name, in the order a key steps through them.
 
@@ -194,6 +217,7 @@ def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]
     for name in first.shapes:
         if all(name in source.shapes for source in sources):
             found += _recorded_fields(first, name)
+    found += _cell_fields(sources, found)
     height = lambda source, i: source.positions(0) @ upward  # noqa: E731
     found.append(Field("initial height", "m", height, floor=None))
     return {field.name: field for field in found}

@@ -26,7 +26,8 @@ class Source:
 
     Args:
         trajectory: a Trajectory, a TrajectoryReader, the path of a file, or anything with `x`
-            (t, n, 3) [m]; `time`, `v`, `fields`, `body` and `metadata` are used if it has them.
+            (t, n, 3) [m]; `time`, `v`, `fields`, `body`, `metadata`, `cells` and `cell_fields`
+            are used if it has them.
         title: name shown above it.
     """
 
@@ -42,6 +43,10 @@ class Source:
     """Body of each particle, shape (n,)."""
     shapes: Mapping[str, tuple[int, ...]]
     """Recorded fields beside x and v: shape per particle by name."""
+    cells: Any
+    """Kind and nodes of the cells of a mesh, None for particles."""
+    cell_shapes: Mapping[str, tuple[int, ...]]
+    """Recorded fields of the cells: shape per cell by name."""
     metadata: Mapping[str, str]
     """What the file or solver says of the scene."""
 
@@ -56,13 +61,18 @@ class Source:
         self._on_disk = not hasattr(trajectory, "x") and callable(
             getattr(trajectory, "frame", None)
         )
-        fields = dict(getattr(trajectory, "fields", None) or {})
+        fields, cell_fields = (
+            dict(getattr(trajectory, name, None) or {}) for name in ("fields", "cell_fields")
+        )
+        self.cells = getattr(trajectory, "cells", None)
         if self._on_disk:
             shape = (len(trajectory), trajectory.particles, 3)
             self.shapes = {name: tuple(one) for name, one in fields.items()}
+            self.cell_shapes = {name: tuple(one) for name, one in cell_fields.items()}
         else:
             shape = tuple(getattr(getattr(trajectory, "x", None), "shape", ()))
             self.shapes = {name: tuple(one.shape[2:]) for name, one in fields.items()}
+            self.cell_shapes = {name: tuple(one.shape[2:]) for name, one in cell_fields.items()}
         if len(shape) != 3 or shape[2] != 3 or 0 in shape:
             raise ValueError(
                 f"a trajectory to look at: got {type(trajectory).__name__} with x of shape "
@@ -94,14 +104,18 @@ class Source:
             )
 
     def _read(self, name: str, frame: int) -> np.ndarray:
-        """An array of a frame, (n, ...); the last frames read from a disk are kept."""
+        """An array of a frame, (n, ...) or (e, ...); the last read from a disk are kept."""
+        own = self._trajectory
         if not self._on_disk:
-            own = self._trajectory
-            return numpy_of((getattr(own, name) if name in ("x", "v") else own.fields[name])[frame])
+            if name in ("x", "v"):
+                return numpy_of(getattr(own, name)[frame])
+            return numpy_of(
+                (own.cell_fields if name in self.cell_shapes else own.fields)[name][frame]
+            )
         if frame not in self._recent:
             while len(self._recent) >= _KEPT:
                 self._recent.pop(next(iter(self._recent)))
-            self._recent[frame] = self._trajectory.frame(frame)
+            self._recent[frame] = own.frame(frame)
         return numpy_of(self._recent[frame][name])
 
     def positions(self, frame: int) -> np.ndarray:
@@ -118,7 +132,7 @@ class Source:
         return moved / lapse if lapse > 0 else 0 * moved
 
     def recorded(self, name: str, frame: int) -> np.ndarray:
-        """A recorded field at a frame, shape (n, ...)."""
+        """A recorded field at a frame, shape (n, ...), or (e, ...) of the cells."""
         return self._read(name, frame)
 
     def sampled(self, count: int) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The drawn panels: particles as lit spheres in their surroundings, moved from frame to frame."""
+"""The drawn panels: bodies in their surroundings, moved from frame to frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .bodies import Body, Particles, Surface
 from .display import chosen_window
-from .fields import Scale
 from .flat import INK, draw, drawing, text
-from .source import Source
 from .strip import Strip
 from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
 from .view import View
@@ -23,14 +22,15 @@ _DIRECTIONS = ((0.85, 0.42, 1.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0
 _ANGLE = 26.0
 _FIT = 0.93
 _GRIP = 0.4
-_SEED = 7
 _STEEPEST = math.radians(88)
 
 
 def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
     """A plotter with a renderer for each panel and one for the strip; `size` in screen pixels."""
     import pyvista
+    from vtkmodules.vtkRenderingCore import vtkMapper
 
+    vtkMapper.SetResolveCoincidentTopologyToPolygonOffset()  # lines on a surface lie in front
     with chosen_window():
         plotter = pyvista.Plotter(
             off_screen=off_screen,
@@ -42,69 +42,6 @@ def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
     window: Any = plotter.render_window
     window.SetMultiSamples(0)
     return plotter
-
-
-class Particles:
-    """The particles of one source as an actor."""
-
-    def __init__(self, source: Source, radius: float, most: int | None) -> None:
-        from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-        from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR, vtkPoints
-        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
-        from vtkmodules.vtkRenderingCore import vtkActor
-        from vtkmodules.vtkRenderingOpenGL2 import vtkOpenGLSphereMapper
-
-        self.source = source
-        self.kept = slice(None)
-        self.radius = radius
-        count = source.particles
-        if most is not None and count > most:
-            generator = np.random.default_rng(_SEED)
-            self.kept = np.sort(generator.choice(count, most, replace=False))
-            self.radius = radius * (count / most) ** (1 / 3)
-            count = most
-        self._points = vtkPoints()
-        self._points.SetData(numpy_to_vtk(np.zeros((count, 3), np.float32), deep=True))
-        colours = numpy_to_vtk(
-            np.zeros((count, 3), np.uint8), deep=True, array_type=VTK_UNSIGNED_CHAR
-        )
-        colours.SetName("colour")
-        sizes = numpy_to_vtk(np.full(count, self.radius, np.float32), deep=True)
-        sizes.SetName("radius")
-        self._held = [vtk_to_numpy(a) for a in (self._points.GetData(), colours, sizes)]
-        self._arrays = (self._points.GetData(), colours, sizes)
-        self._data = vtkPolyData()
-        self._data.SetPoints(self._points)
-        vertices = vtkCellArray()
-        vertices.InsertNextCell(count, range(count))
-        self._data.SetVerts(vertices)
-        self._data.GetPointData().SetScalars(colours)
-        self._data.GetPointData().AddArray(sizes)
-        mapper = vtkOpenGLSphereMapper()
-        mapper.SetInputData(self._data)
-        mapper.SetScaleArray("radius")
-        mapper.SetColorModeToDirectScalars()
-        self.actor = vtkActor()
-        self.actor.SetMapper(mapper)
-        surface = self.actor.GetProperty()
-        surface.SetAmbient(0.42)
-        surface.SetDiffuse(0.72)
-        surface.SetSpecular(0.16)
-        surface.SetSpecularPower(24)
-
-    def show(self, frame: int, scale: Scale) -> np.ndarray:
-        """Move and colour them; returns the positions drawn (m, 3) [m]."""
-        x = self.source.positions(frame)[self.kept]
-        seen = np.asarray(np.isfinite(x).all(-1))
-        points, colours, sizes = self._held
-        points[:] = np.where(seen[:, None], x, x[seen].mean(0) if seen.any() else 0.0)
-        colours[:] = scale.colours(self.source, frame)[self.kept]
-        sizes[:] = np.where(seen, self.radius, 0.0)
-        for array in self._arrays:
-            array.Modified()
-        self._points.Modified()
-        self._data.Modified()
-        return x[seen]
 
 
 class Stage:
@@ -125,8 +62,10 @@ class Stage:
         self.frame, self.field = 0, view.field
         self.size = (0, 0)
         self.top = 0.0
-        self.particles = [
+        self.bodies: list[Body] = [
             Particles(source, radius, most)
+            if source.cells is None
+            else Surface(source, source.cells, pixels)
             for source, radius in zip(view.sources, view.radii, strict=True)
         ]
         self.floors: list[Floor | None] = []
@@ -134,14 +73,14 @@ class Stage:
         self._titles: list[Any] = []
         self._dividers: list[Any] = []
         self._headed: dict[int, tuple[str, int]] = {}
-        for panel, particles in enumerate(self.particles):
-            self._furnish(panel, particles)
+        for panel, body in enumerate(self.bodies):
+            self._furnish(panel, body)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels)
         self.lay_out()
         self.look(0)
         self.show(0)
 
-    def _furnish(self, panel: int, particles: Particles) -> None:
+    def _furnish(self, panel: int, body: Body) -> None:
         """Background, lights, surroundings and title of one panel."""
         plotter, view = self.plotter, self.view
         renderer = plotter.renderers[panel]
@@ -167,7 +106,8 @@ class Stage:
             )  # fmt: skip
             if "path" in described or "turn" in described:
                 self._moving.append((panel, described, actor))
-        renderer.AddActor(particles.actor)
+        for actor in body.actors:
+            renderer.AddActor(actor)
         self._titles.append(text(renderer, self.pixels, 17, INK))
         self._dividers.append(drawing(renderer))
 
@@ -283,13 +223,13 @@ class Stage:
         """Show a frame of the timeline."""
         self.frame = int(np.clip(frame, 0, len(self.view.times) - 1))
         scale = self.view.scale(self.field)
-        for panel, particles in enumerate(self.particles):
+        for panel, body in enumerate(self.bodies):
             self._head(panel)
             own = int(self.view.frames[panel][self.frame])
-            drawn = particles.show(own, scale)
+            drawn = body.show(own, scale)
             floor = self.floors[panel]
             if floor is not None:
-                floor.shade(drawn, particles.radius)
+                floor.shade(drawn, body.radius)
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
         self.strip.show(self.frame, scale)

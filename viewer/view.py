@@ -53,7 +53,7 @@ class View:
     frames: tuple[np.ndarray, ...]
     """For each source, the frame shown at each place of the timeline, shape (k,)."""
     fields: dict[str, Field]
-    """What particles can be coloured by."""
+    """What particles, or the nodes and cells of meshes, can be coloured by."""
     field: str
     """Name of the field shown first."""
     limits: tuple[float, float] | None
@@ -67,7 +67,7 @@ class View:
     colliders: tuple[tuple[dict[str, Any], ...], ...]
     """As in the metadata of each source."""
     radii: tuple[float, ...]
-    """Radius of a particle [m], one a source."""
+    """Radius of a particle [m], one a source; 0 for a mesh."""
     _scales: dict[str, Scale] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def scale(self, name: str) -> Scale:
@@ -212,6 +212,8 @@ def _motion(sources: Sequence[Source]) -> np.ndarray:
 
 def _radius(source: Source) -> float:
     """A little over half the distance of neighbours, so that bodies look closed; markers small."""
+    if source.cells is not None:
+        return 0.0
     x = source.positions(0)
     x = x[np.isfinite(x).all(-1)].astype(float)
     size = float(np.linalg.norm(x.max(0) - x.min(0))) if len(x) > 1 else 0.0

@@ -48,7 +48,7 @@ class Shown:
     playing: bool
     """Whether time runs."""
     field: str
-    """What particles are coloured by."""
+    """What bodies are coloured by."""
     speed: float
     """Times the normal speed of thirty frames a second (more where a run would last for long)."""
     loop: bool
@@ -132,7 +132,7 @@ class Window:
         self._told: Shown | None = None
         self._failure: Exception | None = None
         self._help = self._list_keys()
-        most = max(source.particles for source in view.sources)
+        most = max((s.particles for s in view.sources if s.cells is None), default=0)
         thinned = f";  {share / most:.0%} of the particles are drawn" if most > share else ""
         self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
         self._say(f"h lists the keys{thinned}")

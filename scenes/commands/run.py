@@ -16,14 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rheograd.engine.suggestion import did_you_mean
-
-from .. import laws, selection
+from .. import fields, laws, selection
 from ..options import Parser, count, number
+from ..results import Gradients, named_results
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rheograd.engine.simulate import Schedule
     from rheograd.engine.state import State
+    from rheograd.engine.trajectory import Trajectory
 
     from ..catalog import Script
     from ..recording import Recording
@@ -44,18 +46,29 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--frames", type=count, metavar="N", help="frames in all")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".npz or .vtkhdf")
     parser.add_argument(
-        "--fields", default="v", metavar="v,F,tau,C", help="recorded beside x (default: v)"
+        "--fields",
+        metavar="A,B",
+        help="recorded beside positions: v (default), F, tau, C of"
+        " particles; all (default) of v, reaction, nodal_stress, stress, ... of finite elements",
     )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--force", action="store_true", help="replace --out if it is there")
     parser.add_argument("--check", action="store_true", help="hold the motion to the scene's check")
     parser.add_argument("--json", type=Path, metavar="FILE", help="a summary of the run")
+    parser.add_argument(
+        "--gradient",
+        metavar="A,B",
+        help="adds to the summary the derivative of the scene's first"
+        " result by parameters of its law, such as young",
+    )
     found, script = selection.read(parser, tokens)
     assert script is not None
     if found.resume and found.out is None:
         raise ValueError("--resume needs --out: the file of the run to go on with")
     if found.resume and found.force:
         raise ValueError("got --resume and --force, expected one of them: go on, or start afresh")
+    if found.gradient and found.json is None:
+        raise ValueError("--gradient needs --json: the file that the derivatives go to")
     if found.steps is not None and found.duration is not None:
         raise ValueError("got --steps and --duration, expected one of them")
     return Run(found, script).go()
@@ -109,7 +122,6 @@ class Run:
 
         self.found, self.script = found, script
         self.options = selection.chosen_options(found)
-        self.fields = self._fields()
         for path in (found.out, found.json):
             if path is not None and not path.parent.is_dir():
                 raise FileNotFoundError(
@@ -126,21 +138,15 @@ class Run:
             scene = dataclasses.replace(scene, duration=found.duration)
         self.scene = scene
         self.model: Any = self.solver.discretize(scene)
+        self.begin: State = self.solver.start(self.model)
+        self.reached = self.begin
+        self.fields, self.cell_fields = fields.chosen(
+            found.fields, self.solver, self.model, self.begin
+        )
+        self.gradients = Gradients(script, self.solver, scene, found.gradient or "")
         self.schedule: Schedule = Schedule.of(
             scene, self.model.dt, found.steps, found.every, found.frames
         )
-
-    def _fields(self) -> tuple[str, ...]:
-        from ..recording import FIELDS
-
-        names = tuple(name for name in self.found.fields.split(",") if name)
-        unknown = [name for name in names if name not in FIELDS]
-        if unknown:
-            raise ValueError(
-                f"--fields: got {unknown[0]!r}{did_you_mean(unknown[0], FIELDS)}, expected some of"
-                f" {', '.join(FIELDS)}"
-            )
-        return names
 
     @property
     def identity(self) -> dict[str, object]:
@@ -151,7 +157,7 @@ class Run:
             "--law": laws.digest(self.found.law),
             "--dt": repr(self.model.dt),
             "--every": self.schedule.every,
-            "--fields": ",".join(self.fields),
+            "--fields": ",".join([*self.fields, *self.cell_fields]),
             "solver": repr(dataclasses.replace(self.solver, device="cpu")),
             "particles": self.model.n,
         }
@@ -180,13 +186,14 @@ class Run:
                 def sink(state: State) -> None:
                     if recording is not None:
                         recording(state)
+                    self.reached = state
                     progress.to(state.step)
                     clock.to(state.step)
 
                 trajectory = simulate(
                     self.scene, self.solver, steps=self.schedule.steps,
                     every=self.schedule.every, sink=sink, start=start, model=self.model,
-                    keep=self.found.check and start is None,
+                    keep=(self.found.check or self.script.results is not None) and start is None,
                 )  # fmt: skip
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._stopped(recording)) from None
@@ -200,8 +207,17 @@ class Run:
             recording.close(finished=True)
         if self.found.check:
             self._check(trajectory)
-        self._sum_up(clock, frames)
+        self._sum_up(clock, frames, self._results(trajectory))
         return 0
+
+    def _results(self, trajectory: Trajectory) -> dict[str, Any]:
+        """What the scene says of its motion, and what the solver does of the run."""
+        found = dict(self.solver.summary(self.model, self.reached))
+        if self.script.results is None:
+            return found
+        whole = self._whole(trajectory)
+        own = named_results(self.script, whole, self.options)
+        return {**found, **own, **self.gradients.take(self.model, self.schedule)}
 
     @property
     def _last(self) -> int:
@@ -225,8 +241,14 @@ class Run:
     def _announce(self, done: int) -> None:
         n, dt, steps = self.model.n, self.model.dt, self.schedule.steps
         laws = ", ".join(dict.fromkeys(body.law.name for body in self.scene.bodies))
+        points = f"{n} particles"
+        if hasattr(self.model, "cells"):
+            points = f"{n} nodes, {len(self.model.nodes)} {self.model.kind.name} elements"
+        length = f"steps of {1e3 * dt:.3g} ms"
+        if getattr(self.model, "ramp", 0.0) > 0.0:
+            length = "load steps"
         self._tell(
-            f"{self.scene.name}: {n} particles ({laws}), {steps} steps of {1e3 * dt:.3g} ms"
+            f"{self.scene.name}: {points} ({laws}), {steps} {length}"
             + (f", from step {done}" if done else "")
         )
 
@@ -243,9 +265,15 @@ class Run:
         }
         return Recording(
             self.found.out, self.model.n, body=self.model.body.cpu(), metadata=metadata,
-            identity=self.identity, fields=self.fields, resumed=start,
+            identity=self.identity, fields=self.fields, cell_fields=self.cell_fields,
+            cells=getattr(self.model, "cells", None), more=self._more, resumed=start,
             expected=self._last // self.schedule.every + 1,
         )  # fmt: skip
+
+    def _more(self, state: State) -> dict[str, Tensor]:
+        """What the solver records of a state beside what is in it."""
+        solver, model = self.solver, self.model
+        return {**solver.fields(model, state), **solver.cell_fields(model, state)}
 
     def _stopped(self, recording: Recording | None) -> str:
         if recording is None:
@@ -261,14 +289,18 @@ class Run:
         check = self.script.check
         if check is None:
             raise ValueError(f"{self.script.name} has no check()")
-        if self.found.resume and len(trajectory) < self._last // self.schedule.every + 1:
-            from rheograd.engine.trajectory import Trajectory
-
-            trajectory = Trajectory.load(self.found.out)
-        selection.run_check(check, trajectory, self.options)
+        selection.run_check(check, self._whole(trajectory), self.options)
         self._tell("check passed")
 
-    def _sum_up(self, clock: Clock, frames: int) -> None:
+    def _whole(self, trajectory: Trajectory) -> Trajectory:
+        """All frames, of a resumed run from its file."""
+        from rheograd.engine.trajectory import Trajectory
+
+        if self.found.resume and len(trajectory) < self._last // self.schedule.every + 1:
+            return Trajectory.load(self.found.out)
+        return trajectory
+
+    def _sum_up(self, clock: Clock, frames: int, results: dict[str, Any]) -> None:
         taken = self._last - clock.begun
         where = f"{self.found.out}: {frames} frames, " if self.found.out else ""
         rate = clock.rate
@@ -295,6 +327,7 @@ class Run:
             "device": getattr(self.solver, "device", None),
             "checked": bool(self.found.check),
             "out": None if self.found.out is None else str(self.found.out),
+            **results,
         }
         self.found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What moves: particles as lit spheres, and the surface of a mesh."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from .fields import Scale
+from .palettes import MISSING
+from .skin import skin
+from .source import Source, numpy_of
+
+_SEED = 7
+_SHADOW = 20_000
+_CLOSED = 0.62
+_MOST_EDGES = 30_000
+_EDGE = (0.10, 0.13, 0.16)
+_EDGE_OPACITY = 0.45
+
+
+class Body(ABC):
+    """What one source shows."""
+
+    actors: tuple[Any, ...]
+    """What VTK draws."""
+    radius: float
+    """Of the discs that cast its shadow [m]."""
+
+    @abstractmethod
+    def show(self, frame: int, scale: Scale) -> np.ndarray:
+        """Move and colour it; returns the centres (m, 3) [m] of the discs that cast its shadow."""
+
+
+def _light(actor: Any) -> None:
+    surface = actor.GetProperty()
+    surface.SetAmbient(0.42)
+    surface.SetDiffuse(0.72)
+    surface.SetSpecular(0.16)
+    surface.SetSpecularPower(24)
+
+
+class Particles(Body):
+    """The particles of one source as lit spheres."""
+
+    def __init__(self, source: Source, radius: float, most: int | None) -> None:
+        from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+        from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR, vtkPoints
+        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+        from vtkmodules.vtkRenderingCore import vtkActor
+        from vtkmodules.vtkRenderingOpenGL2 import vtkOpenGLSphereMapper
+
+        self.source = source
+        self.kept = slice(None)
+        self.radius = radius
+        count = source.particles
+        if most is not None and count > most:
+            generator = np.random.default_rng(_SEED)
+            self.kept = np.sort(generator.choice(count, most, replace=False))
+            self.radius = radius * (count / most) ** (1 / 3)
+            count = most
+        self._points = vtkPoints()
+        self._points.SetData(numpy_to_vtk(np.zeros((count, 3), np.float32), deep=True))
+        colours = numpy_to_vtk(
+            np.zeros((count, 3), np.uint8), deep=True, array_type=VTK_UNSIGNED_CHAR
+        )
+        colours.SetName("colour")
+        sizes = numpy_to_vtk(np.full(count, self.radius, np.float32), deep=True)
+        sizes.SetName("radius")
+        self._held = [vtk_to_numpy(a) for a in (self._points.GetData(), colours, sizes)]
+        self._arrays = (self._points.GetData(), colours, sizes)
+        self._data = vtkPolyData()
+        self._data.SetPoints(self._points)
+        vertices = vtkCellArray()
+        vertices.InsertNextCell(count, range(count))
+        self._data.SetVerts(vertices)
+        self._data.GetPointData().SetScalars(colours)
+        self._data.GetPointData().AddArray(sizes)
+        mapper = vtkOpenGLSphereMapper()
+        mapper.SetInputData(self._data)
+        mapper.SetScaleArray("radius")
+        mapper.SetColorModeToDirectScalars()
+        actor = vtkActor()
+        actor.SetMapper(mapper)
+        _light(actor)
+        self.actors = (actor,)
+
+    def show(self, frame: int, scale: Scale) -> np.ndarray:
+        """Move and colour them; returns the positions drawn (m, 3) [m]."""
+        x = self.source.positions(frame)[self.kept]
+        seen = np.asarray(np.isfinite(x).all(-1))
+        points, colours, sizes = self._held
+        points[:] = np.where(seen[:, None], x, x[seen].mean(0) if seen.any() else 0.0)
+        colours[:] = scale.colours(self.source, frame)[self.kept]
+        sizes[:] = np.where(seen, self.radius, 0.0)
+        for array in self._arrays:
+            array.Modified()
+        self._points.Modified()
+        self._data.Modified()
+        return x[seen]
+
+
+class Surface(Body):
+    """The deformed surface of a mesh, its higher-order sides in flat parts, with their edges.
+
+    Args:
+        source: of the mesh.
+        cells: kind and nodes of its cells.
+        pixels: screen pixels for one pixel of lines.
+    """
+
+    def __init__(self, source: Source, cells: Any, pixels: int) -> None:
+        import pyvista
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+        self.source = source
+        self._skin = skin(cells.kind, numpy_of(cells.nodes))
+        x = self._where(source.positions(0))
+        seen = np.isfinite(x).all(-1)
+        x[~seen] = x[seen].mean(0)
+        rows = [np.insert(part, 0, part.shape[1], axis=1).ravel() for part in self._skin.facets]
+        self._data = pyvista.PolyData(x, faces=np.concatenate(rows))
+        self._data.point_data["value"] = np.zeros(len(x), np.float32)
+        self._data.cell_data["value"] = np.zeros(len(self._skin.owners), np.float32)
+        self._points: Any = self._data.points
+        self._values: Any = (self._data.point_data["value"], self._data.cell_data["value"])
+        self._scale: Scale | None = None
+        self._mapper = vtkPolyDataMapper()
+        self._mapper.SetInputData(self._data)
+        self._mapper.UseLookupTableScalarRangeOn()
+        actor = vtkActor()
+        actor.SetMapper(self._mapper)
+        _light(actor)
+        self.actors = (actor,)
+        if len(self._skin.edges) <= _MOST_EDGES:
+            self.actors += (self._edges(pixels),)
+        self._sample(x)
+
+    def _edges(self, pixels: int) -> Any:
+        """The edges of the cells as an actor, which move with the points of the surface."""
+        import pyvista
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+        self._lines = pyvista.PolyData(
+            self._data.points, lines=np.insert(self._skin.edges, 0, 2, axis=1).ravel()
+        )
+        self._lines.SetPoints(self._data.GetPoints())
+        mapper, actor = vtkPolyDataMapper(), vtkActor()
+        mapper.SetInputData(self._lines)
+        actor.SetMapper(mapper)
+        style = actor.GetProperty()
+        style.SetColor(*_EDGE)
+        style.SetOpacity(_EDGE_OPACITY)
+        style.SetLineWidth(pixels)
+        style.LightingOff()
+        return actor
+
+    def _sample(self, x: np.ndarray) -> None:
+        """Choose points on the surface, evenly at x (m, 3) [m], to cast its shadow."""
+        triangles = self._skin.triangles
+        a, b, c = np.moveaxis(x[triangles], 1, 0)
+        areas = np.linalg.norm(np.cross(b - a, c - a), axis=-1) / 2 + np.finfo(float).tiny
+        generator = np.random.default_rng(_SEED)
+        chosen = generator.choice(len(areas), _SHADOW, p=areas / areas.sum())
+        self._corners = triangles[chosen]
+        self._weights = generator.dirichlet((1.0, 1.0, 1.0), _SHADOW)
+        self.radius = _CLOSED * float(np.sqrt(areas.sum() / _SHADOW))
+
+    def _where(self, x: np.ndarray) -> np.ndarray:
+        """Positions [m] of the points of the surface, among those of all nodes (n, 3)."""
+        return x[self._skin.points].astype(np.float32)
+
+    def show(self, frame: int, scale: Scale) -> np.ndarray:
+        """Move and colour it; returns points on it (m, 3) [m]. A node not seen stays put."""
+        self._colour_by(scale)
+        x = self._where(self.source.positions(frame))
+        seen = np.isfinite(x).all(-1)
+        self._points[seen] = x[seen]
+        self._data.GetPoints().Modified()
+        values, on_cells = scale.field.values(self.source, frame), scale.field.on_cells
+        shown = self._skin.owners if on_cells else self._skin.points
+        self._values[on_cells][:] = values[shown]
+        self._data.Modified()
+        return np.einsum("sk,ski->si", self._weights, np.asarray(self._points)[self._corners])
+
+    def _colour_by(self, scale: Scale) -> None:
+        """Take the colours of a scale, mixed between nodes as values, not as colours."""
+        import pyvista
+
+        if scale is self._scale:
+            return
+        self._scale = scale
+        table: Any = pyvista.LookupTable()
+        opaque = np.full((len(scale.field.table), 1), 255, np.uint8)
+        table.values = np.concatenate([scale.field.table, opaque], 1)
+        table.scalar_range = scale.limits
+        table.nan_color = tuple(int(c) for c in MISSING)
+        self._mapper.SetLookupTable(table)
+        self._mapper.SetInterpolateScalarsBeforeMapping(not scale.field.labels)
+        if scale.field.on_cells:
+            self._mapper.SetScalarModeToUseCellData()
+        else:
+            self._mapper.SetScalarModeToUsePointData()
