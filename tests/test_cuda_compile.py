@@ -15,10 +15,13 @@ import pytest
 import warp as wp
 
 import rheograd.kernels
+from rheograd.kernels.assembly import assembly_kernels
 from rheograd.kernels.features import feature_kernels
 from rheograd.kernels.grid import grid
 from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
+from rheograd.kernels.relaxation import relaxation_kernels
+from rheograd.kernels.tangents import linearize_kernel, piola_kernels
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
 from rheograd.kernels.transfers import transfers
 from rheograd.kernels.update import law_kernels
@@ -43,6 +46,12 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("transfers", lambda: transfers(wp.float32)),
     ("transfers-float64", lambda: transfers(wp.float64)),
     ("transfer-adjoints", lambda: transfer_adjoints(wp.float32)),
+    ("assembly-hex8", lambda: assembly_kernels(8, 8, wp.float32, False)),
+    ("assembly-tet10-float64", lambda: assembly_kernels(10, 4, wp.float64, False)),
+    ("tangent", lambda: linearize_kernel("hencky", "von-mises", True, wp.float32)),
+    ("tangent-float64", lambda: (linearize_kernel("neo-hookean", "none", False, wp.float64),)),
+    ("stress-into-lanes", lambda: piola_kernels(wp.float32)),
+    ("relaxation", lambda: relaxation_kernels(wp.float64)),
 ]
 
 

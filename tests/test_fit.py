@@ -17,9 +17,9 @@ from rheograd.engine.fit.distance import mean_squared_error
 from rheograd.engine.fit.judge import held_out
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
-from rheograd.engine.fit.states import estimated, kinematics, recorded
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.observation import Positions
+from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
@@ -130,8 +130,7 @@ def test_states_estimated_from_positions_are_near_the_recorded_ones(seen: Positi
     model = SOLVER.discretize(scene(TRUTH))
     step = torch.arange(0, STEPS + 1, EVERY)
     true = recorded(SOLVER, model, step)
-    motion = kinematics(SOLVER, model, step, seen.trajectory.x)
-    found = estimated(model, step, seen.trajectory.x, motion)
+    found = SOLVER.estimator(model, step, seen.trajectory.x)(model)
 
     def rms(a: torch.Tensor) -> float:
         return float(a.square().mean().sqrt())

@@ -448,3 +448,26 @@ def test_bad_input_is_refused() -> None:
         law.stress(torch.eye(3), torch.zeros(1, 9))
     with pytest.raises(ValueError, match="rest_internal"):
         law.update(torch.eye(3)[None], torch.zeros(1, 0), DT)
+
+
+def test_a_subclass_of_an_analytic_law_has_its_device_form_or_its_own_stress() -> None:
+    """Under another name it computes as its parent does; with a stress of its own in torch."""
+
+    class Renamed(Corotated):
+        name = "renamed"
+
+    class Softened(Corotated):
+        name = "softened"
+
+        def stress(self, F_elastic: torch.Tensor, internal: torch.Tensor) -> torch.Tensor:
+            return 0.5 * Corotated(self.young.item(), 0.3).stress(F_elastic, internal)
+
+    F = torch.eye(3).double() + 0.1 * torch.randn(5, 3, 3, dtype=torch.float64)
+    parent, none = Corotated(1e5, 0.3), torch.zeros(5, 0, dtype=torch.float64)
+    assert Renamed(1e5, 0.3).twin == parent.twin
+    expected = parent.update(F, none, 1e-3).tau
+    assert torch.equal(Renamed(1e5, 0.3).update(F, none, 1e-3).tau, expected)
+    assert Softened(1e5, 0.3).twin is None
+    assert torch.equal(Softened(1e5, 0.3).update(F, none, 1e-3).tau, 0.5 * expected)
+    with pytest.raises(TypeError, match="reads elastic moduli, which Softened lacks"):
+        ElastoPlastic(Softened(1e5, 0.3), VonMises(1e3))

@@ -47,3 +47,11 @@ def test_scene_runs() -> None:
     scene = block("def build")
     trajectory = simulate(scene["build"](height=0.12), scene["solver"](), steps=20)
     scene["check"](trajectory)
+
+
+def test_finite_elements_example() -> None:
+    """A stiffer bar sinks less, as far as linear elasticity says at small loads."""
+    example = block("bent.x[-1, -1, 2].backward()")
+    sunk, law = example["bent"].x[-1, -1, 2] - example["bent"].x[0, -1, 2], example["law"]
+    linear = -sunk.item() / law.young.item()
+    assert 0.5 * linear < law.young.grad.item() < linear

@@ -17,8 +17,9 @@ from rheograd.engine.errors import GradientError, SimulationError
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
-from rheograd.engine.fit.states import Kinematics, estimated, recorded
 from rheograd.engine.mpm import MPMModel, MPMSolver
+from rheograd.engine.mpm.estimation import Kinematics, estimated
+from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
@@ -62,7 +63,7 @@ def test_loss_and_gradient_of_a_batch_are_those_of_its_segments(tmp_path: Path) 
     for start in starts:
         k = start // EVERY
         state = SOLVER.state(
-            made.model, known.x[k], known.v[k], known.F[k], C=known.C[k],
+            made.model, known.x[k], known.v[k], known.F[k], C=known.carry["C"][k],
             internal=known.internal[k],
         )  # fmt: skip
         observe = range(EVERY, length + 1, EVERY)
@@ -263,9 +264,9 @@ def test_states_carried_along_the_true_motion_flow_as_it_did() -> None:
     model = falling(soft, Corotated(4e4, 0.3))
     steps = recorded(SOLVER, model, torch.arange(STEPS + 1))
     frames = torch.arange(0, STEPS + 1, EVERY)
-    found = estimated(model, frames, steps.x[frames], Kinematics(steps.v, steps.C))
+    found = estimated(model, frames, steps.x[frames], Kinematics(steps.v, steps.carry["C"]))
     assert torch.allclose(found.F, steps.F[frames], rtol=0, atol=1e-10)
-    assert torch.allclose(found.C, steps.C[frames])
+    assert torch.allclose(found.carry["C"], steps.carry["C"][frames])
 
 
 def test_a_burst_of_the_gradient_is_clipped_by_its_running_mean(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from motions import FIELDS, moving
+from motions import CELL_FIELDS, FIELDS, meshed, moving
 
+from rheograd.engine.cells import Cells
 from rheograd.engine.trajectory import (
     Trajectory,
     TrajectoryReader,
@@ -30,6 +32,9 @@ def same(a: Trajectory, b: Trajectory) -> bool:
         and a.fields.keys() == b.fields.keys()
         and all(torch.equal(a.fields[k], b.fields[k]) for k in a.fields)
         and a.metadata == b.metadata
+        and (b.cells is None if a.cells is None else a.cells.same(b.cells))
+        and a.cell_fields.keys() == b.cell_fields.keys()
+        and all(torch.equal(a.cell_fields[k], b.cell_fields[k]) for k in a.cell_fields)
     )
 
 
@@ -40,8 +45,10 @@ def write(writer: TrajectoryWriter, trajectory: Trajectory, frames: range) -> No
 
 
 @pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
-def test_saving_and_loading_keeps_everything(tmp_path: Path, ending: str) -> None:
-    trajectory = moving()
+@pytest.mark.parametrize("trajectory", [moving(), meshed()], ids=["particles", "mesh"])
+def test_saving_and_loading_keeps_everything(
+    tmp_path: Path, ending: str, trajectory: Trajectory
+) -> None:
     trajectory.save(tmp_path / f"a.{ending}")
     assert same(Trajectory.load(tmp_path / f"a.{ending}"), trajectory)
     assert [p.name for p in tmp_path.iterdir()] == [f"a.{ending}"]
@@ -55,6 +62,18 @@ def test_npz_layout(tmp_path: Path) -> None:
     assert kinds["time"] == ("<f8", (5,))
     assert kinds["x"] == kinds["v"] == ("<f4", (5, 4, 3))
     assert kinds["F"] == ("<f4", (5, 4, 3, 3))
+    assert not {name for name in kinds if name.startswith("cell")}
+
+
+def test_npz_layout_of_a_mesh(tmp_path: Path) -> None:
+    trajectory = meshed()
+    trajectory.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        assert str(file["cell_kind"]) == "hex8" and file["cells"].dtype == np.int64
+        assert trajectory.cells is not None
+        assert np.array_equal(file["cells"], trajectory.cells.nodes.numpy())
+        assert file["cells/stress"].shape == (5, 2, 3, 3)
+        assert file["cells/damage"].dtype == np.float32
 
 
 def test_window_and_frame_rate() -> None:
@@ -70,6 +89,18 @@ def test_window_and_frame_rate() -> None:
         trajectory.window(0, 1).frame_rate  # noqa: B018
     with pytest.raises(ValueError, match="even spacing"):
         Trajectory(torch.tensor([0.0, 0.1, 0.5]), torch.rand(3, 2, 3)).frame_rate  # noqa: B018
+
+
+def test_a_window_and_a_copy_keep_the_cells() -> None:
+    trajectory = meshed()
+    part = trajectory.window(1, 3).to("cpu", torch.float64)
+    assert part.cells is not None and part.cells.same(trajectory.cells)
+    damage = part.cell_fields["damage"]
+    assert damage.dtype == torch.float64
+    assert torch.equal(damage.float(), trajectory.cell_fields["damage"][1:3])
+    frame = trajectory.frame(2)
+    assert np.array_equal(frame["stress"], trajectory.cell_fields["stress"][2].numpy())
+    assert set(trajectory.frame(0, ["damage"])) == {"time", "step", "damage"}
 
 
 def test_defaults_and_gradients() -> None:
@@ -89,11 +120,57 @@ def test_defaults_and_gradients() -> None:
         ({"v": torch.rand(3, 1, 3)}, "v has shape"),
         ({"fields": {"J": torch.rand(2, 2)}}, "J has shape"),
         ({"body": torch.zeros(3)}, "body has shape"),
+        ({"fields": {"time": torch.rand(3, 2)}}, "name 'time' is taken"),
+        ({"cells": Cells("tri3", torch.tensor([[0, 1, 2]]))}, "cell 0 has node 2, expected at mos"),
+        ({"cell_fields": {"J": torch.rand(3, 1)}}, r"fields of cells \['J'\] without cells"),
     ],
 )
 def test_shapes_that_do_not_match(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Trajectory(**{"time": torch.arange(3.0), "x": torch.rand(3, 2, 3), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"damage": torch.rand(5, 3)}, r"damage has shape \(5, 3\), expected \(5, 2\): .* 2 cells"),
+        ({"J": torch.rand(5, 2)}, "'J' is one of points and of cells"),
+        ({"v": torch.rand(5, 2, 3)}, "'v' is taken"),
+    ],
+)
+def test_fields_of_cells_that_do_not_match(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(meshed(), cell_fields=changes)
+
+
+def test_a_cell_without_a_number_is_named(tmp_path: Path) -> None:
+    trajectory = meshed()
+    trajectory.cell_fields["stress"][3, 1, 0, 2] = float("inf")
+    with pytest.raises(ValueError, match="stress of cell 1 in frame 3 is not finite"):
+        trajectory.save(tmp_path / "a.npz")
+    with TrajectoryWriter(
+        tmp_path / "a.vtkhdf", 15, fields=FIELDS, cells=trajectory.cells, cell_fields=CELL_FIELDS
+    ) as writer:
+        write(writer, trajectory, range(3))
+        with pytest.raises(ValueError, match="stress of cell 1 is not finite"):
+            write(writer, trajectory, range(3, 4))
+    assert len(Trajectory.load(tmp_path / "a.vtkhdf")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"cells": np.array([[0, 1, 2]])}, "'cells' of int64 without 'cell_kind', expected node"),
+        ({"cells": np.array([[0.0, 1, 2]]), "cell_kind": "tri3"}, "got 'cells' of float64, expect"),
+        ({"cells": np.array([[0, 1, 2]]), "cell_kind": "tet4"}, r"a\.npz: the nodes of tet4 cells"),
+        ({"cells": np.array([[0, 1, 4]]), "cell_kind": "tri3"}, r"a\.npz: cell 0 has node 4"),
+        ({"cells/J": np.zeros((3, 1))}, "without cells"),
+    ],
+)
+def test_npz_that_holds_no_mesh(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((3, 4, 3)), time=np.arange(3.0), **arrays)
+    with pytest.raises(ValueError, match=words):
+        Trajectory.load(tmp_path / "a.npz")
 
 
 def test_npz_of_positions_alone_needs_the_length_of_a_step(tmp_path: Path) -> None:
@@ -199,13 +276,17 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
 @pytest.mark.parametrize("expected", [None, 3, 12])
-def test_writing_in_two_goes(tmp_path: Path, ending: str, expected: int | None) -> None:
-    trajectory, path = moving(12), tmp_path / f"a.{ending}"
-    given = {"fields": FIELDS, "body": trajectory.body, "metadata": trajectory.metadata}
-    with TrajectoryWriter(path, 4, **given, expected=expected) as writer:
+@pytest.mark.parametrize("mesh", [False, True], ids=["particles", "mesh"])
+def test_writing_in_two_goes(tmp_path: Path, ending: str, expected: int | None, mesh: bool) -> None:
+    trajectory, path = meshed(12) if mesh else moving(12), tmp_path / f"a.{ending}"
+    n, body, metadata = trajectory.particles, trajectory.body, trajectory.metadata
+    kept: dict[str, Any] = {"fields": FIELDS, "expected": expected}
+    if mesh:
+        kept |= {"cells": trajectory.cells, "cell_fields": CELL_FIELDS}
+    with TrajectoryWriter(path, n, **kept, body=body, metadata=metadata) as writer:
         write(writer, trajectory, range(7))
         assert writer.last == (30, pytest.approx(0.06))
-    with TrajectoryWriter(path, 4, fields=FIELDS, append=True, expected=expected) as writer:
+    with TrajectoryWriter(path, n, **kept, append=True) as writer:
         assert len(writer) == 7 and writer.metadata == trajectory.metadata
         assert writer.last == (30, pytest.approx(0.06))
         writer.rewind(27)
@@ -270,21 +351,52 @@ def test_continuing_another_run(tmp_path: Path) -> None:
         TrajectoryWriter(tmp_path / "a.vtkhdf", 4, fields={"v": 3}, append=True)
 
 
-def test_following_a_file_while_it_is_written(tmp_path: Path) -> None:
-    trajectory, path = moving(40), tmp_path / "a.vtkhdf"
-    with TrajectoryWriter(path, 4, fields=FIELDS, expected=2) as writer:
+@pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
+def test_continuing_a_run_on_another_mesh(tmp_path: Path, ending: str) -> None:
+    trajectory, path = meshed(), tmp_path / f"a.{ending}"
+    trajectory.save(path)
+    assert trajectory.cells is not None
+    given: dict[str, Any] = {"fields": FIELDS, "append": True}
+    for changes, words in (
+        ({"cells": Cells("hex8", trajectory.cells.nodes.flip(0))}, "expected other cells"),
+        ({"cells": None, "cell_fields": None}, "and 2 hex8 cells with .* expected 15 particles"),
+        ({"cell_fields": {"damage": 1}}, r"expected .* 2 hex8 cells with \['damage'\]"),
+    ):
+        kept = {"cells": trajectory.cells, "cell_fields": CELL_FIELDS, **changes}
+        with pytest.raises(ValueError, match=words):
+            TrajectoryWriter(path, 15, **given, **kept)
+    assert len(Trajectory.load(path)) == 5
+
+
+def test_an_npz_that_cannot_be_continued_is_left_alone(tmp_path: Path) -> None:
+    path, x = tmp_path / "a.npz", np.zeros((3, 4, 3))
+    x[2, 1] = np.nan
+    np.savez(path, x=x, time=np.arange(3.0))
+    with pytest.raises(ValueError, match="x of particle 1 is not finite"):
+        TrajectoryWriter(path, 4, append=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize("trajectory", [moving(40), meshed(40)], ids=["particles", "mesh"])
+def test_following_a_file_while_it_is_written(tmp_path: Path, trajectory: Trajectory) -> None:
+    path, cells = tmp_path / "a.vtkhdf", trajectory.cells
+    given = {} if cells is None else {"cells": cells, "cell_fields": CELL_FIELDS}
+    with TrajectoryWriter(path, trajectory.particles, fields=FIELDS, expected=2, **given) as writer:
         write(writer, trajectory, range(1))
         with TrajectoryReader(path) as reader:
             assert len(reader) == 1
+            assert reader.cells is None if cells is None else cells.same(reader.cells)
             write(writer, trajectory, range(1, 40))
             assert np.array_equal(reader.frame(0)["x"], trajectory.x[0].numpy())
             assert reader.refresh() == 40
-            assert np.array_equal(reader.frame(-1)["F"], trajectory.fields["F"][-1].numpy())
+            last = reader.frame(-1)
+            for name, array in {**trajectory.fields, **trajectory.cell_fields}.items():
+                assert np.array_equal(last[name], array[-1].numpy())
             assert set(reader.frame(0, ["v"])) == {"time", "step", "v"}
 
 
-def test_opening_for_a_look(tmp_path: Path) -> None:
-    trajectory = moving()
+@pytest.mark.parametrize("trajectory", [moving(), meshed()], ids=["particles", "mesh"])
+def test_opening_for_a_look(tmp_path: Path, trajectory: Trajectory) -> None:
     trajectory.save(tmp_path / "a.vtkhdf")
     trajectory.save(tmp_path / "a.npz")
     with open_trajectory(tmp_path / "a.vtkhdf") as reader:  # type: ignore[union-attr]

@@ -18,8 +18,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from motions import FIELDS, moving
+from motions import CELL_FIELDS, FIELDS, meshed, moving
 
+from rheograd.engine.cells import KINDS
 from rheograd.engine.trajectory import Trajectory, TrajectoryReader, TrajectoryWriter
 
 
@@ -27,6 +28,13 @@ def write(writer: TrajectoryWriter, trajectory: Trajectory, frames: range) -> No
     for k in frames:
         frame = trajectory.frame(k)
         writer.append(frame.pop("step"), frame.pop("time"), frame.pop("x"), **frame)
+
+
+def announced(trajectory: Trajectory) -> dict[str, Any]:
+    """What a writer of its frames has to be told."""
+    if trajectory.cells is None:
+        return {"fields": FIELDS}
+    return {"fields": FIELDS, "cells": trajectory.cells, "cell_fields": CELL_FIELDS}
 
 
 def vtk_frames(path: Path) -> list[Any]:
@@ -68,10 +76,34 @@ def test_vtk_reads_the_file(tmp_path: Path) -> None:
         assert mesh.field_data["step"].tolist() == [5 * k]
 
 
-def test_vtk_reads_a_file_with_room_for_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_vtk_reads_a_mesh(tmp_path: Path, kind: str) -> None:
+    trajectory, path = meshed(kind=kind), tmp_path / "a.vtkhdf"
+    assert trajectory.cells is not None
+    trajectory.save(path)
+    frames = vtk_frames(path)
+    assert vtk_times(path) == pytest.approx(trajectory.time.tolist())
+    assert len(frames) == 5
+    for k, mesh in enumerate(frames):
+        assert type(mesh).__name__ == "UnstructuredGrid"
+        assert np.array_equal(mesh.points, trajectory.x[k].numpy())
+        assert set(mesh.celltypes) == {KINDS[kind].vtk}
+        nodes = mesh.cell_connectivity.reshape(2, KINDS[kind].nodes)
+        assert np.array_equal(nodes, trajectory.cells.nodes.numpy())
+        assert set(mesh.point_data) == {"v", "F", "J", "body"}
+        assert np.array_equal(mesh.point_data["J"], trajectory.fields["J"][k].numpy())
+        assert set(mesh.cell_data) == {"stress", "damage"}
+        stress = trajectory.cell_fields["stress"][k].reshape(2, 9)
+        assert np.array_equal(mesh.cell_data["stress"], stress.numpy())
+        assert np.array_equal(mesh.cell_data["damage"], trajectory.cell_fields["damage"][k])
+        assert mesh.field_data["step"].tolist() == [5 * k]
+
+
+@pytest.mark.parametrize("mesh", [False, True], ids=["particles", "mesh"])
+def test_vtk_reads_a_file_with_room_for_more(tmp_path: Path, mesh: bool) -> None:
     """VTK overruns its buffer where Steps/Values is longer than NSteps: it must never be."""
-    trajectory, path = moving(), tmp_path / "a.vtkhdf"
-    writer = TrajectoryWriter(path, 4, fields=FIELDS, expected=100)
+    trajectory, path = meshed() if mesh else moving(), tmp_path / "a.vtkhdf"
+    writer = TrajectoryWriter(path, trajectory.particles, **announced(trajectory), expected=100)
     write(writer, trajectory, range(3))
     assert vtk_times(path) == pytest.approx(trajectory.time[:3].tolist())
     assert len(vtk_frames(path)) == 3
@@ -155,13 +187,15 @@ class Disk:
                 yield bytes(files[names[path]])
 
 
+@pytest.mark.parametrize("trajectory", [moving(6), meshed(6)], ids=["particles", "mesh"])
 def test_a_kill_after_any_write_leaves_a_whole_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trajectory: Trajectory
 ) -> None:
-    trajectory, path, after = moving(6), tmp_path / "a.vtkhdf", tmp_path / "after.vtkhdf"
+    path, after, n = tmp_path / "a.vtkhdf", tmp_path / "after.vtkhdf", trajectory.particles
+    given, recorded = announced(trajectory), {**trajectory.fields, **trajectory.cell_fields}
     with monkeypatch.context() as patch:
         disk = Disk(patch)
-        with TrajectoryWriter(path, 4, fields=FIELDS, expected=2) as writer:
+        with TrajectoryWriter(path, n, **given, expected=2) as writer:
             write(writer, trajectory, range(4))
             writer.rewind(10)
             write(writer, trajectory, range(3, 6))
@@ -176,7 +210,8 @@ def test_a_kill_after_any_write_leaves_a_whole_file(
                 frame = reader.frame(k)
                 assert frame["step"] == 5 * k and frame["time"] == trajectory.time[k]
                 assert np.array_equal(frame["x"], trajectory.x[k].numpy())
-                assert np.array_equal(frame["F"], trajectory.fields["F"][k].numpy())
+                for name, array in recorded.items():
+                    assert np.array_equal(frame[name], array[k].numpy())
         with h5py.File(after, "r", locking=False) as file:
             steps: Any = file["VTKHDF/Steps"]
             assert len(steps["Values"]) <= steps.attrs["NSteps"] <= len(steps["Values"]) + 1
@@ -245,16 +280,16 @@ def test_kill_before_an_npz_is_made(tmp_path: Path) -> None:
 def test_a_frame_is_on_disk_before_it_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trajectory, path, counted = moving(), tmp_path / "a.vtkhdf", h5py.AttributeManager.modify
+    trajectory, path, counted = meshed(), tmp_path / "a.vtkhdf", h5py.AttributeManager.modify
     found: list[bool] = []
 
     def modify(self: Any, name: str, value: Any) -> None:
-        numbers = (trajectory.x[2], trajectory.fields["F"][2])
+        numbers = [trajectory.fields["F"][2], trajectory.cell_fields["stress"][2], trajectory.x[2]]
         on_disk = path.read_bytes()
         found.append(all(v.numpy().astype("f4").tobytes() in on_disk for v in numbers))
         counted(self, name, value)
 
-    with TrajectoryWriter(path, 4, fields=FIELDS, expected=3) as writer:
+    with TrajectoryWriter(path, 15, **announced(trajectory), expected=3) as writer:
         write(writer, trajectory, range(2))
         monkeypatch.setattr(h5py.AttributeManager, "modify", modify)
         write(writer, trajectory, range(2, 3))

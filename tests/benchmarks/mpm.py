@@ -34,8 +34,8 @@ import torch
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
-from rheograd.engine.fit.states import recorded
 from rheograd.engine.mpm import MPMSolver, launches
+from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Particles
 from rheograd.engine.solver import Checkpoint

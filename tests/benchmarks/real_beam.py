@@ -3,6 +3,7 @@
 
 python tests/benchmarks/real_beam.py [--cells MM ...] [--tilt DEGREES ...] [--poisson NU ...]
                                      [--no-load] [--json FILE]
+python tests/benchmarks/real_beam.py --solver fe [--sizes MM ...] [--elements KIND] [--dt MS] ...
 
 Prints a line for each fit (the first half second of gravity a) and each prediction (the first
 second of each recording); docs/beam.md quotes them. The recordings are looked for in
@@ -90,17 +91,16 @@ def load(name: str, folder: Path) -> Trajectory:
     return Trajectory.load(folder / "beam" / f"beam_{name}.c3d")
 
 
-def study(folder: Path, cell: float, seconds: float = 0.5, search: int = 0, **given: Any) -> Study:
+def study(folder: Path, solver: Any, seconds: float = 0.5, search: int = 0, **given: Any) -> Study:
     """Fit E and damping to the beginning of gravity a.
 
     Args:
         folder: Of the reference data.
-        cell: [m]
+        solver: How the beam is simulated.
         seconds: How much of the swing.
         search: As in `fit_parameters`.
         given: Other parameters of the scene.
     """
-    solver = replace(beam.solver(), cell=cell)
     rest = solver.discretize(beam.build(**given)).x0
     options = {"tilt": given["tilt"]} if "tilt" in given else {}
     markers = beam.observe(load("gravity_V2_a", folder), rest, seconds=seconds, **options)
@@ -150,10 +150,21 @@ def predict(done: Study, name: str, folder: Path, **changes: Any) -> Comparison:
     )  # fmt: skip
 
 
+def _solver(found: argparse.Namespace, length: float) -> Any:
+    if found.solver == "mpm":
+        return replace(beam.solver(), cell=length)
+    solver = replace(beam.fe_solver(), size=length, elements=found.elements)
+    return solver.at_step(found.dt * 1e-3)
+
+
 def main() -> None:
     """Run all."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--solver", choices=("mpm", "fe"), default="mpm")
     parser.add_argument("--cells", type=float, nargs="+", default=[10.0, 7.5])
+    parser.add_argument("--sizes", type=float, nargs="+", default=[12.5, 6.25])
+    parser.add_argument("--elements", default="hex20")
+    parser.add_argument("--dt", type=float, default=2.5)
     parser.add_argument("--tilt", type=float, nargs="+", default=[0.0])
     parser.add_argument("--poisson", type=float, nargs="+", default=[0.45])
     parser.add_argument("--no-load", action="store_true")
@@ -161,16 +172,18 @@ def main() -> None:
     found = parser.parse_args()
     folder = Path(os.environ.get("RHEOGRAD_REFERENCE_DATA", DATA))
     rows = []
-    for cell, tilt, poisson in itertools.product(found.cells, found.tilt, found.poisson):
+    lengths = found.cells if found.solver == "mpm" else found.sizes
+    for length, tilt, poisson in itertools.product(lengths, found.tilt, found.poisson):
         begun = time.perf_counter()
-        done = study(folder, cell * 1e-3, tilt=tilt, poisson=poisson)
+        done = study(folder, _solver(found, length * 1e-3), tilt=tilt, poisson=poisson)
         row: dict[str, Any] = {
-            "cell_mm": cell, "tilt": tilt, "poisson": poisson, "dt": done.fit.dt,
+            "solver": found.solver, "length_mm": length, "tilt": tilt, "poisson": poisson,
+            "dt": done.fit.dt,
             "seconds": time.perf_counter() - begun, "rms": math.sqrt(done.fit.misfit),
             "parameters": [asdict(p) for p in done.fit.parameters],
         }  # fmt: skip
-        print(f"\ncell {cell:g} mm, tilt {tilt:g}°, ν {poisson:g}, dt {1e6 * done.fit.dt:.0f} µs,"
-              f" fitted in {row['seconds']:.0f} s")  # fmt: skip
+        print(f"\n{found.solver}, {length:g} mm, tilt {tilt:g}°, ν {poisson:g},"
+              f" dt {1e6 * done.fit.dt:.0f} µs, fitted in {row['seconds']:.0f} s")  # fmt: skip
         for p in done.fit.parameters:
             print(f"  {p.name} {p.value:.6g} {p.unit} ({p.low95:.6g} to {p.high95:.6g})")
         cases = [(name, name, {}) for name in RECORDINGS[:2]]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finite elements from the command line: results, gradients, files, solvers and refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rheograd.engine.mesh.generators import box
+from rheograd.engine.mesh.volume_mesh import VolumeMesh
+from rheograd.engine.trajectory import Trajectory
+from rheograd.materials.invariant import InvariantFull
+from rheograd.scenes.cli import main
+
+
+def run(*words: object) -> None:
+    assert main(["run", *map(str, words)]) == 0
+
+
+def test_cantilever_writes_what_its_scene_says(tmp_path: Path) -> None:
+    out, summary = tmp_path / "bar.vtkhdf", tmp_path / "result.json"
+    run("cantilever", "--elements", "hex8", "--n", 2, "--out", out, "--json", summary)
+    said = json.loads(summary.read_text())
+    assert 15 <= said["newton_iterations"] <= 25 and said["steps"] == 5
+    assert said["reaction"][2] == pytest.approx(100.0, rel=1e-6)
+    assert said["energies"]["elastic"] > 0.0
+    motion = Trajectory.load(out)
+    assert motion.cells is not None and motion.cells.kind == "hex8" and len(motion.cells) == 32
+    assert {"reaction", "nodal_stress"} <= set(motion.fields)
+    assert {"stress", "elastic_energy"} <= set(motion.cell_fields)
+    moved = motion.x[-1].double() - motion.x[0].double()
+    corner = int((motion.x[0] - torch.tensor([4.0, 0.0, 0.0])).norm(dim=1).argmin())
+    assert moved[corner].tolist() == pytest.approx(said["corner"], abs=1e-5)
+
+
+def test_gradient_is_that_of_differences(tmp_path: Path) -> None:
+    def result(young: float, *more: object) -> dict[str, list[float]]:
+        summary = tmp_path / f"{young}.json"
+        run("cantilever", "--n", 1, "--young", young, "--json", summary, *more)
+        return json.loads(summary.read_text())
+
+    gradient = result(1e4, "--gradient", "young,poisson")
+    low, high = (result(1e4 + d)["end_face_mean"] for d in (-5.0, 5.0))
+    slope = [(b - a) / 10.0 for a, b in zip(low, high, strict=True)]
+    assert gradient["gradient_young"] == pytest.approx(slope, rel=1e-5, abs=1e-11)
+    assert len(gradient["gradient_poisson"]) == 3
+
+
+def test_fields_can_be_chosen(
+    tmp_path: Path, refuse: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bar.npz"
+    run("cantilever", "--n", 1, "--fields", "reaction,stress", "--out", out)
+    motion = Trajectory.load(out)
+    assert motion.v is None and list(motion.fields) == ["reaction"]
+    assert list(motion.cell_fields) == ["stress"]
+    capsys.readouterr()
+    said = refuse("run", "cantilever", "--n", 1, "--fields", "reactions")
+    assert "got 'reactions' (did you mean reaction?)" in said
+
+
+def test_a_mesh_of_ones_own(
+    tmp_path: Path, refuse: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = box((4.0, 1.0, 1.0), (4, 1, 1), element="hex20", corner=(0.0, 0.0, 0.0))
+    groups = {"wall": made.facets["x-"], "tip": made.facets["x+"]}
+    VolumeMesh("hex20", made.nodes, made.cells, groups).save(tmp_path / "part.msh")
+    out = tmp_path / "part.vtkhdf"
+    run("cantilever", "--mesh", tmp_path / "part.msh", "--held", "wall", "--loaded", "tip",
+        "--out", out, "--check")  # fmt: skip
+    assert Trajectory.load(out).cells is not None
+    capsys.readouterr()
+    said = refuse("run", "cantilever", "--mesh", tmp_path / "part.msh", "--held", "wal")
+    assert "'wal'" in said and "wall" in said
+
+
+@pytest.mark.parametrize("law", [None, "full"])
+def test_drop_on_a_mesh(tmp_path: Path, law: str | None) -> None:
+    """With the law of the scene, and with a saved network that allows explicit steps only."""
+    words: list[object] = ["drop", "--solver", "fe", "--mesh-size", 0.125, "--steps", 20]
+    if law is not None:
+        saved = tmp_path / "law.safetensors"
+        InvariantFull(1e5, seed=0).save(saved)
+        words += ["--law", saved]
+    out = tmp_path / "drop.vtkhdf"
+    run(*words, "--out", out)
+    motion = Trajectory.load(out)
+    assert motion.cells is not None and len(motion.cells) == 8
+    assert bool(torch.isfinite(motion.x).all())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("cantilever", "--cell", 0.1), "--cell: FESolver of cantilever has none"),
+        (("drop", "--solver", "fem"), "--solver: got 'fem'"),
+        (("drop", "--mesh-size", 0.1), "--mesh-size: MPMSolver of drop has none"),
+        (("cantilever", "--gradient", "young"), "--gradient needs --json"),
+        (("cantilever", "--dt", 0.1), "time only orders equilibria"),
+        (("cantilever", "--elements", "hex9"), "got 'hex9'"),
+    ],
+)
+def test_refusals(words: tuple[object, ...], expected: str, refuse: Callable[..., str]) -> None:
+    assert expected in refuse("run", *words)
+
+
+def test_unknown_gradients(tmp_path: Path, refuse: Callable[..., str]) -> None:
+    summary = tmp_path / "a.json"
+    said = refuse("run", "cantilever", "--n", 1, "--gradient", "yong", "--json", summary)
+    assert "'yong'" in said and "young" in said
+    said = refuse("run", "drop", "--gradient", "young", "--json", summary)
+    assert "has no results" in said
+
+
+def test_a_load_that_is_too_large_says_so_and_keeps_what_converged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bar.vtkhdf"
+    words = ["--n", "2", "--load-steps", "4", "--traction", "-3e6,0,-3e5", "--out", str(out)]
+    assert main(["run", "cantilever", *words]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "no equilibrium beyond" in said and "% of the load" in said and "load steps" in said
+    assert len(Trajectory.load(out)) >= 1
