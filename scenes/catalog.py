@@ -118,6 +118,6 @@ def _own(path: Path) -> Script:
     if missing:
         raise ValueError(
             f"{path} is not a scene: it has no {' and no '.join(f'{f}()' for f in missing)};"
-            " expected build(law=None, *, ...) -> Scene and solver() -> MPMSolver"
+            " expected build(law=None, *, ...) -> Scene and solver() -> Solver"
         )
     return Script(path.stem, module)

@@ -55,11 +55,8 @@ class Gradients:
         """
         self.script, self.solver, self.scene = script, solver, scene
         self.options: Mapping[str, Any] = {}
-        there: dict[str, list[Tensor]] = {}
-        for law in {id(body.law): body.law for body in scene.bodies}.values():
-            for name, parameter in law.named_parameters():
-                there.setdefault(name.rpartition(".")[2], []).append(parameter)
-        self.parameters: dict[str, list[Tensor]] = {}
+        there = _parameters(scene)
+        self.parameters: dict[str, Tensor] = {}
         for name in filter(None, words.split(",")):
             if script.results is None:
                 raise ValueError(
@@ -91,17 +88,14 @@ class Gradients:
             adjoint=Checkpoint(),
         )  # fmt: skip
         first = next(iter(_call(self.script, trajectory, self.options).values())).reshape(-1)
-        leaves = [p for group in self.parameters.values() for p in group]
+        leaves = list(self.parameters.values())
         rows = [
             torch.autograd.grad(number, leaves, retain_graph=True, materialize_grads=True)
             for number in first
         ]
         found = {}
-        for name, group in self.parameters.items():
-            numbers = [
-                sum(float(g) for g, leaf in zip(row, leaves, strict=True) if _among(leaf, group))
-                for row in rows
-            ]
+        for name, columns in zip(self.parameters, zip(*rows, strict=True), strict=True):
+            numbers = [_listed(column) for column in columns]
             found[f"gradient_{name}"] = numbers if len(numbers) > 1 else numbers[0]
         return found
 
@@ -112,5 +106,16 @@ def _listed(value: Tensor) -> Any:
     return numbers[0] if value.ndim == 0 else numbers
 
 
-def _among(leaf: Tensor, group: list[Tensor]) -> bool:
-    return any(leaf is own for own in group)
+def _parameters(scene: Scene) -> dict[str, Tensor]:
+    """Of the scene's laws by name: young where one law has one, else BODY.young of each."""
+    laws = {id(body.law): body for body in scene.bodies}
+    named = [
+        (body.name, name, parameter)
+        for body in laws.values()
+        for name, parameter in body.law.named_parameters()
+    ]
+    last = [name.rpartition(".")[2] for _body, name, _parameter in named]
+    found = {}
+    for (body, name, parameter), short in zip(named, last, strict=True):
+        found[short if last.count(short) == 1 else f"{body}.{name}"] = parameter
+    return found

@@ -25,7 +25,9 @@ def test_cantilever_writes_what_its_scene_says(tmp_path: Path) -> None:
     out, summary = tmp_path / "bar.vtkhdf", tmp_path / "result.json"
     run("cantilever", "--elements", "hex8", "--n", 2, "--out", out, "--json", summary)
     said = json.loads(summary.read_text())
-    assert 15 <= said["newton_iterations"] <= 25 and said["steps"] == 5
+    assert 15 <= said["newton_iterations"] <= 25 and said["steps"] == said["steps_taken"] == 5
+    assert 0.0 < said["residual"] < 1e-8 and said["ended"] == "all steps were taken"
+    assert (said["nodes"], said["elements"]) == (81, 32)
     assert said["reaction"][2] == pytest.approx(100.0, rel=1e-6)
     assert said["energies"]["elastic"] > 0.0
     motion = Trajectory.load(out)
@@ -125,3 +127,66 @@ def test_a_load_that_is_too_large_says_so_and_keeps_what_converged(
     said = capsys.readouterr().err.splitlines()[-1]
     assert "no equilibrium beyond" in said and "% of the load" in said and "load steps" in said
     assert len(Trajectory.load(out)) >= 1
+
+
+def test_a_run_that_fails_says_why_in_its_summary(tmp_path: Path) -> None:
+    summary = tmp_path / "result.json"
+    words = ["--n", "2", "--load-steps", "4", "--traction", "-3e6,0,-3e5", "--json", str(summary)]
+    assert main(["run", "cantilever", *words]) == 1
+    said = json.loads(summary.read_text())
+    assert "no equilibrium beyond" in said["ended"]
+    assert said["steps"] == 4 and said["steps_taken"] < 4
+    assert said["frames"] == said["steps_taken"] + 1
+
+
+TWO_BARS = """
+from rheograd.engine.fem.integrators import Static
+from rheograd.engine.fem.solver import FESolver
+from rheograd.engine.loads import Fixed, Traction
+from rheograd.engine.scene import Body, Scene
+from rheograd.engine.shapes import Box
+from rheograd.materials.elastic import NeoHookean
+
+def build(law=None, *, soft: float = 1e4):
+    bars = [
+        Body(Box((2.0, 1.0, 1.0), (1.0, y, 0.5)), NeoHookean(young=young, poisson=0.3), 1e3, name=name)
+        for name, y, young in (("left", 0.5, soft), ("right", 2.5, 2e4))
+    ]
+    loads = [Fixed("x-"), Traction("x+", (0.0, 0.0, -50.0))]
+    return Scene(bars, loads, gravity=(0.0, 0.0, 0.0), name="bars")
+
+def solver():
+    return FESolver(size=1.0, integrator=Static(2))
+
+def results(trajectory):
+    x = trajectory.x[-1] - trajectory.x[0]
+    return {RESULT: x[:12].mean(0)}
+"""
+
+
+def test_parameters_of_one_name_are_told_apart_by_their_bodies(
+    tmp_path: Path, refuse: Callable[..., str]
+) -> None:
+    scene, summary = tmp_path / "bars.py", tmp_path / "a.json"
+    scene.write_text(TWO_BARS.replace("RESULT", "'left_mean'"))
+
+    def mean(soft: float) -> torch.Tensor:
+        run(scene, "--soft", soft, "--json", summary)
+        return torch.tensor(json.loads(summary.read_text())["left_mean"], dtype=torch.float64)
+
+    said = refuse("run", scene, "--gradient", "young", "--json", summary)
+    assert "left.young, left.poisson, right.young, right.poisson" in said
+    run(scene, "--gradient", "left.young,right.young", "--json", summary)
+    told = json.loads(summary.read_text())
+    slope = (mean(1e4 + 5.0) - mean(1e4 - 5.0)) / 10.0
+    assert told["gradient_left.young"] == pytest.approx(slope.tolist(), rel=1e-5, abs=1e-11)
+    assert told["gradient_right.young"] == [0.0, 0.0, 0.0]
+
+
+def test_results_cannot_hide_what_the_summary_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = tmp_path / "bars.py"
+    scene.write_text(TWO_BARS.replace("RESULT", "'steps'"))
+    assert main(["run", str(scene), "--json", str(tmp_path / "a.json")]) == 2
+    assert "results() gives steps" in capsys.readouterr().err

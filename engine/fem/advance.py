@@ -36,7 +36,9 @@ class Advance:
         self.solver, self.model = replace(solver), model  # a copy: the solver itself holds this
         self.assembler = Assembler(model)
         self.iterations = 0
-        """Of Newton's method so far."""
+        """Of Newton's method since the start of a run."""
+        self.residual = 0.0
+        """Largest residual that an increment since then ended with, by the forces."""
 
     @property
     def damping(self) -> float:
@@ -72,6 +74,7 @@ class Advance:
 
     def begun(self, state: State) -> State:
         """A state at rest positions, with the accelerations that its loads cause."""
+        self.iterations, self.residual = 0, 0.0
         if isinstance(self.solver.integrator, Static):
             return state
         model, m = self.model, self.damping
@@ -160,6 +163,7 @@ class Advance:
         x, net, residual, F, internal = solve(task, increment, values, laws)
         if task.report is not None:
             self.iterations += task.report.iterations
+            self.residual = max(self.residual, task.report.residual)
         v, a = self._held(start + dt, dt, *integrator.rates(motion, x, dt))
         reaction = torch.where(model.fixed, residual, torch.zeros_like(residual))
         assert task.seen is not None

@@ -95,11 +95,8 @@ def balance(
     weight = (own.weight * start.stiffness[:, None]).reshape(-1)
     trial = F = deformation(model, own, u)
     if model.remembers:
-        F_before = deformation(model, own, (start.before - start.x0)[model.nodes])
-        if model.small:
-            trial = start.F + F - F_before
-        else:
-            trial = F @ (invert(F_before)[1] @ start.F)
+        before = deformation(model, own, (start.before - start.x0)[model.nodes])
+        trial = advanced(model, F, before, start.F)
     found = respond(model, trial, start.internal, dt, laws)
     if model.small:
         P = found.tau
@@ -115,6 +112,20 @@ def balance(
     moved = inertia(model, masses, start.added_mass, A * (x - start.before) + start.Y)
     residual = s * net + moved + start.Z
     return Balance(net, residual, found.F_elastic, found.internal, found.tau, internal)
+
+
+def advanced(model: FEModel, F: Tensor, before: Tensor, elastic: Tensor) -> Tensor:
+    """Elastic deformation gradients if nothing flows in an increment, shape (p, 3, 3).
+
+    Args:
+        model: Says whether strains are small.
+        F: Deformation gradients at its end, shape (p, 3, 3).
+        before: The same at its start.
+        elastic: Elastic ones at its start.
+    """
+    if model.small:
+        return elastic + F - before
+    return F @ (invert(before)[1] @ elastic)
 
 
 def deformation(model: FEModel, own: Geometry, u: Tensor) -> Tensor:

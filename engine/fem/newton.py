@@ -31,10 +31,10 @@ STALE = 0.3
 class Convergence:
     """How the iterations of one increment went."""
 
+    residual: float = 0.0
+    """Norm of the free residual at the end by that of the forces; the largest of all worlds."""
     norms: list[float] = field(default_factory=list)
     """Largest norm of the free residual by its tolerance, over all worlds; at most 1 at the end."""
-    reason: str = "converged"
-    """Why it ended, as a sentence."""
 
     @property
     def iterations(self) -> int:
@@ -103,6 +103,7 @@ class Newton:
             ratio = float((norm / goal).max())
             report.norms.append(ratio)
             if ratio <= 1.0:
+                report.residual = ratio * self.tolerance.relative
                 return x, found, report
             if count == self.tolerance.most:
                 break

@@ -16,8 +16,7 @@ from ..law_groups import rest_internal
 from ..restarts import Estimate, Restarts
 from ..scene import Scene
 from .contact import Contact
-from .equilibrium import deformation
-from .geometry import invert
+from .equilibrium import advanced, deformation, respond
 from .model import FEModel, Gripped
 
 
@@ -76,6 +75,7 @@ def estimator(model: FEModel, step: Tensor, x: Tensor) -> Estimate:
     @torch.no_grad()
     def along(now: FEModel) -> Restarts:
         last = int(step[-1])
+        laws = tuple(tuple(group.tensors()) for group in now.groups)
         path = torch.from_numpy(spline(np.arange(last + 1) * now.dt)).to(now.x0)
         F = torch.eye(3).to(now.x0).repeat(now.points, 1, 1)
         internal = rest_internal(now.groups, now.points, now.x0)
@@ -83,7 +83,8 @@ def estimator(model: FEModel, step: Tensor, x: Tensor) -> Estimate:
         wanted = set(step.tolist())
         for k in range(1, last + 1):
             here = at(path[k])
-            F, internal = _answered(now, here @ invert(before)[1] @ F, internal)
+            found = respond(now, advanced(now, here, before, F), internal, now.dt, laws)
+            F, internal = found.F_elastic, found.internal
             before = here
             if k in wanted:
                 kept.append((F, internal))
@@ -91,14 +92,6 @@ def estimator(model: FEModel, step: Tensor, x: Tensor) -> Estimate:
         return Restarts(step, seen, v, Fs, histories)
 
     return along if model.remembers else without_memory
-
-
-def _answered(model: FEModel, trial: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-    F, history = trial.clone(), internal.clone()
-    for law, i in (piece for group in model.groups for piece in group.points()):
-        found = law.update(trial[i], internal[i, : law.n_internal], model.dt)
-        F[i], history[i, : law.n_internal] = found.F_elastic, found.internal
-    return F, history
 
 
 def stretches(

@@ -84,9 +84,12 @@ class FESolver(Solver):
         return replace(self, integrator=replace(self.integrator, dt=dt))  # type: ignore[call-arg]
 
     def summary(self, model: FEModel, state: State) -> Mapping[str, Any]:
-        """See `Solver.summary`: iterations of Newton's method, and energies [J]."""
-        iterations = self.advance(model).iterations
-        return {"newton_iterations": iterations, "energies": dict(self.energies(model, state))}
+        """See `Solver.summary`: how Newton's method went, and energies [J]."""
+        energies = {"energies": dict(self.energies(model, state))}
+        if self.integrator.explicit:
+            return energies
+        run = self.advance(model)
+        return {"newton_iterations": run.iterations, "residual": run.residual, **energies}
 
     @property
     def contact_factor(self) -> float:

@@ -36,7 +36,8 @@ def mesh_shape(shape: Shape, element: str, size: float) -> VolumeMesh:
     if element_of(element).dim == 2:
         raise ValueError(
             f"got a {type(shape).__name__} to cut into {element} cells, expected tetrahedra or "
-            "hexahedra: for plane strain make the body a VolumeMesh, such as fem.generators.box"
+            "hexahedra: for plane strain make the body a VolumeMesh, such as "
+            "engine.mesh.generators.box"
         )
     if not (math.isfinite(size) and size > 0):
         raise ValueError(f"got a size of {size}, expected a positive number of metres")

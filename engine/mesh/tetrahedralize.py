@@ -15,7 +15,7 @@ from .volume_mesh import VolumeMesh
 
 LEFT_BEHIND = "__tracked_surface.stl"
 """What the mesher writes into the current folder, without an option not to."""
-ENVELOPE = 0.03
+ENVELOPE = 0.015
 """How far the new surface may be from the given one, by the edge length aimed at [-]."""
 
 

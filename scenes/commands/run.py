@@ -166,6 +166,7 @@ class Run:
         """Simulate, write, check, sum up."""
         import torch
 
+        from rheograd.engine.errors import SimulationError
         from rheograd.engine.simulate import simulate
 
         from ..progress import Progress
@@ -197,27 +198,34 @@ class Run:
                 )  # fmt: skip
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._stopped(recording)) from None
+        except SimulationError as failure:
+            if recording is not None:
+                recording.close(finished=True)
+            self._write_summary(clock, {**self._solved(), "ended": str(failure)})
+            raise
         except BaseException:
             if recording is not None:
                 recording.close(finished=True)
             raise
-        frames = self._last // self.schedule.every + 1
         if recording is not None:
-            frames = recording.frames
             recording.close(finished=True)
         if self.found.check:
             self._check(trajectory)
-        self._sum_up(clock, frames, self._results(trajectory))
+        self._tell_pace(clock)
+        self._write_summary(clock, self._results(trajectory))
         return 0
 
     def _results(self, trajectory: Trajectory) -> dict[str, Any]:
         """What the scene says of its motion, and what the solver does of the run."""
-        found = dict(self.solver.summary(self.model, self.reached))
+        found = {**self._solved(), "ended": "all steps were taken"}
         if self.script.results is None:
             return found
         whole = self._whole(trajectory)
         own = named_results(self.script, whole, self.options)
         return {**found, **own, **self.gradients.take(self.model, self.schedule)}
+
+    def _solved(self) -> dict[str, Any]:
+        return dict(self.solver.summary(self.model, self.reached))
 
     @property
     def _last(self) -> int:
@@ -238,12 +246,20 @@ class Run:
 
         return not unfinished(self.found.out, self._last)
 
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """How many of what."""
+        if not hasattr(self.model, "cells"):
+            return {"particles": self.model.n}
+        return {"nodes": self.model.n, "elements": len(self.model.nodes)}
+
     def _announce(self, done: int) -> None:
-        n, dt, steps = self.model.n, self.model.dt, self.schedule.steps
+        dt, steps = self.model.dt, self.schedule.steps
         laws = ", ".join(dict.fromkeys(body.law.name for body in self.scene.bodies))
-        points = f"{n} particles"
+        points = f"{self.model.n} particles"
         if hasattr(self.model, "cells"):
-            points = f"{n} nodes, {len(self.model.nodes)} {self.model.kind.name} elements"
+            nodes, elements = self._sizes.values()
+            points = f"{nodes} nodes, {elements} {self.model.kind.name} elements"
         length = f"steps of {1e3 * dt:.3g} ms"
         if getattr(self.model, "ramp", 0.0) > 0.0:
             length = "load steps"
@@ -300,14 +316,21 @@ class Run:
             return Trajectory.load(self.found.out)
         return trajectory
 
-    def _sum_up(self, clock: Clock, frames: int, results: dict[str, Any]) -> None:
-        taken = self._last - clock.begun
-        where = f"{self.found.out}: {frames} frames, " if self.found.out else ""
+    @property
+    def _frames(self) -> int:
+        """Frames so far."""
+        return self.reached.step // self.schedule.every + 1
+
+    def _tell_pace(self, clock: Clock) -> None:
+        taken = self.reached.step - clock.begun
+        where = f"{self.found.out}: {self._frames} frames, " if self.found.out else ""
         rate = clock.rate
         pace = f"{taken / max(clock.wall, 1e-9):.0f} steps/s, the start included"
         if rate is not None:
             pace = f"{rate:.0f} steps/s once under way"
         self._tell(f"{where}{taken} steps in {clock.wall:.1f} s ({pace})")
+
+    def _write_summary(self, clock: Clock, results: dict[str, Any]) -> None:
         if self.found.json is None:
             return
         summary = {
@@ -315,20 +338,26 @@ class Run:
             "options": {name: str(value) for name, value in self.options.items()},
             "laws": [body.law.name for body in self.scene.bodies],
             "law_file": self.found.law,
-            "particles": self.model.n,
+            **self._sizes,
             "dt": self.model.dt,
             "steps": self.schedule.steps,
+            "steps_taken": self.reached.step,
             "every": self.schedule.every,
-            "frames": frames,
+            "frames": self._frames,
             "resumed_at": clock.begun,
             "wall_seconds": clock.wall,
-            "steps_per_second": rate,
+            "steps_per_second": clock.rate,
             "precision": getattr(self.solver, "precision", None),
             "device": getattr(self.solver, "device", None),
             "checked": bool(self.found.check),
             "out": None if self.found.out is None else str(self.found.out),
-            **results,
         }
+        if twice := sorted({*summary} & {*results}):
+            raise ValueError(
+                f"{self.script.name}: results() gives {', '.join(twice)}, which the summary of a"
+                " run has already: give it another name"
+            )
+        summary |= results
         self.found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
     def _tell(self, line: str) -> None:
