@@ -149,7 +149,7 @@ from rheograd.materials.elastic import NeoHookean
 
 def build(law=None, *, soft: float = 1e4):
     bars = [
-        Body(Box((2.0, 1.0, 1.0), (1.0, y, 0.5)), NeoHookean(young=young), 1e3, name=name)
+        Body(Box((2.0, 1.0, 1.0), (1.0, y, 0.5)), NeoHookean(young, 0.3), 1e3, name=name)
         for name, y, young in (("left", 0.5, soft), ("right", 2.5, 2e4))
     ]
     loads = [Fixed("x-"), Traction("x+", (0.0, 0.0, -50.0))]
