@@ -143,6 +143,14 @@ class Solver(ABC):
         """What a trajectory records of a state's cells, shape (e, ...); of particles nothing."""
         return {}
 
+    def more_cell_fields(self, model: Any, state: State) -> Mapping[str, Tensor]:
+        """What is recorded of cells only if asked for by name, being large, shape (e, ...)."""
+        return {}
+
+    def totals(self, model: Any, state: State) -> Mapping[str, float]:
+        """What a trajectory records of a whole state, such as energies [J]."""
+        return {}
+
     def summary(self, model: Any, state: State) -> Mapping[str, Any]:
         """What is worth saying about a run that ended at a state, as JSON takes it."""
         return {}

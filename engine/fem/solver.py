@@ -184,6 +184,14 @@ class FESolver(Solver):
         found = {"stress": stresses.of_elements(model, state)}
         return found if energy is None else {**found, "elastic_energy": energy}
 
+    def more_cell_fields(self, model: FEModel, state: State) -> Mapping[str, Tensor]:
+        """See `Solver.more_cell_fields`: Cauchy stress at the points [Pa], (e, q, 3, 3)."""
+        return {"point_stress": stresses.at_points(model, state)[0]}
+
+    def totals(self, model: FEModel, state: State) -> Mapping[str, float]:
+        """See `Solver.totals`: energies [J]."""
+        return self.energies(model, state)
+
     def energies(self, model: FEModel, state: State) -> Mapping[str, float]:
         """Where the energy is and went [J]; see `energies.energies`."""
         return energies.energies(model, state)
