@@ -27,24 +27,31 @@ RESERVED = frozenset({"x", "time", "step", "body", "metadata", "cells", "cell_ki
 """Names that no field can have."""
 
 
-def check_names(fields: Iterable[str], cell_fields: Iterable[str]) -> None:
+def check_names(
+    fields: Iterable[str], cell_fields: Iterable[str], totals: Iterable[str] = ()
+) -> None:
     """Refuse names of fields that mean two things.
 
     Args:
         fields: Names per particle or node.
         cell_fields: Names per cell.
+        totals: Names of numbers of the whole scene.
 
     Raises:
-        ValueError: If a name is reserved, or on points and cells at once.
+        ValueError: If a name is reserved, or that of two kinds at once.
     """
-    points, cells = set(fields), set(cell_fields)
-    taken = RESERVED & (points | cells) | {"v"} & cells
+    points, cells, whole = set(fields), set(cell_fields), set(totals)
+    taken = RESERVED & (points | cells | whole) | {"v"} & (cells | whole)
     if taken:
         raise ValueError(f"field name {sorted(taken)[0]!r} is taken: choose another name")
     if points & cells:
         raise ValueError(
             f"field {sorted(points & cells)[0]!r} is one of points and of cells, expected distinct "
             "names: rename one of them"
+        )
+    if both := sorted((points | cells) & whole):
+        raise ValueError(
+            f"{both[0]!r} is a field and a total, expected distinct names: rename one of them"
         )
 
 
@@ -64,6 +71,8 @@ class Layout:
     """The e cells whose nodes the particles are."""
     cell_fields: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shape of each field per cell."""
+    totals: tuple[str, ...] = ()
+    """Names of the numbers that each frame holds of the whole scene."""
 
     def __post_init__(self) -> None:
         if self.particles < 1:
@@ -73,7 +82,7 @@ class Layout:
                 f"body has shape {np.shape(self.body)}, expected ({self.particles},): "
                 "one number per particle"
             )
-        check_names(self.fields, self.cell_fields)
+        check_names(self.fields, self.cell_fields, self.totals)
         if self.cells is not None:
             self.cells.within(self.particles)
         elif self.cell_fields:
@@ -100,27 +109,30 @@ class Layout:
             "x": "VTKHDF/Points",
             **{name: f"VTKHDF/PointData/{name}" for name in self.fields},
             **{name: f"VTKHDF/CellData/{name}" for name in self.cell_fields},
+            **{name: f"VTKHDF/FieldData/{name}" for name in self.totals},
         }
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of one frame."""
-        return 4 * sum(int(np.prod(shape)) for shape in self.shapes.values())
+        numbers = sum(int(np.prod(shape)) for shape in self.shapes.values())
+        return 4 * numbers + 8 * len(self.totals)
 
     @property
     def words(self) -> str:
-        """Particles, cells and fields, for an error."""
+        """Particles, cells, fields and totals, for an error."""
         told = f"{self.particles} particles with {sorted(self.fields)}"
-        if self.cells is None:
-            return told
-        return (
-            f"{told} and {len(self.cells)} {self.cells.kind} cells with {sorted(self.cell_fields)}"
-        )
+        if self.cells is not None:
+            held = sorted(self.cell_fields)
+            told = f"{told} and {len(self.cells)} {self.cells.kind} cells with {held}"
+        return f"{told} and totals {sorted(self.totals)}" if self.totals else told
 
     def same(self, other: Layout) -> bool:
         """Whether frames of one fit into a file of the other; body and metadata may differ."""
-        return self.shapes == other.shapes and (
-            other.cells is None if self.cells is None else self.cells.same(other.cells)
+        return (
+            self.shapes == other.shapes
+            and set(self.totals) == set(other.totals)
+            and (other.cells is None if self.cells is None else self.cells.same(other.cells))
         )
 
 
@@ -158,11 +170,14 @@ def create(path: Path, layout: Layout, capacity: int) -> Node:
         if name != "x":
             group = place.partition("/")[0]
             steps[f"{group}Offsets/{name}"] = every * rows
-    _reserve(root, "FieldData/step", (capacity,), "i8")
-    steps["FieldDataOffsets/step"] = every
+    for name in ("step", *layout.totals):
+        _reserve(root, f"FieldData/{name}", (capacity,), "i8" if name == "step" else "f8")
+        steps[f"FieldDataOffsets/{name}"] = every
+        steps[f"FieldDataSizes/{name}"] = np.ones((capacity, 2), np.int64)
     ours = {
         "fields": {k: list(s) for k, s in layout.fields.items()},
         "cell_fields": {k: list(s) for k, s in layout.cell_fields.items()},
+        "totals": list(layout.totals),
         "cell_kind": None if layout.cells is None else layout.cells.kind,
         "metadata": dict(layout.metadata),
     }

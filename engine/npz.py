@@ -5,7 +5,7 @@ Of a motion of n points over t frames: `step` (t,), `time` (t,) [s], `x` [m] and
 (t, n, 3), any fields (t, n, ...) under their names, `body` (n,), and `metadata`, a JSON object of
 strings. Of a mesh of e cells in addition: `cells` (e, a), the nodes of each in VTK's order,
 `cell_kind`, a word such as hex8, and each field NAME of the cells as `cells/NAME` (t, e, ...).
-Positions and fields are float32.
+Numbers of the whole scene are `totals/NAME` (t,). Positions and fields are float32, totals float64.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from .layout import RESERVED
 
 PREFIX = "cells/"
 """Before the name of a field of the cells."""
+TOTAL = "totals/"
+"""Before the name of a number of the whole scene."""
 
 
 class Frames(Protocol):
@@ -60,6 +62,11 @@ class Frames(Protocol):
         """Fields of the cells by name."""
         ...
 
+    @property
+    def totals(self) -> Mapping[str, Any]:
+        """Numbers of the whole scene by name, each of shape (t,)."""
+        ...
+
     def __len__(self) -> int: ...
 
     def frame(self, k: int, names: Collection[str] | None = None) -> dict[str, Any]:
@@ -75,12 +82,13 @@ def write_npz(path: str | Path, frames: Frames) -> None:
         frames: At least one frame, on the CPU.
     """
     first = frames.frame(0)
-    names = [name for name in first if name not in ("time", "step")]
+    names = [name for name in first if name not in ("time", "step", *frames.totals)]
     small = {
         "step": np.asarray(frames.step, np.int64),
         "time": np.asarray(frames.time, np.float64),
         "body": np.asarray(frames.body, np.int32),
         "metadata": np.array(json.dumps(dict(frames.metadata))),
+        **{TOTAL + name: np.asarray(a, np.float64) for name, a in frames.totals.items()},
     }
     if frames.cells is not None:
         small["cells"] = np.asarray(frames.cells.nodes, np.int64)
@@ -115,7 +123,7 @@ def read_npz(
 
     Returns:
         `time`, `step`, `x`, `fields` (those shaped (t, n, ...)), `body` (or None), `metadata`,
-        `cells` (or None), `cell_fields`.
+        `cells` (or None), `cell_fields`, `totals`.
 
     Raises:
         ValueError: If the file is unreadable or something needed is missing.
@@ -144,7 +152,7 @@ def read_npz(
         name: array
         for name, array in arrays.items()
         if name not in RESERVED
-        and not name.startswith(PREFIX)
+        and not name.startswith((PREFIX, TOTAL))
         and array.shape[:2] == x.shape[:2]
         and array.dtype.kind in "fiu"
     }
@@ -162,6 +170,11 @@ def read_npz(
             name.removeprefix(PREFIX): array
             for name, array in arrays.items()
             if name.startswith(PREFIX)
+        },
+        "totals": {
+            name.removeprefix(TOTAL): array
+            for name, array in arrays.items()
+            if name.startswith(TOTAL) and array.dtype.kind in "fiu"
         },
     }
 

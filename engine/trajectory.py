@@ -51,6 +51,8 @@ class Trajectory:
     """The e cells of a mesh whose nodes the points are."""
     cell_fields: Mapping[str, Tensor] = field(default_factory=dict)
     """What there is per cell, shape (t, e, ...); no name is one of `fields` too."""
+    totals: Mapping[str, Tensor] = field(default_factory=dict)
+    """Numbers of the whole scene, such as energies [J], shape (t,), float64; names of their own."""
 
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.x.shape[2] != 3 or self.x.shape[1] == 0:
@@ -63,7 +65,7 @@ class Trajectory:
             object.__setattr__(self, "step", torch.arange(t))
         if self.body is None:
             object.__setattr__(self, "body", torch.zeros(n, dtype=torch.int64))
-        check_names(self.fields, self.cell_fields)
+        check_names(self.fields, self.cell_fields, self.totals)
         cells = 0 if self.cells is None else len(self.cells.within(n))
         if self.cell_fields and not cells:
             raise ValueError(
@@ -73,6 +75,7 @@ class Trajectory:
             "time": (self.time, (t,)),
             "step": (self.step, (t,)),
             "body": (self.body, (n,)),
+            **{name: (array, (t,)) for name, array in self.totals.items()},
         }
         if self.v is not None:
             expected["v"] = (self.v, (t, n, 3))
@@ -143,12 +146,13 @@ class Trajectory:
             v=None if self.v is None else self.v[part],
             fields={name: array[part] for name, array in self.fields.items()},
             cell_fields={name: array[part] for name, array in self.cell_fields.items()},
+            totals={name: array[part] for name, array in self.totals.items()},
         )
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Trajectory:
-        """The same on another device or in another float type; times stay float64."""
+        """The same on another device or in another float type; times and totals stay float64."""
         return replace(
             self,
             time=self.time.to(device),
@@ -159,6 +163,7 @@ class Trajectory:
             body=self.body.to(device),
             cells=None if self.cells is None else self.cells.to(device),
             cell_fields={k: a.to(device, dtype) for k, a in self.cell_fields.items()},
+            totals={k: a.to(device) for k, a in self.totals.items()},
         )
 
     @property
@@ -171,16 +176,19 @@ class Trajectory:
 
         Args:
             k: Its number, negative from the end.
-            names: What is wanted, of x, v and the fields, those of cells too; None: all.
+            names: What is wanted, of x, v, the fields, those of cells too, and totals; None: all.
 
         Returns:
-            `time` [s], `step`, and numpy arrays `x` [m] (n, 3), `v` [m/s] if there is one, fields
-            (n, ...) and those of the cells (e, ...).
+            `time` [s], `step`, numpy arrays `x` [m] (n, 3), `v` [m/s] if there is one, fields
+            (n, ...) and those of the cells (e, ...), and one number per total.
         """
         frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
         for name, array in self._arrays.items():
             if names is None or name in names:
                 frame[name] = array[k].detach().cpu().numpy()
+        for name, array in self.totals.items():
+            if names is None or name in names:
+                frame[name] = float(array[k])
         return frame
 
     def check(self, source: str | Path = "the trajectory") -> Trajectory:
@@ -214,10 +222,17 @@ class Trajectory:
                     f"({int(bad.sum())} such in all), expected numbers: cut those frames or "
                     f"{row}s out"
                 )
+        for name, array in self.totals.items():
+            if not bool(torch.isfinite(array).all()):
+                frame = int(torch.nonzero(~torch.isfinite(array))[0])
+                raise ValueError(
+                    f"{source}: {name} in frame {frame} is not finite, expected a number: cut that "
+                    "frame out"
+                )
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write a .npz or .vtkhdf file in float32, replacing one that is there.
+        """Write a .npz or .vtkhdf file in float32 (totals in float64), replacing one there.
 
         Args:
             path: The file; its ending says which.
@@ -231,7 +246,9 @@ class Trajectory:
         cell_fields = {name: shapes.pop(name) for name in self.cell_fields}
         del shapes["x"]
         body = self.body.cpu().numpy()
-        layout = Layout(self.particles, shapes, body, self.metadata, self.cells, cell_fields)
+        layout = Layout(
+            self.particles, shapes, body, self.metadata, self.cells, cell_fields, tuple(self.totals)
+        )
         writer = FrameWriter(path, layout, capacity=len(self))
         for k in range(len(self)):
             frame = self.frame(k)
@@ -287,7 +304,7 @@ def open_trajectory(path: str | Path, **options: Any) -> Trajectory | Trajectory
         options: Those of `Trajectory.load`, for files that are loaded.
 
     Returns:
-        Both have `len`, `frame(k)`, `time`, `step`, `body`, `particles` and `metadata`.
+        Both have `len`, `frame(k)`, `time`, `step`, `body`, `particles`, `totals` and `metadata`.
     """
     path = _existing(path)
     if path.suffix == ".vtkhdf" and not any(v is not None for v in options.values()):
@@ -331,6 +348,10 @@ def _assemble(path: Path, arrays: Mapping[str, Any], units: str | None) -> Traje
             metadata=arrays["metadata"],
             cells=arrays["cells"],
             cell_fields=cell_fields,
+            totals={
+                name: torch.from_numpy(np.array(values, np.float64))
+                for name, values in arrays["totals"].items()
+            },
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

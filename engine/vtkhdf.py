@@ -90,16 +90,15 @@ class FrameWriter:
         """Step and time [s] of the last frame, None before the first."""
         return self._last
 
-    def append(
-        self, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
-    ) -> None:
+    def append(self, step: int, time: float, x: np.ndarray, fields: Mapping[str, Any]) -> None:
         """Write one frame.
 
         Args:
             step: Number of the time step.
             time: [s].
             x: Positions [m], shape (n, 3).
-            fields: One array per field of the layout, (n, ...), or (e, ...) of the cells.
+            fields: One array per field of the layout, (n, ...), or (e, ...) of the cells, and one
+                number per total.
         """
         if self._file is None:
             draft = temporary(self.path)
@@ -136,12 +135,14 @@ class FrameWriter:
         self._file = None
 
     def _write(
-        self, k: int, step: int, time: float, x: np.ndarray, fields: Mapping[str, np.ndarray]
+        self, k: int, step: int, time: float, x: np.ndarray, fields: Mapping[str, Any]
     ) -> None:
         data = self._data
         for name, (rows, *_) in self.layout.shapes.items():
             block = x if name == "x" else fields[name]
             data[name][k * rows : (k + 1) * rows] = np.reshape(block, (rows, *data[name].shape[1:]))
+        for name in self.layout.totals:
+            data[name][k] = fields[name]
         data["step"][k] = step
         self._file.flush()
         self._commit(k + 1, time)
@@ -192,6 +193,8 @@ class TrajectoryReader:
     """Time of each frame [s], shape (t,), float64."""
     step: np.ndarray
     """Number of the time step of each frame, shape (t,), int64."""
+    totals: Mapping[str, np.ndarray]
+    """Numbers of the whole scene in each frame, shape (t,), float64."""
     capacity: int
     """Number of frames the file has room for."""
     ours: bool
@@ -247,6 +250,10 @@ class TrajectoryReader:
         step = root.get("FieldData/step")
         self.step = np.arange(t) if step is None else np.asarray(step, np.int64)[:t]
         self.layout = _layout(file, _points(root, steps, max(t, 1)))
+        self.totals = {
+            name: np.asarray(root[f"FieldData/{name}"], np.float64)[:t]
+            for name in self.layout.totals
+        }
         self._starts = {}
         for name, path in self.layout.paths.items():
             group = path.removeprefix("VTKHDF/").partition("/")[0]
@@ -296,17 +303,20 @@ class TrajectoryReader:
 
         Args:
             k: Its number, negative from the end.
-            names: What to read, of x and the fields; None: all.
+            names: What to read, of x, the fields and the totals; None: all.
 
         Returns:
-            `time` [s], `step`, `x` [m] of shape (n, 3) and one array per field, (n, ...) or, of the
-            cells, (e, ...), float32.
+            `time` [s], `step`, `x` [m] of shape (n, 3), one array per field, (n, ...) or, of the
+            cells, (e, ...), float32, and one number per total.
         """
         k = range(len(self))[k]
         frame: dict[str, Any] = {"time": float(self.time[k]), "step": int(self.step[k])}
         for name, shape in self.layout.shapes.items():
             if names is None or name in names:
                 frame[name] = self._rows(name, k, shape)
+        for name, values in self.totals.items():
+            if names is None or name in names:
+                frame[name] = float(values[k])
         return frame
 
     def arrays(self) -> dict[str, Any]:
@@ -320,7 +330,7 @@ class TrajectoryReader:
             raise ValueError(f"{self.path} holds no frame: the run that wrote it ended too soon")
         arrays = {k: np.empty((t, *shape), np.float32) for k, shape in self.layout.shapes.items()}
         for k in range(t):
-            frame = self.frame(k)
+            frame = self.frame(k, arrays)
             for name, array in arrays.items():
                 array[k] = frame[name]
         return {
@@ -332,6 +342,7 @@ class TrajectoryReader:
             "metadata": self.metadata,
             "cells": self.cells,
             "cell_fields": {name: arrays[name] for name in self.cell_fields},
+            "totals": self.totals,
         }
 
     def _rows(self, name: str, k: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -380,4 +391,5 @@ def _layout(file: Node, n: int) -> Layout:
     if kind is not None:
         nodes = np.asarray(root["Connectivity"], np.int64)
         cells = Cells(kind, torch.from_numpy(nodes.reshape(len(root["Types"]), -1)))
-    return Layout(n, fields, body, said["metadata"], cells, cell_fields)
+    totals = tuple(said.get("totals", ()))
+    return Layout(n, fields, body, said["metadata"], cells, cell_fields, totals)

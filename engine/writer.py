@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .layout import Layout
 from .npz import read_npz, write_npz
 from .vtkhdf import FrameWriter, TrajectoryReader
 
-_KINDS = ("fields", "cell_fields")
+_KINDS = ("fields", "cell_fields", "totals")
 
 
 class TrajectoryWriter:
@@ -34,6 +34,7 @@ class TrajectoryWriter:
         fields: Mapping[str, int | tuple[int, ...]] | None = None,
         cells: Cells | None = None,
         cell_fields: Mapping[str, int | tuple[int, ...]] | None = None,
+        totals: Collection[str] = (),
         body: Any = None,
         metadata: Mapping[str, str] | None = None,
         expected: int | None = None,
@@ -48,6 +49,7 @@ class TrajectoryWriter:
                 "J": ()}; 1 means a scalar too.
             cells: The e cells of a mesh, the same in all frames.
             cell_fields: What frames hold of the cells, and its shape per cell.
+            totals: Names of the numbers that frames hold of the whole scene.
             body: Body of each particle, shape (n,).
             metadata: Free text about the whole; values are made strings.
             expected: Number of frames to come, if known: saves copying.
@@ -56,12 +58,14 @@ class TrajectoryWriter:
 
         Raises:
             FileNotFoundError: If the folder does not exist.
-            ValueError: If the file to continue holds other particles, cells or fields.
+            ValueError: If the file to continue holds other particles, cells, fields or totals.
         """
         self.path = destination(path)
         texts = {name: str(text) for name, text in (metadata or {}).items()}
         body = None if body is None else np.asarray(body)
-        layout = Layout(particles, _shapes(fields), body, texts, cells, _shapes(cell_fields))
+        layout = Layout(
+            particles, _shapes(fields), body, texts, cells, _shapes(cell_fields), tuple(totals)
+        )
         self._spool = partial(self.path) if self.path.suffix == ".npz" else self.path
         found = self._resume(layout, expected) if append else None
         self._writer = found or FrameWriter(self._spool, layout, capacity=expected)
@@ -87,14 +91,14 @@ class TrajectoryWriter:
     def _unpack(self) -> None:
         """Bring the frames of a finished .npz file back to where they grow."""
         there = read_npz(self.path)
-        shapes = [{name: a.shape[2:] for name, a in there[k].items()} for k in _KINDS]
+        shapes = [{name: a.shape[2:] for name, a in there[k].items()} for k in _KINDS[:2]]
         arrays = {name: a for k in _KINDS for name, a in there[k].items()}
         draft = partial(self._spool)
         try:
             with TrajectoryWriter(
                 draft, there["x"].shape[1], fields=shapes[0], cells=there["cells"],
-                cell_fields=shapes[1], body=there["body"], metadata=there["metadata"],
-                expected=len(there["x"]),
+                cell_fields=shapes[1], totals=tuple(there["totals"]), body=there["body"],
+                metadata=there["metadata"], expected=len(there["x"]),
             ) as writer:  # fmt: skip
                 for k, (step, time) in enumerate(zip(there["step"], there["time"], strict=True)):
                     frame = {name: array[k] for name, array in arrays.items()}
@@ -123,18 +127,20 @@ class TrajectoryWriter:
             step: Number of the time step.
             time: [s]; larger than that of the frame before.
             x: Positions [m], shape (n, 3), tensor or array.
-            fields: One array (n, ...) for each field announced, (e, ...) for one of the cells.
+            fields: One array (n, ...) for each field announced, (e, ...) for one of the cells, and
+                one number for each total.
 
         Raises:
             ValueError: If something is missing, misshapen or not finite.
         """
         if self._closed:
             raise ValueError(f"{self.path} is closed: open it with append=True to continue")
-        shapes = self._writer.layout.shapes
-        if {"x", *fields} != set(shapes):
+        shapes, totals = self._writer.layout.shapes, self._writer.layout.totals
+        announced = {*shapes, *totals} - {"x"}
+        if set(fields) != announced:
             raise ValueError(
-                f"got fields {sorted(fields)}, expected {sorted(set(shapes) - {'x'})}: those "
-                "announced when the file was opened"
+                f"got fields {sorted(fields)}, expected {sorted(announced)}: those announced when "
+                "the file was opened"
             )
         step, time = int(step), float(time)
         if self.last is not None and not (step > self.last[0] and time > self.last[1]):
@@ -146,8 +152,10 @@ class TrajectoryWriter:
         arrays = {
             name: _block(name, array, shapes[name], "cell" if name in cell_fields else "particle")
             for name, array in {"x": x, **fields}.items()
+            if name in shapes
         }
-        self._writer.append(step, time, arrays.pop("x"), arrays)
+        numbers = {name: _number(name, fields[name]) for name in totals}
+        self._writer.append(step, time, arrays.pop("x"), {**arrays, **numbers})
 
     def rewind(self, step: int) -> None:
         """Drop the frames after a step, to continue from a state saved at that step.
@@ -217,3 +225,12 @@ def _block(name: str, array: Any, shape: tuple[int, ...], row: str) -> np.ndarra
         number = int(np.argwhere(~np.isfinite(block))[0, 0])
         raise ValueError(f"{name} of {row} {number} is not finite, expected numbers")
     return block
+
+
+def _number(name: str, value: Any) -> float:
+    array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64)
+    if array.size != 1:
+        raise ValueError(f"{name} has shape {array.shape}, expected one number")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} is {array.item()}, expected a finite number")
+    return array.item()
