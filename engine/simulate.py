@@ -16,6 +16,7 @@ from .description import surroundings
 from .scene import Scene
 from .solver import Checkpoint, Solver
 from .state import State
+from .suggestion import did_you_mean
 from .trajectory import Trajectory
 
 Sink = Callable[[State], None]
@@ -61,6 +62,8 @@ class Frame(NamedTuple):
     """What else the solver records of points."""
     cells: Mapping[str, Tensor] = MappingProxyType({})
     """And of cells; not with `adjoint`."""
+    totals: Mapping[str, float] = MappingProxyType({})
+    """And of the whole; not with `adjoint`."""
 
 
 def simulate(
@@ -75,6 +78,7 @@ def simulate(
     start: State | None = None,
     keep: bool = True,
     model: Any = None,
+    record: Sequence[str] = (),
 ) -> Trajectory:
     """Run a scene.
 
@@ -89,13 +93,15 @@ def simulate(
         start: A state of the same scene and solver to go on from.
         keep: Whether the frames are returned as well; a long run with a sink needs not.
         model: What `solver.discretize(scene)` gave, if it is at hand.
+        record: What to record of cells beside what the solver does by itself, such as
+            "point_stress", by the names of `Solver.more_cell_fields`; not with `adjoint`.
 
     Returns:
         Positions and velocities at the frames (those from `start` on), differentiable if `adjoint`
         is given.
 
     Raises:
-        ValueError: The scene cannot be run with this solver.
+        ValueError: The scene cannot be run with this solver, or a name in `record` is unknown.
         SimulationError: The run failed; its message says when, where and likely why. Frames given
             to the sink before are whole.
     """
@@ -103,9 +109,11 @@ def simulate(
         model = solver.discretize(scene)
     schedule = Schedule.of(scene, model.dt, steps, every, frames)
     state = solver.start(model) if start is None else start
+    if record:
+        _check_record(record, solver, model, state, adjoint)
     taken: list[Frame] = []
     if start is None:
-        taken.append(_frame(solver, model, state))
+        taken.append(_frame(solver, model, state, record))
         if sink is not None:
             sink(state)
     if adjoint is not None:
@@ -118,7 +126,7 @@ def simulate(
             recorded = {name: values[k] for name, values in out.fields.items()}
             taken.append(Frame(stop, out.x[k], out.v[k], recorded))
     else:
-        _loop(solver, model, state, schedule, sink, taken if keep else None)
+        _loop(solver, model, state, schedule, sink, taken if keep else None, record)
     return _trajectory(scene, model, taken, schedule)
 
 
@@ -130,18 +138,34 @@ def _loop(
     schedule: Schedule,
     sink: Sink | None,
     taken: list[Frame] | None,
+    record: Sequence[str],
 ) -> None:
     for stop in range(state.step + schedule.every, schedule.steps + 1, schedule.every):
         state = solver.rollout(model, state, stop - state.step).last
         if taken is not None:
-            taken.append(_frame(solver, model, state))
+            taken.append(_frame(solver, model, state, record))
         if sink is not None:
             sink(state)
 
 
-def _frame(solver: Solver, model: Any, state: State) -> Frame:
-    points, cells = solver.fields(model, state), solver.cell_fields(model, state)
-    return Frame(state.step, state.x, state.v, points, cells)
+def _check_record(
+    record: Sequence[str], solver: Solver, model: Any, state: State, adjoint: Checkpoint | None
+) -> None:
+    if adjoint is not None:
+        raise ValueError(f"got record={record!r} with adjoint, which records nothing of cells")
+    more = solver.more_cell_fields(model, state)
+    for name in record:
+        if name not in more:
+            expected = f"some of {', '.join(more)}" if more else "none with this solver"
+            raise ValueError(f"record: got {name!r}{did_you_mean(name, more)}, expected {expected}")
+
+
+def _frame(solver: Solver, model: Any, state: State, record: Sequence[str]) -> Frame:
+    points, cells = solver.fields(model, state), dict(solver.cell_fields(model, state))
+    if record:
+        more = solver.more_cell_fields(model, state)
+        cells |= {name: more[name] for name in record}
+    return Frame(state.step, state.x, state.v, points, cells, solver.totals(model, state))
 
 
 def describe(scene: Scene, model: Any, schedule: Schedule) -> Mapping[str, str]:
@@ -159,6 +183,7 @@ def describe(scene: Scene, model: Any, schedule: Schedule) -> Mapping[str, str]:
 def _trajectory(scene: Scene, model: Any, taken: list[Frame], schedule: Schedule) -> Trajectory:
     empty = model.x0.new_zeros(0, model.n, 3)
     fields, cell_fields = (_stacked([f.fields for f in taken]), _stacked([f.cells for f in taken]))
+    totals = _common([f.totals for f in taken])
     at = torch.tensor([frame.step for frame in taken], dtype=torch.int64)
     return Trajectory(
         time=at.double() * model.dt,
@@ -170,10 +195,16 @@ def _trajectory(scene: Scene, model: Any, taken: list[Frame], schedule: Schedule
         metadata=describe(scene, model, schedule),
         cells=getattr(model, "cells", None),
         cell_fields=cell_fields,
+        totals={name: torch.tensor(a, dtype=torch.float64) for name, a in totals.items()},
     )
 
 
 def _stacked(frames: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Of all frames what each of them has."""
+    return {name: torch.stack(values) for name, values in _common(frames).items()}
+
+
+def _common(frames: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Of each name that all frames have the values in them."""
     names = [n for n in (frames[0] if frames else {}) if all(n in frame for frame in frames)]
-    return {name: torch.stack([frame[name] for frame in frames]) for name in names}
+    return {name: [frame[name] for frame in frames] for name in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from rheograd.engine.resume import load_state, pack, save_state, unpack
 from rheograd.engine.state import State
 from rheograd.engine.trajectory import Trajectory, TrajectoryWriter, open_trajectory, partial
 
-More = Callable[[State], Mapping[str, Tensor]]
+More = Callable[[State], Mapping[str, Tensor | float]]
 """What is recorded of a state that is not in it."""
 INTERVAL = 1.0
 """Seconds between two saved states: what a kill loses at most, beside one frame."""
@@ -58,6 +58,7 @@ class Recording:
         fields: Mapping[str, int | tuple[int, ...]] = MappingProxyType({"v": 3}),
         cells: Cells | None = None,
         cell_fields: Mapping[str, int | tuple[int, ...]] | None = None,
+        totals: Collection[str] = (),
         more: More = lambda state: {},
         expected: int | None = None,
         resumed: State | None = None,
@@ -73,6 +74,7 @@ class Recording:
             fields: What is recorded beside positions, and its shape at each particle.
             cells: The cells of a mesh.
             cell_fields: What is recorded of each cell, and its shape there.
+            totals: Names of what is recorded of the whole state.
             more: Gives what of that is not in the state itself.
             expected: Number of frames in the end.
             resumed: The state to go on from; frames after it are dropped.
@@ -80,7 +82,8 @@ class Recording:
         Raises:
             ValueError: The frames in the file end before the state to go on from.
         """
-        self.out, self.fields, self.more = out, (*fields, *(cell_fields or {})), more
+        self.out, self.fields = out, (*fields, *(cell_fields or {}), *totals)
+        self.more = more
         self._identity = json.dumps(identity, sort_keys=True)
         self._state: State | None = resumed
         self._saved = -1 if resumed is None else resumed.step
@@ -89,8 +92,8 @@ class Recording:
             state_path(out).unlink(missing_ok=True)
         self.writer = TrajectoryWriter(
             out, particles, fields=fields, cells=cells,
-            cell_fields=cell_fields, body=body, metadata=metadata, expected=expected,
-            append=resumed is not None,
+            cell_fields=cell_fields, totals=totals, body=body, metadata=metadata,
+            expected=expected, append=resumed is not None,
         )  # fmt: skip
         if resumed is not None:
             self.writer.rewind(resumed.step)

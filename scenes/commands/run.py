@@ -49,7 +49,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         "--fields",
         metavar="A,B",
         help="recorded beside positions: v (default), F, tau, C of"
-        " particles; all (default) of v, reaction, nodal_stress, stress, ... of finite elements",
+        " particles; all (default) of v, reaction, nodal_stress, stress, ... of finite elements;"
+        " point_stress of theirs only if named",
     )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--force", action="store_true", help="replace --out if it is there")
@@ -283,13 +284,13 @@ class Run:
             self.found.out, self.model.n, body=self.model.body.cpu(), metadata=metadata,
             identity=self.identity, fields=self.fields, cell_fields=self.cell_fields,
             cells=getattr(self.model, "cells", None), more=self._more, resumed=start,
+            totals=tuple(self.solver.totals(self.model, self.begin)),
             expected=self._last // self.schedule.every + 1,
         )  # fmt: skip
 
-    def _more(self, state: State) -> dict[str, Tensor]:
+    def _more(self, state: State) -> dict[str, Tensor | float]:
         """What the solver records of a state beside what is in it."""
-        solver, model = self.solver, self.model
-        return {**solver.fields(model, state), **solver.cell_fields(model, state)}
+        return fields.recorded(self.cell_fields, self.solver, self.model, state)
 
     def _stopped(self, recording: Recording | None) -> str:
         if recording is None:
