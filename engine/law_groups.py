@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,6 +30,10 @@ class LawGroup:
 
     def points(self) -> list[tuple[ConstitutiveLaw, Tensor]]:
         """Each law with its points, shape (k,), int64."""
+        return self._points
+
+    @cached_property
+    def _points(self) -> list[tuple[ConstitutiveLaw, Tensor]]:
         index = self.index.long()
         rows = self.row.long()[index]
         return [(law, index[rows == row]) for row, law in enumerate(self.laws)]

@@ -106,7 +106,8 @@ def solver() -> MPMSolver:
 
 def fe_solver() -> FESolver:
     """Two second-order elements across the beam, fifty steps to a swing."""
-    return FESolver(size=0.0125, elements="hex20", integrator=GeneralizedAlpha(2.5e-3, radius=0.9))
+    integrator = GeneralizedAlpha(2.5e-3, spectral_radius=0.9)
+    return FESolver(size=0.0125, elements="hex20", integrator=integrator)
 
 
 def check(

@@ -119,7 +119,7 @@ def at(mesh: VolumeMesh, *place: float) -> int:
 def mean_over(mesh: VolumeMesh, sides: str, u: Tensor) -> Tensor:
     """Mean of nodal values over a group of sides by area at rest, shape (3,)."""
     group = facets(mesh.kind, mesh.facets_of(sides))
-    N = torch.from_numpy(group.shape)
+    N = group.rule(u).N
     weight = group.normals(mesh.nodes).norm(dim=2)
     return torch.einsum("fq,qb,fbi->i", weight, N, u[group.nodes]) / weight.sum()
 

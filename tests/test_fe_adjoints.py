@@ -14,6 +14,7 @@ from torch import Tensor
 from volume_meshes import every_element
 
 from rheograd.engine.boundaries import Boundary, Grip, Motion
+from rheograd.engine.fem import increment
 from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.linear import Method
 from rheograd.engine.fem.newton import Newton
@@ -275,6 +276,35 @@ def test_recomputation_changes_no_gradient(law: str) -> None:
     for a, b, c in zip(whole, pieces, twos, strict=True):
         assert torch.allclose(a, b, rtol=1e-13, atol=0)
         assert torch.allclose(a, c, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("room", [increment.ROOM, 0], ids=["kept", "made again"])
+def test_further_gradients_of_a_run(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They use the factors that the first one made, and are what they would be without."""
+    monkeypatch.setattr(increment, "ROOM", room)
+    made = 0
+    factor = Newton.factor
+
+    def counted(self: Newton, *words: Any) -> Any:
+        nonlocal made
+        made += 1
+        return factor(self, *words)
+
+    law = NeoHookean(1e4, 0.3).double()
+    loads = [Fixed("x-"), Traction("x+", (0.0, 0.0, -200.0))]
+    body = Body(block("hex8", (2, 1, 1), (1.0, 0.5, 0.5)), law, 1e3)
+    solver = FESolver(integrator=Static(STEPS), tolerance=TIGHT)
+    out = simulate(Scene([body], loads), solver, adjoint=Checkpoint())
+    end = out.x[-1].sum(0)
+    monkeypatch.setattr(Newton, "factor", counted)
+    rows = []
+    for k, expected in enumerate((STEPS, STEPS if room else 2 * STEPS)):
+        (row,) = torch.autograd.grad(end[2 * k], law.young, retain_graph=True)
+        rows.append(float(row))
+        assert made == expected
+    again = simulate(Scene([body], loads), solver, adjoint=Checkpoint()).x[-1].sum(0)
+    (alone,) = torch.autograd.grad(again[2], law.young)
+    assert rows[1] == pytest.approx(float(alone), rel=1e-12)
 
 
 def test_steps_that_are_cut_back() -> None:

@@ -64,7 +64,7 @@ def at_end(scene: Scene, solver: FESolver, **options: Any) -> State:
 
 EULER = pytest.param(BackwardEuler, {}, 1.0, id="euler")
 NEWMARK = pytest.param(Newmark, {}, 2.0, id="newmark")
-ALPHA = pytest.param(GeneralizedAlpha, {"radius": 0.5}, 2.0, id="alpha")
+ALPHA = pytest.param(GeneralizedAlpha, {"spectral_radius": 0.5}, 2.0, id="alpha")
 CENTRAL = pytest.param(CentralDifferences, {}, 2.0, id="central")
 EVERY = pytest.mark.parametrize(("kind", "options", "order"), [EULER, NEWMARK, ALPHA, CENTRAL])
 
@@ -97,7 +97,7 @@ def test_oscillator_has_its_order(
 def test_spectral_radius_at_high_frequency(radius: float) -> None:
     """Eigenvalues of the step as a map of (x, dt v, dt^2 a), far beyond what it resolves."""
     dt, stiffness = 1.0, 1e8
-    solver = FESolver(integrator=GeneralizedAlpha(dt, radius=radius), tolerance=1e-13)
+    solver = FESolver(integrator=GeneralizedAlpha(dt, spectral_radius=radius), tolerance=1e-13)
     model = solver.discretize(oscillator(stiffness))
     start = solver.start(model)
     along = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64).expand(model.n, 3)

@@ -80,7 +80,6 @@ CASES: dict[str, tuple[FESolver, Callable[[], Scene], tuple[str, ...]]] = {
         ("BodyForce", "no whole element"),
     ),
     "boundary": (STATIC, lambda: scene([*HELD, Magnet()]), ("Magnet", "expected Displacement")),
-    "size": (STATIC, lambda: scene(shape=Box((1.0, 1.0, 1.0))), ("bar is a Box", "FESolver(size")),
     "elements": (
         STATIC, lambda: two(MESH, block("tet10", (1, 1, 1))), ("left of hex8, right of tet10",),
     ),

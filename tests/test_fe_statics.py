@@ -26,6 +26,7 @@ from rheograd.engine.mesh.elements import element
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.mesh.volume_mesh import VolumeMesh
 from rheograd.engine.scene import Body, Scene
+from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
 from rheograd.engine.state import State
@@ -137,7 +138,7 @@ def error(name: str, n: int, **numerics: Any) -> float:
     X = torch.einsum("qa,eai->eqi", N, mesh.nodes[mesh.cells])
     u = torch.einsum("qa,eai->eqi", N, (out.x[-1] - mesh.nodes)[mesh.cells])
     gap = u - exact(X.reshape(-1, 3)).reshape(X.shape)
-    weight = volumes(kind, mesh.nodes[mesh.cells], kind.mass)
+    weight = volumes(kind, mesh.nodes[mesh.cells])
     return math.sqrt(float((weight[..., None] * gap.square()).sum()))
 
 
@@ -413,3 +414,11 @@ def test_reactions_carry_the_load() -> None:
     assert torch.allclose(pulled, -torch.tensor([30.0, -200.0, 10.0]).double(), atol=1e-4)
     assert last is not None and bool((determinant(last.F) > 0).all())
     assert relative(invert(last.F)[1] @ last.F, torch.eye(3).expand_as(last.F)) < 1e-12
+
+
+def test_a_shape_is_eight_elements_across_where_nothing_is_said() -> None:
+    body = Body(Box((2.0, 1.0, 1.0)), NeoHookean(1e4, 0.3), 1e3)
+    model = FESolver().discretize(Scene([body], [Fixed("x-")]))
+    assert len(model.nodes) == 16 * 8 * 8
+    corner = model.x0[model.nodes[0]]
+    assert (corner.amax(0) - corner.amin(0)).tolist() == pytest.approx([0.125] * 3)

@@ -16,7 +16,7 @@ from . import energies
 from .assembler import Assembler
 from .equilibrium import Balance, Increment, balance, inertia
 from .forces import Moment, Place
-from .geometry import determinant, lumped_masses
+from .geometry import determinant, nodal_masses
 from .increment import Task, solve
 from .integrators import CentralDifferences, Implicit, Motion, Static
 from .linear import LinearSolver
@@ -26,6 +26,10 @@ from .newton import Newton, NewtonFailure, Tolerance
 
 if TYPE_CHECKING:
     from .solver import FESolver
+
+
+WATCH = 64
+"""Explicit steps on a device between two looks at whether all is well."""
 
 
 class Advance:
@@ -39,6 +43,8 @@ class Advance:
         """Of Newton's method since the start of a run."""
         self.residual = 0.0
         """Largest residual that an increment since then ended with, by the forces."""
+        self.lost: Tensor | None = None
+        """First explicit step that went wrong on a device, not yet told; -1: none."""
 
     @property
     def damping(self) -> float:
@@ -180,7 +186,7 @@ class Advance:
         It is at least what rounding of the positions makes of the forces of inertia.
         """
         model = self.model
-        whole = Moment(at.time, 1.0, at.since)
+        whole = at._replace(share=1.0)
         place = Place(guess, start.before, start.x0)
         loads = inertia(model, self.assembler.masses, model.added_mass, model.gravity[model.world])
         for force, value in zip(model.forces, model.load_values(whole), strict=True):
@@ -214,8 +220,8 @@ class Advance:
 
     def _nodal_masses(self) -> Tensor:
         model = self.model
-        own = lumped_masses(model.masses(model.x0, model.density))
-        return model.added_mass.index_add(0, model.nodes.reshape(-1), own.reshape(-1))
+        matrices = model.masses(model.x0, model.density)
+        return nodal_masses(matrices, model.nodes, model.added_mass)
 
     def _now(self, state: State, at: Moment, dt: float = 1.0) -> Balance:
         """The balance where a state is, by kernels unless it is differentiated."""
@@ -240,15 +246,7 @@ class Advance:
         x = torch.where(model.fixed, model.places(at), state.x + dt * half)
         moved = State(step, step * dt, x, half, state.F, state.internal, {"before": state.x})
         found = self._now(moved, at, dt)
-        J = determinant(found.F.detach())
-        if not bool(torch.isfinite(found.net.sum()) & (J > 0).all()):
-            bad = (~(J > 0)).nonzero()
-            where = model.describe(int(bad[0]) // self.assembler.size[1]) if len(bad) else "a node"
-            raise SimulationError(
-                f"at step {step}, {where} turned inside out or lost its position; take a smaller "
-                "dt, larger elements or an implicit integrator",
-                step,
-            )
+        self._watch(found, step)
         masses, m = self._masses()[:, None], integrator.mass_damping
         pushed = -found.net / masses
         v = (half + 0.5 * dt * pushed) / (1.0 + 0.5 * dt * m)
@@ -258,6 +256,39 @@ class Advance:
         carry = {"a": a, "net": found.net, "reaction": reaction}
         carry |= {"tau": found.tau.detach(), "resisting": found.resisting.detach()}
         return self._worked(state, State(step, step * dt, x, v, found.F, found.internal, carry))
+
+    def _watch(self, found: Balance, step: int) -> None:
+        """Raise if an explicit step went wrong; on a device only now and then, as that waits."""
+        J = determinant(found.F.detach())
+        sound = torch.isfinite(found.net.sum().detach()) & (J.min() > 0)
+        if not J.is_cuda:
+            if not bool(sound):
+                bad = (~(J > 0)).nonzero()
+                point = int(bad[0]) if len(bad) else None
+                raise self._lost(step, point)
+            return
+        if self.lost is None:
+            self.lost = torch.full((), -1, device=J.device)
+        self.lost = torch.where(sound | (self.lost >= 0), self.lost, step)
+        if step % WATCH == 0:
+            self.verify()
+
+    def verify(self) -> None:
+        """Raise SimulationError if an explicit step went wrong since the last call."""
+        first = -1 if self.lost is None else int(self.lost)
+        self.lost = None
+        if first >= 0:
+            raise self._lost(first, None)
+
+    def _lost(self, step: int, point: int | None) -> SimulationError:
+        where = "an element"
+        if point is not None:
+            where = self.model.describe(point // self.assembler.size[1])
+        return SimulationError(
+            f"at step {step}, {where} turned inside out or lost its position; take a smaller dt,"
+            " larger elements or an implicit integrator",
+            step,
+        )
 
     def _held(self, time: float, dt: float, v: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """Velocities and accelerations, at prescribed components those of the prescription."""

@@ -25,6 +25,8 @@ from .model import FEModel
 
 CHUNK = 16_384
 """Points of a law of torch whose tangent is taken at once."""
+DENSE = 128 * LANES
+"""Elements with mean dilatation whose stiffness is computed at once, which bounds the memory."""
 
 
 class Pattern(NamedTuple):
@@ -89,6 +91,8 @@ class Assembler:
         self.G = torch.eye(3).to(x0).repeat(elements * q, 1, 1)
         self.kernels: AssemblyKernels = assembly_kernels(a, q, precision(x0), not x0.is_cuda)
         fixed = model.fixed
+        self.weighs = bool(model.gravity.detach().any())
+        self.held_at = torch.nonzero(fixed, as_tuple=True)
         self.touched = torch.nonzero(
             fixed.any(1)[self.pattern.row] | fixed.any(1)[self.pattern.columns.long()]
         )[:, 0]
@@ -132,7 +136,7 @@ class Assembler:
             if force.follows:
                 net -= force.on_nodes(place, value)
         moved = start.Z
-        if factors[0] or bool(start.Y.any()):
+        if factors[0]:  # else statics, or the forces alone
             a = factors[0] * (x - start.before) + start.Y
             moved = moved + inertia(model, self.masses, start.added_mass, a)
         residual = factors[1] * net + moved
@@ -143,7 +147,7 @@ class Assembler:
         if self.dead is None or self.dead[0] is not values:
             start, model = self.start, self.model
             total = torch.zeros_like(place.x)
-            if bool(start.gravity.any()):
+            if self.weighs:
                 weighed = start.gravity[model.world]
                 total = inertia(model, self.masses, start.added_mass, weighed)
             for force, value in zip(model.forces, values, strict=True):
@@ -188,7 +192,7 @@ class Assembler:
         keep_rows = ~fixed[p.row[self.touched]]
         keep_columns = ~fixed[p.columns[self.touched].long()]
         blocks[self.touched] *= keep_rows[:, :, None] & keep_columns[:, None, :]
-        node, axis = torch.nonzero(fixed, as_tuple=True)
+        node, axis = self.held_at
         blocks[p.diagonal[node], axis, axis] = typical
         return blocks
 
@@ -197,14 +201,9 @@ class Assembler:
         elements, _q, a = self.size
         blocks = x.new_zeros(len(self.pattern.columns), 3, 3)
         if self.model.mean_dilatation:
-            u = (x - self.start.x0)[self.model.nodes]
-            eye = torch.eye(3, dtype=u.dtype, device=u.device)
-            F = eye + torch.einsum("eai,eqaj->eqij", u, self.own.gradient)
-            P = out_of_lanes(self.P, elements).unflatten(2, (3, 3))
-            A = out_of_lanes(self.A, elements).unflatten(2, (3, 3, 3, 3))
-            K = dilatation.stiffness(F, self.own.weight, self.own.gradient, P, A)
-            dense = K.transpose(2, 3).reshape(-1, 3, 3)
-            return blocks.index_add_(0, self.pattern.slots.reshape(-1).long(), dense)
+            for first in range(0, elements, DENSE):
+                self._dilated(x, first, min(first + DENSE, elements), blocks)
+            return blocks
         laws = [law for group in self.model.groups for law in group.laws]
         symmetric = all(law.symmetric for law in laws)
         kernel = self.kernels.symmetric if symmetric else self.kernels.stiffness
@@ -214,6 +213,19 @@ class Assembler:
              self._flat(blocks)],
         )  # fmt: skip
         return blocks
+
+    def _dilated(self, x: Tensor, first: int, last: int, blocks: Tensor) -> None:
+        """Add the stiffness of some elements with mean dilatation."""
+        assert self.A is not None
+        lanes = slice(first // LANES, -(-last // LANES))
+        gradient, weight = (t[first:last] for t in self.own)
+        u = (x - self.start.x0)[self.model.nodes[first:last]]
+        F = torch.eye(3).to(u) + torch.einsum("eai,eqaj->eqij", u, gradient)
+        P = out_of_lanes(self.P[lanes], last - first).unflatten(2, (3, 3))
+        A = out_of_lanes(self.A[lanes], last - first).unflatten(2, (3, 3, 3, 3))
+        K = dilatation.stiffness(F, weight, gradient, P, A)
+        dense = K.transpose(2, 3).reshape(-1, 3, 3)
+        blocks.index_add_(0, self.pattern.slots[first:last].reshape(-1).long(), dense)
 
     def _nodal(self, x: Tensor, F: Tensor) -> Tensor:
         if self.model.mean_dilatation:

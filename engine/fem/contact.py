@@ -10,6 +10,7 @@ node over the surface within a step,
 
 with e a slip far below what matters: Coulomb's law without its corner. Explicit steps add the slip
 mu f_n dt^2 / m to e (root of the sum of squares), so that friction stops a node and never turns it.
+k, b and e are numerical choices, made from the law and the mesh once: gradients hold them constant.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Contact(Force):
 
     def resolve(self, at: Moment) -> Tensor:
         """Friction, then position and rotation at the start and at the end; shape (25,)."""
-        poses = [self.course.at(time) for time in (float(at.since), float(at.time))]
+        poses = [self.course.at(time) for time in (at.since, at.seconds)]
         flat = [part.reshape(-1) for pose in poses for part in pose]
         return torch.cat([self.friction.reshape(1), *flat]).to(at.time)
 
@@ -90,8 +91,10 @@ class Contact(Force):
         """See `Force.derivative`."""
         x, before = place.x[self.nodes], place.before[self.nodes]
         near = self._gap(x, value) < self.band
+        if x.is_cuda:  # all of them, rather than wait for the device to say which
+            near = torch.ones_like(near)
         matrices = x.new_zeros(len(x), 3, 3)
-        if bool(near.any()):
+        if x.is_cuda or bool(near.any()):
             own = before[near], self.area[near], self.mobility[near]
             with torch.enable_grad():
                 at = x[near].detach().requires_grad_()
@@ -181,7 +184,7 @@ def nodal_areas(sides: Facets, x0: Tensor, place: Tensor, count: int) -> Tensor:
         count: Rows.
     """
     areas = sides.normals(x0).norm(dim=2)
-    share = torch.einsum("fq,qb->fb", areas, torch.from_numpy(sides.shape).to(areas) ** 2)
+    share = torch.einsum("fq,qb->fb", areas, sides.rule(areas).N ** 2)
     share = share * (areas.sum(1) / share.sum(1))[:, None]  # positive where an integral of N is not
     return areas.new_zeros(count).index_add(0, place.reshape(-1), share.reshape(-1))
 

@@ -45,6 +45,11 @@ class DeviceFactor(Factor):
             )
         return x * size
 
+    @property
+    def bytes(self) -> int:
+        """See `Factor.bytes`."""
+        return self.blocks.numel() * self.blocks.element_size()
+
     def _iterate(
         self, b: wp.array, x: wp.array, rtol: float, transposed: bool
     ) -> tuple[Any, Any, Any]:

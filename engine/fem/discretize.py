@@ -40,7 +40,7 @@ from .forces import (
     NodalSpring,
     merged,
 )
-from .geometry import facets, lumped_masses, mass_matrices
+from .geometry import facets, mass_matrices, nodal_masses, rule
 from .integrators import CentralDifferences, Static
 from .model import FEModel, Gripped, Prescribed
 from .poses import Course, rotation_matrices
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 STICKS_BELOW = 1e-3
 """Speed over a rough surface below which friction fades, in dynamics [m/s]."""
+
+ACROSS = 8
+"""Elements across the thinnest side of a shape's bounding box, where no size is given."""
 
 
 @dataclass(frozen=True)
@@ -186,12 +189,9 @@ def _mesh(solver: FESolver, body: Body) -> VolumeMesh:
     if isinstance(body.shape, VolumeMesh):
         wanted = solver.elements or body.shape.element
         return mesh_shape(body.shape, wanted, solver.size or math.inf)
-    if solver.size is None:
-        raise ValueError(
-            f"{body.name} is a {type(body.shape).__name__}, which has to be cut into elements: "
-            "give FESolver(size=...), the edge length of an element [m], or a VolumeMesh"
-        )
-    return mesh_shape(body.shape, solver.elements or "hex8", solver.size)
+    lower, upper = body.shape.bounds
+    size = solver.size or float((upper - lower).min()) / ACROSS
+    return mesh_shape(body.shape, solver.elements or "hex8", size)
 
 
 def _kind(solver: FESolver, pieces: Sequence[Piece]) -> Element:
@@ -283,8 +283,8 @@ def _step(
 
 def _nodal_masses(kind: Element, x0: Tensor, nodes: Tensor, density: Tensor) -> Tensor:
     """Lumped, without point masses and gradient [kg], shape (n,)."""
-    own = lumped_masses(mass_matrices(kind, x0.detach()[nodes], density.detach()))
-    return x0.new_zeros(len(x0)).index_add(0, nodes.reshape(-1), own.reshape(-1)).detach()
+    matrices = mass_matrices(kind, x0.detach()[nodes], density.detach())
+    return nodal_masses(matrices, nodes, x0.new_zeros(len(x0)))
 
 
 def _boundaries(
@@ -386,7 +386,7 @@ def _body_force(load: BodyForce, piece: Piece, kind: Element, like: Tensor) -> F
             f"BodyForce is on a part of space in which {piece.body.name} has no whole element: "
             "move or enlarge it, or name a region of the mesh"
         )
-    N = torch.from_numpy(kind.shape(kind.mass.points)).to(like)
+    N = rule(kind, "mass", like).N
     points = torch.einsum("qa,eai->eqi", N, piece.mesh.nodes.to(like)[cells.to(like.device)])
     return DeadBodyForce(kind, piece.numbers[cells].to(like.device), points, load.field)
 

@@ -18,7 +18,7 @@ from rheograd.materials.law import Elasticity
 
 from ..state import State
 from .equilibrium import inertia
-from .geometry import lumped_masses
+from .geometry import nodal_masses
 from .model import FEModel
 
 COLUMNS = 4
@@ -29,11 +29,10 @@ motion, of the stresses, of mass-proportional damping; kinetic energy at the sta
 
 def momentum(model: FEModel, v: Tensor) -> Tensor:
     """Mass times velocity [N s], shape (n, 3), by the masses that the integrator uses."""
-    masses = model.masses(model.x0.detach(), model.density.detach())
+    masses, added = model.masses(model.x0.detach(), model.density.detach()), model.added_mass
     if not model.lumped:
-        return inertia(model, masses, model.added_mass.detach(), v)
-    lumped = torch.diag_embed(lumped_masses(masses))
-    return inertia(model, lumped, model.added_mass.detach(), v)
+        return inertia(model, masses, added.detach(), v)
+    return nodal_masses(masses, model.nodes, added.detach())[:, None] * v
 
 
 def kinetic_energies(model: FEModel, v: Tensor) -> Tensor:

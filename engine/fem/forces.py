@@ -14,18 +14,20 @@ import torch
 from torch import Tensor
 
 from ..mesh.elements import Element
-from .geometry import Facets, volumes
+from .geometry import Facets, rule, volumes
 
 
 class Moment(NamedTuple):
     """A moment at which loads are evaluated."""
 
-    time: Tensor
-    """[s], scalar."""
+    seconds: float
+    """[s]"""
+    since: float
+    """Start of the increment that ends then [s]."""
     share: float
     """Of constant loads that acts: below 1 while a static solver raises them."""
-    since: Tensor
-    """Start of the increment that ends then [s], scalar."""
+    time: Tensor
+    """`seconds` as functions of time are given it, scalar."""
 
     def value(self, value: Any) -> Tensor:
         """What a load's value is then, typed as the time."""
@@ -100,7 +102,7 @@ class DeadTraction(Force):
 
     def on_nodes(self, place: Place, value: Tensor) -> Tensor:
         """See `Force.on_nodes`: sum over points of N_a t |dA|."""
-        N = torch.from_numpy(self.facets.shape).to(value)
+        N = self.facets.rule(value).N
         area = self.facets.normals(place.x0).norm(dim=2)
         share = torch.einsum("fq,qb->fb", area, N)[..., None] * value[self.row][:, None]
         return _gathered(self.facets.nodes, share, place.x)
@@ -127,8 +129,8 @@ class DeadBodyForce(Force):
 
     def on_nodes(self, place: Place, value: Tensor) -> Tensor:
         """See `Force.on_nodes`: sum over points of N_a b dV."""
-        weight = volumes(self.kind, place.x0[self.nodes], self.kind.mass)
-        N = torch.from_numpy(self.kind.shape(self.kind.mass.points)).to(value)
+        weight = volumes(self.kind, place.x0[self.nodes])
+        N = rule(self.kind, "mass", value).N
         share = torch.einsum("eq,qa,eqi->eai", weight, N, value)
         return _gathered(self.nodes, share, place.x)
 
@@ -149,16 +151,14 @@ class FollowerPressure(Force):
 
     def on_nodes(self, place: Place, value: Tensor) -> Tensor:
         """See `Force.on_nodes`: minus the sum over points of p N_a da."""
-        N = torch.from_numpy(self.facets.shape).to(value)
+        N = self.facets.rule(value).N
         pushed = torch.einsum("fqi,qb->fbi", self.facets.normals(place.x), N)
         return _gathered(self.facets.nodes, -value * pushed, place.x)
 
     def derivative(self, place: Place, value: Tensor) -> Blocks:
         """See `Force.derivative`."""
         kind = self.facets.kind
-        N = torch.from_numpy(self.facets.shape).to(value)
-        local = torch.from_numpy(kind.at_mass[1]).to(value)
-        weights = torch.from_numpy(kind.mass.weights).to(value)
+        N, local, weights = self.facets.rule(value)
         first, second = self.facets.tangents(place.x)
         # a change d of node c changes the area vector by d N_c,1 x second + first x d N_c,2
         turn = torch.einsum("qc,fqij->fqcij", local[..., 0], -_cross(second))

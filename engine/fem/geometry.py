@@ -3,13 +3,36 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..mesh.elements import Element, Quadrature, side
+from ..mesh.elements import Element, side
+
+
+class Rule(NamedTuple):
+    """Shape functions of a kind at the points of one of its quadratures, on a device."""
+
+    N: Tensor
+    """Shape (q, a)."""
+    slope: Tensor
+    """By reference coordinates, shape (q, a, dim)."""
+    weight: Tensor
+    """In the reference volume, shape (q,)."""
+
+
+_rules: dict[tuple[str, str, torch.dtype, torch.device], Rule] = {}
+
+
+def rule(kind: Element, which: Literal["stiffness", "mass"], like: Tensor) -> Rule:
+    """Of an element's quadrature, typed and placed as `like`; made once."""
+    key = (kind.name, which, like.dtype, like.device)
+    if key not in _rules:
+        points, weights = kind.stiffness if which == "stiffness" else kind.mass
+        tables = (kind.shape(points), kind.gradients(points), weights)
+        _rules[key] = Rule(*(torch.tensor(t, dtype=like.dtype, device=like.device) for t in tables))
+    return _rules[key]
 
 
 class Geometry(NamedTuple):
@@ -28,20 +51,19 @@ def geometry(kind: Element, X: Tensor) -> Geometry:
         kind: Their kind.
         X: Rest positions of their nodes [m], shape (e, a, 3).
     """
-    local = _tensor(kind.gradients(kind.stiffness.points), X)
-    jacobian = torch.einsum("eai,qad->eqid", X[..., : kind.dim], local)
-    det, inverse = invert(jacobian)
-    gradient = torch.einsum("qad,eqdi->eqai", local, inverse)
+    at = rule(kind, "stiffness", X)
+    det, inverse = invert(torch.einsum("eai,qad->eqid", X[..., : kind.dim], at.slope))
+    gradient = torch.einsum("qad,eqdi->eqai", at.slope, inverse)
     if kind.dim == 2:
         gradient = torch.nn.functional.pad(gradient, (0, 1))
-    return Geometry(gradient, det * _tensor(kind.stiffness.weights, X))
+    return Geometry(gradient, det * at.weight)
 
 
-def volumes(kind: Element, X: Tensor, rule: Quadrature) -> Tensor:
-    """Volume that each point of a rule stands for [m³], shape (e, q); X as in `geometry`."""
-    local = _tensor(kind.gradients(rule.points), X)
-    jacobian = torch.einsum("eai,qad->eqid", X[..., : kind.dim], local)
-    return determinant(jacobian) * _tensor(rule.weights, X)
+def volumes(kind: Element, X: Tensor) -> Tensor:
+    """Volume that each point of the mass rule stands for [m³], shape (e, q); X as in `geometry`."""
+    at = rule(kind, "mass", X)
+    jacobian = torch.einsum("eai,qad->eqid", X[..., : kind.dim], at.slope)
+    return determinant(jacobian) * at.weight
 
 
 def mass_matrices(kind: Element, X: Tensor, density: Tensor) -> Tensor:
@@ -52,8 +74,19 @@ def mass_matrices(kind: Element, X: Tensor, density: Tensor) -> Tensor:
         X: As in `geometry`.
         density: Of each element at rest [kg/m³], shape (e,).
     """
-    N = _tensor(kind.shape(kind.mass.points), X)
-    return torch.einsum("e,eq,qa,qb->eab", density, volumes(kind, X, kind.mass), N, N)
+    N = rule(kind, "mass", X).N
+    return torch.einsum("e,eq,qa,qb->eab", density, volumes(kind, X), N, N)
+
+
+def nodal_masses(matrices: Tensor, nodes: Tensor, added: Tensor) -> Tensor:
+    """Lumped mass of each node [kg], shape (n,).
+
+    Args:
+        matrices: Of elements [kg], shape (e, a, a).
+        nodes: Theirs, shape (e, a).
+        added: Of point masses [kg], shape (n,).
+    """
+    return added.index_add(0, nodes.reshape(-1), lumped_masses(matrices).reshape(-1))
 
 
 def lumped_masses(matrices: Tensor) -> Tensor:
@@ -73,18 +106,16 @@ class Facets(NamedTuple):
     nodes: Tensor
     """Nodes of each, shape (f, b), int64."""
 
-    @property
-    def shape(self) -> np.ndarray:
-        """Shape functions at the points, (q, b)."""
-        return self.kind.at_mass[0]
+    def rule(self, like: Tensor) -> Rule:
+        """Of a side."""
+        return rule(self.kind, "mass", like)
 
     def tangents(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives of position by the two local coordinates [m], shape (f, q, 3) each.
 
         On the edge of a plane body the second is the unit vector of depth.
         """
-        local = _tensor(self.kind.at_mass[1], x)
-        along = torch.einsum("fbi,qbd->dfqi", x[self.nodes], local)
+        along = torch.einsum("fbi,qbd->dfqi", x[self.nodes], self.rule(x).slope)
         if self.kind.dim == 2:
             return along[0], along[1]
         depth = torch.zeros_like(along[0])
@@ -93,9 +124,8 @@ class Facets(NamedTuple):
 
     def normals(self, x: Tensor) -> Tensor:
         """Outward area that each point stands for [m²], shape (f, q, 3)."""
-        weights = _tensor(self.kind.mass.weights, x)
         first, second = self.tangents(x)
-        return torch.linalg.cross(first, second) * weights[:, None]
+        return torch.linalg.cross(first, second) * self.rule(x).weight[:, None]
 
 
 def facets(kind: Element, nodes: Tensor) -> Facets:
@@ -121,7 +151,3 @@ def invert(A: Tensor) -> tuple[Tensor, Tensor]:
         cross = torch.linalg.cross
         adjugate = torch.stack([cross(b, c), cross(c, a), cross(a, b)], -1)
     return det, adjugate / det[..., None, None]
-
-
-def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(like)

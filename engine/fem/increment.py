@@ -23,13 +23,17 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from ..errors import GradientError
 from .equilibrium import Increment, balance
-from .linear import LinearFailure
+from .linear import Factor, LinearFailure
 from .newton import TIGHT, Convergence, Newton
 
 FIELDS = len(Increment._fields)
 
 
-@dataclass
+ROOM = 2**28
+"""Memory for factors that are kept for further gradients of the same run [bytes]."""
+
+
+@dataclass(eq=False)
 class Task:
     """How an increment is solved."""
 
@@ -44,6 +48,8 @@ class Task:
     """How many loads there are."""
     laws: tuple[int, ...]
     """How many tensors each group of laws has."""
+    factor: Factor | None = None
+    """Of the tangent at the solution, once an adjoint has been solved with it."""
     report: Convergence | None = None
     """How it went."""
     seen: tuple[Tensor, Tensor] | None = None
@@ -132,7 +138,8 @@ class _Solve(torch.autograd.Function):
             own = torch.where(model.fixed, held, torch.zeros_like(held))
             before = out[places]
             out[places] = own if before is None else own + before
-        if not all(bool(torch.isfinite(g.sum())) for g in out if g is not None):
+        sums = [g.sum() for g in out if g is not None]
+        if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
             raise GradientError(
                 "the gradient of an increment is not finite, behind a law's adjoint"
             )
@@ -150,16 +157,25 @@ def _parameters(task: Task, tensors: Sequence[Tensor], leaves: list[Tensor]) -> 
     return leaves
 
 
+def _factor(task: Task, tensors: Sequence[Tensor], x: Tensor) -> Factor:
+    """Of the tangent at the solution, kept for further gradients while there is room."""
+    newton = task.newton
+    start, values, laws = task.split([t.detach() for t in tensors])
+    newton.assembler.begin(start, laws, task.dt)
+    newton.assembler.balance(x, values, task.factors, tangent=True)
+    factor = newton.factor(x, values, task.factors)
+    if sum(t.factor.bytes for t in newton.adjoints if t.factor) + factor.bytes <= ROOM:
+        task.factor = factor
+        newton.adjoints.add(task)
+    return factor
+
+
 @torch.no_grad()
 def _adjoint(task: Task, tensors: Sequence[Tensor], x: Tensor, load: Tensor) -> Tensor:
     """l, zero at prescribed components."""
     newton = task.newton
-    start, values, laws = task.split([t.detach() for t in tensors])
-    x = x.detach()
-    newton.assembler.begin(start, laws, task.dt)
-    newton.assembler.balance(x, values, task.factors, tangent=True)
     try:
-        factor = newton.factor(x, values, task.factors)
+        factor = task.factor or _factor(task, tensors, x.detach())
         found = factor.solve(load, TIGHT, transposed=not newton.linear.symmetric)
     except (LinearFailure, RuntimeError) as error:
         raise GradientError(f"the adjoint of an increment failed: {error}") from error

@@ -188,19 +188,19 @@ class Newmark(Implicit):
 class GeneralizedAlpha(Implicit):
     """Second order; damps what the steps do not resolve."""
 
-    radius: float = 0.8
-    """Spectral radius for infinitely fast oscillations: 1 keeps them, 0 kills them in a step."""
+    spectral_radius: float = 0.8
+    """For infinitely fast oscillations: 1 keeps them, 0 kills them in a step."""
 
     def __post_init__(self) -> None:
         """Refuse a radius outside 0 to 1."""
         super().__post_init__()
-        if not 0.0 <= self.radius <= 1.0:
-            raise ValueError(f"got radius={self.radius:g}, expected 0 to 1")
+        if not 0.0 <= self.spectral_radius <= 1.0:
+            raise ValueError(f"got spectral_radius={self.spectral_radius:g}, expected 0 to 1")
 
     @property
     def numbers(self) -> Numbers:
         """As published."""
-        r = self.radius
+        r = self.spectral_radius
         alpha_m, alpha_f = (2.0 * r - 1.0) / (r + 1.0), r / (r + 1.0)
         gamma = 0.5 - alpha_m + alpha_f
         beta = 0.25 * (1.0 - alpha_m + alpha_f) ** 2

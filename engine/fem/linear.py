@@ -58,6 +58,11 @@ class Factor(ABC):
             LinearFailure: It does not get there.
         """
 
+    @property
+    @abstractmethod
+    def bytes(self) -> int:
+        """Memory that it holds."""
+
 
 class LinearSolver:
     """Makes factors of the matrices of one pattern, and keeps what serves several of them."""
@@ -130,12 +135,12 @@ class LinearSolver:
         Raises:
             LinearFailure: It is singular.
         """
-        if not bool(torch.isfinite(blocks.sum())):
-            raise LinearFailure("the stiffness matrix is not finite")
-        if self.method == "warp":
+        if self.method == "warp":  # which fails by itself where the matrix is not finite
             from .device import DeviceFactor
 
             return DeviceFactor(self.pattern, blocks, self.symmetric)
+        if not bool(torch.isfinite(blocks.sum())):
+            raise LinearFailure("the stiffness matrix is not finite")
         if self.method == "cholesky":
             try:
                 return Banded(self, blocks)
@@ -194,6 +199,11 @@ class Banded(Factor):
         x = cho_solve_banded((self.factor, True), ordered, check_finite=False)
         return torch.from_numpy(x.reshape(-1, 3)[self.place]).to(b)
 
+    @property
+    def bytes(self) -> int:
+        """See `Factor.bytes`."""
+        return self.factor.nbytes
+
 
 class BandedLU(Factor):
     """LU with row exchanges in a band."""
@@ -221,6 +231,11 @@ class BandedLU(Factor):
         )
         return torch.from_numpy(x.reshape(-1, 3)[self.place]).to(b)
 
+    @property
+    def bytes(self) -> int:
+        """See `Factor.bytes`."""
+        return self.factor.nbytes
+
 
 class Direct(Factor):
     """SuperLU."""
@@ -243,6 +258,11 @@ class Direct(Factor):
         right = b.detach().cpu().double().numpy().reshape(-1)
         x = self.factor.solve(right, "T" if transposed else "N")
         return torch.from_numpy(x.reshape(-1, 3)).to(b)
+
+    @property
+    def bytes(self) -> int:
+        """See `Factor.bytes`: 12 a number, with its row."""
+        return 12 * self.factor.nnz
 
 
 class Multigrid(Factor):
@@ -278,6 +298,11 @@ class Multigrid(Factor):
             )
         self.solver.kept = (precondition, count)
         return torch.from_numpy(found.reshape(-1, 3)).to(b)
+
+    @property
+    def bytes(self) -> int:
+        """See `Factor.bytes`."""
+        return self.matrix.data.nbytes
 
     def _given_up(self, count: int) -> Factor:
         """LU, for good where iterations went on in vain: a nearly incompressible solid."""

@@ -15,6 +15,8 @@ from .model import FEModel
 
 MOST = 1000
 """Iterations of conjugate gradients; tens are usual, as the matrix is well conditioned."""
+ASK = 8
+"""Iterations between two looks at the residual, for which the device has to be waited for."""
 TOLERANCE = 1e-14
 """Relative, in double precision."""
 
@@ -58,12 +60,13 @@ def _solved(model: FEModel, masses: Tensor, added: Tensor, forces: Tensor) -> Te
     z = r / diagonal
     p, rz = z, (r * z).sum()
     goal = rz * max(TOLERANCE, torch.finfo(r.dtype).eps) ** 2
-    for _ in range(MOST):
-        if not bool(rz > goal):
+    for count in range(MOST):
+        if count % ASK == 0 and not bool(rz > goal):
             return a
         q = inertia(model, masses, added, p).masked_fill(model.fixed, 0.0)
-        step = rz / (p * q).sum()
+        step = torch.where(rz > goal, rz / (p * q).sum(), torch.zeros_like(rz))
         a, r = a + step * p, r - step * q
         z = r / diagonal
-        p, rz = z + (r * z).sum() / rz * p, (r * z).sum()
+        new = (r * z).sum()
+        p, rz = z + torch.where(rz > goal, new / rz, torch.zeros_like(rz)) * p, new
     raise SimulationError("the accelerations at the start were not found: a mass is negative", 0)

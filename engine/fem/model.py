@@ -56,7 +56,7 @@ class Gripped(Prescribed):
 
     def displacement(self, x0: Tensor, at: Moment) -> Tensor:
         """See `Prescribed.displacement`; between steps linear."""
-        position, rotation = self.course.at(float(at.time))
+        position, rotation = self.course.at(at.seconds)
         own = x0[self.nodes]
         return (own - self.course.position[0]) @ rotation.T + position - own
 
@@ -166,8 +166,8 @@ class FEModel:
     def moment(self, since: float, time: float) -> Moment:
         """The end of an increment from one time to another [s]."""
         share = 1.0 if self.ramp <= 0.0 else min(time / self.ramp, 1.0)
-        now = torch.tensor([since, time], dtype=self.x0.dtype, device=self.x0.device)
-        return Moment(now[1], share, now[0])
+        now = torch.tensor(time, dtype=self.x0.dtype, device=self.x0.device)
+        return Moment(time, since, share, now)
 
     def places(self, at: Moment) -> Tensor:
         """Where prescribed components of nodes are; others as at rest. Shape (n, 3) [m]."""

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -67,6 +70,8 @@ class Newton:
     """Force that a stress of the laws' modulus makes on an element [N], shape (worlds,)."""
     kept: tuple[tuple[float, float], Factor] | None = None
     """The last factor, and the integrator's factors that it is for."""
+    adjoints: WeakSet[Any] = field(default_factory=WeakSet)
+    """Solved increments that keep a factor for their adjoints."""
 
     def solve(
         self,
@@ -200,14 +205,15 @@ class Newton:
     ) -> Balance:
         found = self.assembler.balance(x, values, factors, tangent)
         J = determinant(self.assembler.F)
-        if not bool((J > 0).all()):
+        least, total = torch.stack([J.min(), found.residual.sum()]).tolist()
+        if not least > 0.0:
             point = int((~(J > 0)).nonzero()[0])
             element = point // self.assembler.size[1]
             raise NewtonFailure(
                 f"{self.assembler.model.describe(element)} turned inside out (J = "
                 f"{float(J[point]):.3g})"
             )
-        if not bool(torch.isfinite(found.residual.sum())):
+        if not math.isfinite(total):
             raise NewtonFailure("the forces are not finite: a law failed under this strain")
         return found
 

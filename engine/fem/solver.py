@@ -29,7 +29,8 @@ class FESolver(Solver):
     """Total Lagrangian finite elements: static load steps, implicit or explicit dynamics."""
 
     size: float | None = None
-    """Edge length of the elements that shapes are cut into [m]; meshes stay as they are."""
+    """Edge length of the elements that shapes are cut into [m]; meshes stay as they are. None: an
+    eighth of the shortest side of each body's bounding box."""
     elements: str | None = None
     """Kind of the elements; None: that of the mesh, hex8 for shapes."""
     integrator: Integrator = field(default_factory=Static)
@@ -38,7 +39,7 @@ class FESolver(Solver):
     lock."""
     contact: float | None = None
     """Stiffness of contact, by the modulus of the law over the size of an element; None: 10, and 1
-    for explicit steps, which a stiff contact shortens."""
+    for explicit steps, which a stiff contact shortens. Gradients hold that stiffness constant."""
     linear: Method = "auto"
     """How systems of equations are solved."""
     tolerance: float = 1e-8
@@ -212,6 +213,7 @@ def _chunk(
             now = advance.step(now)
             if k in wanted:
                 out += [now.x, now.v, now.carry["reaction"]]
+        advance.verify()
         return (*out, *_packed(now, names))
 
     tensors = _packed(state, names)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -52,11 +53,14 @@ def weld(nodes: Sequence[Tensor], worlds: Sequence[int]) -> tuple[list[Tensor], 
 def _neighbours(places: Sequence[np.ndarray], worlds: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs of bodies of one world whose boxes touch."""
     boxes = [(x.min(0), x.max(0)) for x in places]
+    together: dict[int, list[int]] = {}
+    for body, world in enumerate(worlds):
+        together.setdefault(world, []).append(body)
     found = []
-    for i, (low, high) in enumerate(boxes):
-        for j in range(i + 1, len(boxes)):
-            slack = NEAR * (high - low).max()
-            apart = (boxes[j][0] > high + slack) | (boxes[j][1] < low - slack)
-            if worlds[i] == worlds[j] and not apart.any():
-                found.append((i, j))
+    for i, j in (pair for bodies in together.values() for pair in combinations(bodies, 2)):
+        low, high = boxes[i]
+        slack = NEAR * (high - low).max()
+        apart = (boxes[j][0] > high + slack) | (boxes[j][1] < low - slack)
+        if not apart.any():
+            found.append((i, j))
     return found

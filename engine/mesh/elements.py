@@ -58,11 +58,6 @@ class Element:
         return np.einsum("qmd,ma->qad", _slopes(self.exponents, points), self._basis)
 
     @functools.cached_property
-    def at_mass(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shape functions (q, a) and their derivatives (q, a, dim) at the points of `mass`."""
-        return self.shape(self.mass.points), self.gradients(self.mass.points)
-
-    @functools.cached_property
     def _basis(self) -> np.ndarray:
         return np.linalg.inv(_monomials(self.exponents, self.nodes))
 
