@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from rheograd.engine.fem.integrators import Static
+from rheograd.engine.fem.solver import FESolver
+from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.mesh.volume_mesh import VolumeMesh
+from rheograd.engine.scene import Body, Scene
+from rheograd.engine.simulate import simulate
+from rheograd.engine.solver import Checkpoint
+from rheograd.engine.state import State
 from rheograd.engine.trajectory import Trajectory
+from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.invariant import InvariantFull
 from rheograd.scenes.cli import main
+from rheograd.scenes.recording import Recording
 
 
 def run(*words: object) -> None:
@@ -190,3 +199,80 @@ def test_results_cannot_hide_what_the_summary_says(
     scene.write_text(TWO_BARS.replace("RESULT", "'steps'"))
     assert main(["run", str(scene), "--json", str(tmp_path / "a.json")]) == 2
     assert "results() gives steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
+def test_a_file_has_the_energies_of_each_frame(tmp_path: Path, ending: str) -> None:
+    out, summary = tmp_path / f"bar.{ending}", tmp_path / "result.json"
+    run("cantilever", "--n", 2, "--fields", "v", "--out", out, "--json", summary)
+    totals = Trajectory.load(out).totals
+    said = json.loads(summary.read_text())["energies"]
+    assert {name: float(values[-1]) for name, values in totals.items()} == said
+    assert said["elastic"] > 0.0 and bool((totals["elastic"].diff() > 0.0).all())
+    assert all(values.shape == (6,) and values[0] == 0.0 for values in totals.values())
+
+
+@pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
+def test_a_run_that_goes_on_has_the_totals_of_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    words = ["run", "cantilever", "--n", "2", "--fields", "reaction,point_stress"]
+    whole, broken = tmp_path / f"whole.{ending}", tmp_path / f"broken.{ending}"
+    assert main([*words, "--out", str(whole)]) == 0
+    written = Recording.__call__
+
+    def stopping(self: Recording, state: State) -> None:
+        written(self, state)
+        if self.frames > 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recording, "__call__", stopping)
+    assert main([*words, "--out", str(broken)]) == 130
+    monkeypatch.undo()
+    assert main([*words, "--out", str(broken), "--resume"]) == 0
+    a, b = Trajectory.load(whole), Trajectory.load(broken)
+    assert len(b) == 6 and a.totals.keys() == b.totals.keys() != set()
+    assert all(torch.equal(values, b.totals[name]) for name, values in a.totals.items())
+    assert torch.equal(a.cell_fields["point_stress"], b.cell_fields["point_stress"])
+
+
+def test_stress_at_points_is_recorded_if_asked_for(
+    tmp_path: Path, refuse: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bar.vtkhdf"
+    run("cantilever", "--n", 1, "--elements", "hex20", "--out", out)
+    assert "point_stress" not in Trajectory.load(out).cell_fields
+    words = ["--fields", "stress,point_stress", "--out", out, "--force"]
+    run("cantilever", "--n", 1, "--elements", "hex20", *words)
+    found = Trajectory.load(out).cell_fields
+    frames, cells = found["stress"].shape[:2]
+    assert found["point_stress"].shape[:2] == (frames, cells) and frames == 6
+    assert found["point_stress"].shape[2] >= 8 and found["point_stress"].shape[3:] == (3, 3)
+    capsys.readouterr()
+    said = refuse("run", "cantilever", "--n", 1, "--fields", "points_stress")
+    assert "got 'points_stress' (did you mean point_stress?)" in said
+
+
+def test_stress_at_points_of_a_uniform_state_is_that_of_the_law() -> None:
+    law = NeoHookean(young=1e4, poisson=0.3)
+    cube = Body(box((1.0, 1.0, 1.0), (2, 1, 1), element="hex20"), law, density=1e3)
+    held = [Fixed(f"{axis}-", axis) for axis in "xyz"]
+    pulled = [Displacement("x+", (0.2, 0.0, 0.0), "x"), Displacement("y+", (0.0, -0.1, 0.0), "y")]
+    scene = Scene([cube], [*held, *pulled], gravity=(0.0, 0.0, 0.0))
+    solver = FESolver(integrator=Static(2))
+    motion = simulate(scene, solver, record=["point_stress"])
+    stretch = motion.x.amax(1) - motion.x.amin(1)
+    F = torch.diag_embed(stretch)
+    tau = law.update(F, F.new_zeros(3, 0), 1.0).tau.detach()
+    stress = tau / stretch.prod(1)[:, None, None]
+    found = motion.cell_fields["point_stress"]
+    assert found.shape[:2] == (3, 2) and float(stress[-1, 0, 0]) > 1e3
+    assert found.shape[2] == solver.discretize(scene).points // 2
+    torch.testing.assert_close(found, stress[:, None, None].expand_as(found), rtol=1e-7, atol=1e-4)
+    elastic, work = (float(motion.totals[name][-1]) for name in ("elastic", "work"))
+    assert elastic == pytest.approx(work, rel=0.05) and elastic > 0.0
+    assert "point_stress" not in simulate(scene, solver).cell_fields
+    with pytest.raises(ValueError, match=r"'point_stres' \(did you mean point_stress\?\)"):
+        simulate(scene, solver, record=["point_stres"])
+    with pytest.raises(ValueError, match="with adjoint"):
+        simulate(scene, solver, record=["point_stress"], adjoint=Checkpoint())

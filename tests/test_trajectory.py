@@ -35,7 +35,18 @@ def same(a: Trajectory, b: Trajectory) -> bool:
         and (b.cells is None if a.cells is None else a.cells.same(b.cells))
         and a.cell_fields.keys() == b.cell_fields.keys()
         and all(torch.equal(a.cell_fields[k], b.cell_fields[k]) for k in a.cell_fields)
+        and a.totals.keys() == b.totals.keys()
+        and all(torch.equal(a.totals[k], b.totals[k]) for k in a.totals)
     )
+
+
+TOTALS = ("kinetic", "elastic")
+
+
+def totalled(trajectory: Trajectory) -> Trajectory:
+    """With numbers of the whole that no float32 is."""
+    totals = {name: torch.rand(len(trajectory), dtype=torch.float64) for name in TOTALS}
+    return replace(trajectory, totals=totals)
 
 
 def write(writer: TrajectoryWriter, trajectory: Trajectory, frames: range) -> None:
@@ -45,7 +56,11 @@ def write(writer: TrajectoryWriter, trajectory: Trajectory, frames: range) -> No
 
 
 @pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
-@pytest.mark.parametrize("trajectory", [moving(), meshed()], ids=["particles", "mesh"])
+@pytest.mark.parametrize(
+    "trajectory",
+    [moving(), meshed(), totalled(moving()), totalled(meshed())],
+    ids=["particles", "mesh", "particles-totals", "mesh-totals"],
+)
 def test_saving_and_loading_keeps_everything(
     tmp_path: Path, ending: str, trajectory: Trajectory
 ) -> None:
@@ -410,3 +425,82 @@ def test_reference_file(reference_data: Callable[[str], Path]) -> None:
     trajectory = Trajectory.load(reference_data("nclaw/jelly.npz"), dt=5e-4)
     assert trajectory.x.shape == (201, 1000, 3)
     assert trajectory.frame_rate == pytest.approx(400)
+
+
+def test_totals_of_an_npz_have_names_of_their_own(tmp_path: Path) -> None:
+    trajectory = totalled(moving())
+    trajectory.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        assert np.array_equal(file["totals/kinetic"], trajectory.totals["kinetic"].numpy())
+        assert file["totals/kinetic"].dtype == np.float64 and "kinetic" not in file.files
+
+
+def test_a_window_and_a_copy_keep_the_totals() -> None:
+    trajectory = totalled(meshed())
+    part = trajectory.window(1, 3).to("cpu", torch.float32)
+    assert torch.equal(part.totals["kinetic"], trajectory.totals["kinetic"][1:3])
+    assert trajectory.frame(-1)["kinetic"] == float(trajectory.totals["kinetic"][4])
+    assert set(trajectory.frame(0, ["elastic"])) == {"time", "step", "elastic"}
+
+
+@pytest.mark.parametrize(
+    ("totals", "words"),
+    [
+        ({"kinetic": torch.rand(4)}, r"kinetic has shape \(4,\), expected \(5,\)"),
+        ({"kinetic": torch.rand(5, 2)}, r"kinetic has shape \(5, 2\), expected \(5,\)"),
+        ({"damage": torch.rand(5)}, "'damage' is a field and a total"),
+        ({"step": torch.rand(5)}, "'step' is taken"),
+        ({"v": torch.rand(5)}, "'v' is taken"),
+    ],
+)
+def test_totals_that_do_not_match(totals: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(meshed(), totals=totals)
+
+
+def test_a_total_that_is_no_number_is_named(tmp_path: Path) -> None:
+    trajectory = totalled(moving())
+    frame = trajectory.frame(3)
+    trajectory.totals["elastic"][3] = float("nan")
+    with pytest.raises(ValueError, match="elastic in frame 3 is not finite"):
+        trajectory.save(tmp_path / "a.npz")
+    with TrajectoryWriter(tmp_path / "a.vtkhdf", 4, fields=FIELDS, totals=TOTALS) as writer:
+        write(writer, trajectory, range(3))
+        with pytest.raises(ValueError, match="elastic is nan, expected a finite number"):
+            write(writer, trajectory, range(3, 4))
+        with pytest.raises(ValueError, match=r"elastic has shape \(2,\), expected one number"):
+            writer.append(**{**frame, "elastic": torch.rand(2)})
+        with pytest.raises(ValueError, match=r"expected .*'elastic'.* announced"):
+            writer.append(**{name: a for name, a in frame.items() if name != "elastic"})
+    assert len(Trajectory.load(tmp_path / "a.vtkhdf")) == 3
+
+
+@pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
+def test_writing_totals_in_two_goes(tmp_path: Path, ending: str) -> None:
+    """Also past the room that a file was made with."""
+    trajectory, path = totalled(meshed(12)), tmp_path / f"a.{ending}"
+    kept: dict[str, Any] = {
+        "fields": FIELDS, "cells": trajectory.cells, "cell_fields": CELL_FIELDS, "expected": 3,
+    }  # fmt: skip
+    about: dict[str, Any] = {"body": trajectory.body, "metadata": trajectory.metadata}
+    with TrajectoryWriter(path, 15, **kept, **about, totals=TOTALS) as writer:
+        write(writer, trajectory, range(7))
+    for totals in ((), ("kinetic",), ("kinetic", "error")):
+        with pytest.raises(ValueError, match=r"and totals \['elastic', 'kinetic'\], expected"):
+            TrajectoryWriter(path, 15, **kept, totals=totals, append=True)
+    with TrajectoryWriter(path, 15, **kept, totals=TOTALS[::-1], append=True) as writer:
+        writer.rewind(27)
+        write(writer, trajectory, range(6, 12))
+    assert same(Trajectory.load(path), trajectory)
+
+
+def test_following_totals_while_they_are_written(tmp_path: Path) -> None:
+    trajectory, path = totalled(moving(9)), tmp_path / "a.vtkhdf"
+    with TrajectoryWriter(path, 4, fields=FIELDS, totals=TOTALS, expected=20) as writer:
+        write(writer, trajectory, range(2))
+        with TrajectoryReader(path) as reader:
+            assert np.array_equal(reader.totals["kinetic"], trajectory.totals["kinetic"][:2])
+            write(writer, trajectory, range(2, 9))
+            reader.refresh()
+            assert np.array_equal(reader.totals["kinetic"], trajectory.totals["kinetic"])
+            assert reader.frame(5, ["elastic"])["elastic"] == float(trajectory.totals["elastic"][5])

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from motions import CELL_FIELDS, FIELDS, meshed, moving
 
 from rheograd.engine.cells import KINDS
 from rheograd.engine.trajectory import Trajectory, TrajectoryReader, TrajectoryWriter
+from rheograd.viewer.fields import fields_of
+from rheograd.viewer.source import Source
 
 
 def write(writer: TrajectoryWriter, trajectory: Trajectory, frames: range) -> None:
@@ -32,9 +36,16 @@ def write(writer: TrajectoryWriter, trajectory: Trajectory, frames: range) -> No
 
 def announced(trajectory: Trajectory) -> dict[str, Any]:
     """What a writer of its frames has to be told."""
+    given: dict[str, Any] = {"fields": FIELDS, "totals": tuple(trajectory.totals)}
     if trajectory.cells is None:
-        return {"fields": FIELDS}
-    return {"fields": FIELDS, "cells": trajectory.cells, "cell_fields": CELL_FIELDS}
+        return given
+    return {**given, "cells": trajectory.cells, "cell_fields": CELL_FIELDS}
+
+
+def totalled(trajectory: Trajectory) -> Trajectory:
+    """With numbers of the whole that no float32 is."""
+    totals = {name: torch.rand(len(trajectory)).double() / 3 for name in ("kinetic", "elastic")}
+    return replace(trajectory, totals=totals)
 
 
 def vtk_frames(path: Path) -> list[Any]:
@@ -97,6 +108,67 @@ def test_vtk_reads_a_mesh(tmp_path: Path, kind: str) -> None:
         assert np.array_equal(mesh.cell_data["stress"], stress.numpy())
         assert np.array_equal(mesh.cell_data["damage"], trajectory.cell_fields["damage"][k])
         assert mesh.field_data["step"].tolist() == [5 * k]
+
+
+@pytest.mark.parametrize("trajectory", [moving(), meshed()], ids=["particles", "mesh"])
+def test_vtk_reads_the_totals_of_each_step(tmp_path: Path, trajectory: Trajectory) -> None:
+    trajectory, path = totalled(trajectory), tmp_path / "a.vtkhdf"
+    with TrajectoryWriter(
+        path, trajectory.particles, **announced(trajectory), expected=100
+    ) as writer:
+        write(writer, trajectory, range(5))
+        running = vtk_frames(path)
+    for frames in (running, vtk_frames(path)):
+        assert len(frames) == 5
+        for k, mesh in enumerate(frames):
+            assert mesh.field_data["step"].tolist() == [5 * k]
+            for name, values in trajectory.totals.items():
+                assert mesh.field_data[name].dtype == np.float64
+                assert mesh.field_data[name].tolist() == [float(values[k])]
+
+
+def test_a_file_made_before_there_were_totals(tmp_path: Path) -> None:
+    trajectory, path = meshed(), tmp_path / "a.vtkhdf"
+    trajectory.save(path)
+    with h5py.File(path, "r+", locking=False) as file:
+        group: Any = file["rheograd"]
+        said = json.loads(bytes(group["layout"][()]).decode())
+        del said["totals"], group["layout"], file["VTKHDF/Steps/FieldDataSizes"]
+        group["layout"] = np.bytes_(json.dumps(said))
+    assert [mesh.field_data["step"].tolist() for mesh in vtk_frames(path)] == [
+        [5 * k] for k in range(5)
+    ]
+    assert torch.equal(Trajectory.load(path).x, trajectory.x) and not Trajectory.load(path).totals
+    with TrajectoryWriter(path, 15, **announced(trajectory), append=True) as writer:
+        writer.rewind(10)
+        write(writer, trajectory, range(3, 5))
+    assert torch.equal(
+        Trajectory.load(path).cell_fields["stress"], trajectory.cell_fields["stress"]
+    )
+
+
+def test_values_at_the_points_of_cells(tmp_path: Path) -> None:
+    """VTK has them as so many components of a cell."""
+    stress = torch.rand(5, 2, 8, 3, 3)
+    trajectory = replace(meshed(), cell_fields={"point_stress": stress})
+    for name in ("a.npz", "a.vtkhdf"):
+        trajectory.save(tmp_path / name)
+        assert torch.equal(Trajectory.load(tmp_path / name).cell_fields["point_stress"], stress)
+    for k, mesh in enumerate(vtk_frames(tmp_path / "a.vtkhdf")):
+        assert np.array_equal(mesh.cell_data["point_stress"], stress[k].reshape(2, 72).numpy())
+
+
+@pytest.mark.parametrize("ending", ["npz", "vtkhdf"])
+def test_a_viewer_shows_files_with_totals_and_values_at_points(tmp_path: Path, ending: str) -> None:
+    stress = torch.rand(5, 2, 8, 3, 3)
+    trajectory = totalled(replace(meshed(), cell_fields={"point_stress": stress}))
+    trajectory.save(tmp_path / f"a.{ending}")
+    source = Source(tmp_path / f"a.{ending}")
+    shown = fields_of([source], np.array([0.0, 0.0, 1.0]))
+    assert not {*trajectory.totals} & {*shown}
+    assert shown["|point_stress|"].values(source, 3) == pytest.approx(
+        stress[3].flatten(1).norm(dim=1).numpy()
+    )
 
 
 @pytest.mark.parametrize("mesh", [False, True], ids=["particles", "mesh"])
@@ -187,7 +259,7 @@ class Disk:
                 yield bytes(files[names[path]])
 
 
-@pytest.mark.parametrize("trajectory", [moving(6), meshed(6)], ids=["particles", "mesh"])
+@pytest.mark.parametrize("trajectory", [totalled(moving(6)), meshed(6)], ids=["particles", "mesh"])
 def test_a_kill_after_any_write_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trajectory: Trajectory
 ) -> None:
@@ -210,7 +282,7 @@ def test_a_kill_after_any_write_leaves_a_whole_file(
                 frame = reader.frame(k)
                 assert frame["step"] == 5 * k and frame["time"] == trajectory.time[k]
                 assert np.array_equal(frame["x"], trajectory.x[k].numpy())
-                for name, array in recorded.items():
+                for name, array in {**recorded, **trajectory.totals}.items():
                     assert np.array_equal(frame[name], array[k].numpy())
         with h5py.File(after, "r", locking=False) as file:
             steps: Any = file["VTKHDF/Steps"]
