@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from finite_elements import network
 from torch import Tensor
 
 from rheograd.engine.errors import SimulationError
@@ -27,6 +29,7 @@ from rheograd.engine.loads import Displacement, Fixed, PointMass, Spring, Tracti
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.resume import load_state, pack, save_state, unpack
 from rheograd.engine.scene import Body, Scene
+from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.engine.state import State
 from rheograd.materials.composition import Damped, ElastoPlastic
@@ -418,3 +421,20 @@ def test_stress_is_the_derivative_of_energy(law: type[IsotropicElasticity]) -> N
     assert float((P @ F.mT - tau).detach().abs().max()) < 1e-9 * float(tau.abs().max())
     rest = own.energy(EYE[None], F.new_zeros(1, 0))
     assert rest is not None and float(rest.detach().abs()) < 1e-9
+
+
+def test_steps_leave_nothing_behind() -> None:
+    """The graph of a tangent may not hold itself: that is megabytes a step, for ever."""
+    law = network(1e4)
+    body = Body(Box((1.0, 1.0, 1.0)), law, 1e3, velocity=(0.1, 0.0, 0.0), spin=(0.0, 2.0, 0.0))
+    solver = FESolver(size=0.5, integrator=Newmark(1e-3))
+    model = solver.discretize(Scene([body], gravity=(0.0, 0.0, 0.0)))
+    state = solver.rollout(model, solver.start(model), 2).last
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(type(one) is Tensor for one in gc.get_objects())
+
+    before = tensors()
+    state = solver.rollout(model, state, 4).last
+    assert tensors() <= before and state.step == 6

@@ -80,6 +80,11 @@ def solve(
     return _Solve.apply(task, *start, *values, *flat)
 
 
+def _alone(tensor: Tensor) -> Tensor:
+    """Without its graph, which would hold the tensor in turn, for ever."""
+    return tensor.detach()
+
+
 def _same(tensor: Tensor) -> Tensor:
     return tensor
 
@@ -94,7 +99,7 @@ class _Solve(torch.autograd.Function):
         newton.assembler.begin(start, laws, task.dt)
         model = newton.assembler.model
         guess = torch.where(model.fixed, start.places, task.guess)
-        with saved_tensors_hooks(_same, _same):  # those of a checkpoint are not for tangents
+        with saved_tensors_hooks(_alone, _same):  # those of a checkpoint are not for tangents
             if not task.factors[0] and not torch.equal(guess, start.before):
                 guess = newton.predict(start.before, guess, values, task.factors)
             x, found, task.report = newton.solve(
