@@ -222,7 +222,16 @@ class Run:
         if self.script.results is None:
             return found
         whole = self._whole(trajectory)
-        own = named_results(self.script, whole, self.options)
+        try:
+            own = named_results(self.script, whole, self.options)
+        except KeyError as missing:
+            if not self.found.resume:
+                raise
+            self._tell(
+                f"no results: {self.script.name} needs {missing}, which {self.found.out} does not"
+                " have: name it in --fields, or run without --resume"
+            )
+            own = {}
         return {**found, **own, **self.gradients.take(self.model, self.schedule)}
 
     def _solved(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 
+from rheograd.engine.errors import SimulationError
 from rheograd.engine.fem.integrators import CentralDifferences, GeneralizedAlpha
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.fit.learn import fit
@@ -78,10 +79,14 @@ def ball(law: ConstitutiveLaw) -> Scene:
     )
 
 
-def beside(law: ConstitutiveLaw, solver: Solver) -> Comparison:
-    """The ball by a law and by the true one."""
+def beside(law: ConstitutiveLaw, solver: Solver) -> Comparison | None:
+    """The ball by a law and by the true one; None if the law does not survive the fall."""
     begun = time.process_time()
-    found = simulate(ball(law), solver, frames=FRAMES)
+    try:
+        found = simulate(ball(law), solver, frames=FRAMES)
+    except SimulationError as failure:
+        print(f"    {failure}", flush=True)
+        return None
     seconds = time.process_time() - begun
     return compare(found, simulate(ball(jelly()), solver, frames=FRAMES), seconds)
 
@@ -120,13 +125,13 @@ def tell(name: str, where: str, law: ConstitutiveLaw, start: ConstitutiveLaw) ->
     one, before = (
         beside(each, mesh_solver(each) if meshed else PARTICLES) for each in (law, start)
     )
-    print(
-        f"{name}, {where}: {1e3 * one.distance:.2f} mm from the true motion,"
+    untrained = "fails" if before is None else f"{1e3 * before.distance:.1f} mm"
+    said = "fails" if one is None else (
+        f"{1e3 * one.distance:.2f} mm from the true motion,"
         f" {100 * one.distance / one.path:.1f} % of its path;"
-        f" before training {1e3 * before.distance:.1f} mm;"
-        f" centre within {1e3 * one.centre:.2f} mm; {one.seconds:.0f} CPU-s",
-        flush=True,
-    )
+        f" centre within {1e3 * one.centre:.2f} mm; {one.seconds:.0f} CPU-s"
+    )  # fmt: skip
+    print(f"{name}, {where}: {said}; before training {untrained}", flush=True)
 
 
 def main() -> None:
