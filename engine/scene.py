@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,9 +85,17 @@ class Scene:
             raise ValueError("a scene needs at least one body; got none")
 
 
+def typed(value: Any, like: Tensor) -> Tensor:
+    """Numbers as a tensor of the precision and device of `like`; differentiable where they are one.
+
+    In one go: `torch.as_tensor(value).to(like)` rounds Python's numbers to single precision first.
+    """
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
 def vector(value: Vector | Tensor, like: Tensor) -> Tensor:
     """`value` as a tensor of shape (3,), typed as `like`; differentiable where it is a tensor."""
-    out = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    out = typed(value, like)
     if out.shape != (3,):
         raise ValueError(f"expected a vector of three numbers; got shape {tuple(out.shape)}")
     return out

@@ -21,7 +21,7 @@ from volume_meshes import every_element
 from rheograd.engine.fem.geometry import determinant, invert, volumes
 from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.solver import FESolver
-from rheograd.engine.loads import BodyForce, Displacement, Fixed, Traction
+from rheograd.engine.loads import BodyForce, Displacement, Fixed, PointMass, Traction
 from rheograd.engine.mesh.elements import element
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.mesh.volume_mesh import VolumeMesh
@@ -422,3 +422,15 @@ def test_a_shape_is_eight_elements_across_where_nothing_is_said() -> None:
     assert len(model.nodes) == 16 * 8 * 8
     corner = model.x0[model.nodes[0]]
     assert (corner.amax(0) - corner.amin(0)).tolist() == pytest.approx([0.125] * 3)
+
+
+def test_numbers_keep_their_precision() -> None:
+    """A density, mass or displacement given as a number of Python is taken in double precision."""
+    on = {"on": "x-", "body": "bar"}
+    loads = [Displacement(value=(0.1, 0.0, 0.0), **on), PointMass(mass=0.9, **on)]
+    body = Body(Box((1.0, 1.0, 1.0)), NeoHookean(1e4, 0.3), 1000.1, name="bar")
+    model = FESolver(size=0.5).discretize(Scene([body], loads))
+    assert float(model.density[0]) == 1000.1
+    assert float(model.added_mass.sum()) == pytest.approx(0.9, rel=1e-15)
+    moved = model.places(model.moment(0.0, model.ramp)) - model.x0
+    assert float(moved[:, 0].max()) == pytest.approx(0.1, rel=1e-14)

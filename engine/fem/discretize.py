@@ -28,7 +28,7 @@ from ..loads import (
 from ..mesh.elements import Element, element
 from ..mesh.meshing import mesh_shape
 from ..mesh.volume_mesh import VolumeMesh
-from ..scene import Body, Scene, vector
+from ..scene import Body, Scene, typed, vector
 from ..suggestion import did_you_mean
 from .contact import ContactSettings, contact, contact_rates, contains
 from .forces import (
@@ -227,7 +227,7 @@ def _per_element(values: Sequence[float | Tensor], elements: Sequence[int], like
     """One number or one for each element of each piece, shape (e,); differentiable."""
     found = []
     for value, count in zip(values, elements, strict=True):
-        own = torch.as_tensor(value).to(like)
+        own = typed(value, like)
         if own.ndim > 1 or (own.ndim == 1 and len(own) not in (1, count)):
             raise ValueError(
                 f"got a value of shape {tuple(own.shape)} for a body of {count} elements, expected "
@@ -311,8 +311,8 @@ def _boundaries(
             elif isinstance(boundary, PointMass):
                 for piece in _chosen(boundary, own):
                     where = _nodes(boundary, piece).to(like.device)
-                    share = torch.as_tensor(boundary.mass).to(like) / len(where)
-                    added = added.index_add(0, where, share.expand(len(where)))
+                    mass = typed(boundary.mass, like)
+                    added = added.index_add(0, where, (mass / len(where)).expand(len(where)))
             elif isinstance(boundary, Displacement):
                 axes = torch.tensor([c in boundary.components for c in COMPONENTS])
                 for piece in _chosen(boundary, own):

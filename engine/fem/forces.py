@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..mesh.elements import Element
+from ..scene import typed
 from .geometry import Facets, rule, volumes
 
 
@@ -32,8 +33,8 @@ class Moment(NamedTuple):
     def value(self, value: Any) -> Tensor:
         """What a load's value is then, typed as the time."""
         if callable(value):
-            return torch.as_tensor(value(self.time)).to(self.time)
-        return torch.as_tensor(value).to(self.time) * self.share
+            return typed(value(self.time), self.time)
+        return typed(value, self.time) * self.share
 
 
 class Place(NamedTuple):
@@ -199,7 +200,7 @@ class NodalSpring(Force):
 
     def resolve(self, at: Moment) -> Tensor:
         """See `Force.resolve`; the same at all times."""
-        return torch.as_tensor(self.stiffness).to(at.time)
+        return typed(self.stiffness, at.time)
 
     def on_nodes(self, place: Place, value: Tensor) -> Tensor:
         """See `Force.on_nodes`."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from rheograd.kernels import contacts as codes
 
 from ..boundaries import Collider, HalfSpace
-from ..scene import Scene
+from ..scene import Scene, typed
 from ..shapes import Box, Capsule, MeshShape, Shape, Sphere
 from .model import Colliders
 
@@ -48,7 +48,7 @@ def collider_table(scenes: Sequence[Scene], steps: int, dt: float, like: Tensor)
             if owner is not None:
                 mesh[w, k] = owner.id
                 keep.append(owner)
-            friction.append(torch.as_tensor(collider.friction).to(like))
+            friction.append(typed(collider.friction, like))
             poses.append(_poses(collider, position, rotation, count, dt))
     if not poses:
         return Colliders(

@@ -20,7 +20,7 @@ from rheograd.materials.law import ConstitutiveLaw
 
 from ..boundaries import FACES, Collider, Wall
 from ..law_groups import group_laws
-from ..scene import Body, Scene, vector
+from ..scene import Body, Scene, typed, vector
 from .colliders import MODES, collider_table
 from .model import FOREVER, Colliders, Grid, MPMModel, Walls
 
@@ -56,7 +56,7 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
             _check_particles(body, x, volume, scene, solver)
             xs.append(x)
             vs.append(_velocity(body, x))
-            densities.append(torch.as_tensor(body.density).to(like).expand(n))
+            densities.append(typed(body.density, like).expand(n))
             volumes.append(volume)
             worlds.append(torch.full((n,), world, dtype=torch.int32))
             bodies.append(torch.full((n,), number, dtype=torch.int32))
@@ -169,7 +169,7 @@ def _walls(scenes: Sequence[Scene], like: Tensor) -> Walls:
         for wall in (b for b in scene.boundaries if isinstance(b, Wall)):
             face = FACES.index(wall.face)
             modes[world, face] = MODES[wall.mode]
-            friction[face] = torch.as_tensor(wall.friction).to(like)
+            friction[face] = typed(wall.friction, like)
         rows.append(torch.stack(friction))
     return Walls(modes.to(like.device), torch.stack(rows))
 
@@ -177,8 +177,8 @@ def _walls(scenes: Sequence[Scene], like: Tensor) -> Walls:
 def _check_particles(
     body: Body, x: Tensor, volume: Tensor, scene: Scene, solver: MPMSolver
 ) -> None:
-    lower = torch.tensor(scene.domain.lower).to(x)
-    upper = torch.tensor(scene.domain.upper).to(x)
+    lower = x.new_tensor(scene.domain.lower)
+    upper = x.new_tensor(scene.domain.upper)
     slack = 1e-4 * solver.cell
     outside = ((x < lower - slack) | (x > upper + slack)).any(1)
     if bool(outside.any()):

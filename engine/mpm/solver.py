@@ -92,7 +92,7 @@ class MPMSolver(Solver):
             x: Positions [m], shape (n, 3).
             v: Velocities [m/s], shape (n, 3).
             F: Elastic deformation gradients, shape (n, 3, 3).
-            C: Affine velocities [1/s], shape (n, 3, 3); zero (or, for a start, the spin) if None.
+            C: Affine velocities [1/s], shape (n, 3, 3); zero if None.
             internal: History, shape (n, m); the laws' rest value if None.
             step: Steps taken before.
         """
