@@ -2,13 +2,13 @@
 """One law, two solvers: learned from particles and used on a mesh, and the other way round.
 
 rheograd run nclaw --material jelly --steps 1000 --every 5 --out jelly.npz
-rheograd fit nclaw jelly.npz --material jelly --law invariant-smooth --out runs/smooth
-python tests/benchmarks/two_solvers.py runs/smooth/law.safetensors [LAW.safetensors ...]
+rheograd fit nclaw jelly.npz --material jelly --law invariant-smooth --stress-scale 3e4 --out soft
+python tests/benchmarks/two_solvers.py soft/law.safetensors [LAW.safetensors ...]
 
 A law that was trained on a thrown cube of particles (jelly of Ma et al. 2023) moves a ball of
 finite elements that falls on a floor, by implicit steps where it has a derivative at rest, else by
-explicit ones. Then a network is trained on the fall of a box of finite elements, from the positions
-of its nodes alone, and moves a ball of particles. Each is compared with what the true law does in
+explicit ones. Then a network is trained on a shaken block of finite elements, from the positions of
+its nodes alone, and moves a ball of particles. Each is compared with what the true law does in
 the same solver, by the root mean square distance over all points and times, and with what the law
 before its training does (law_start.safetensors beside the law).
 """
@@ -28,8 +28,10 @@ from rheograd.engine.fem.integrators import CentralDifferences, GeneralizedAlpha
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
+from rheograd.engine.loads import Fixed
 from rheograd.engine.observation import Positions
-from rheograd.engine.scene import Scene
+from rheograd.engine.scene import Body, Scene
+from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Solver
 from rheograd.engine.trajectory import Trajectory
@@ -41,6 +43,8 @@ FRAMES = 60
 STEP = 5e-4
 """Of all solvers [s], as in the training: the flow of a learned plasticity is so much a step."""
 PARTICLES = replace(drop.solver(), dt=STEP)
+SOFT = 3e4
+"""Expected stress that networks start from [Pa]; one of 1e5 happens to start near the jelly."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +103,24 @@ def mesh_solver(law: ConstitutiveLaw) -> FESolver:
 
 
 def trained_on_a_mesh(epochs: int) -> tuple[ConstitutiveLaw, ConstitutiveLaw]:
-    """A network that has seen the nodes of a falling box, and the same before that."""
+    """A network that has seen the nodes of a shaken block, and the same before that.
+
+    The block stands on a clamped base and nothing touches it: the stiffness of contact would be
+    made of the network's own modulus and change as it learns.
+    """
     solver = replace(
-        drop.fe_solver(), size=1 / 12, integrator=CentralDifferences(STEP), precision="float32",
-        contact=10.0,
-    )  # fmt: skip
+        drop.fe_solver(), size=1 / 16, integrator=CentralDifferences(STEP), precision="float32"
+    )
 
-    def box(law: ConstitutiveLaw) -> Scene:
-        scene = drop.build(law, height=0.02, velocity=(0.8, -1.5, 0.0), spin=(3.0, 2.0, -4.0))
-        return replace(scene, duration=0.25)
+    def block(law: ConstitutiveLaw) -> Scene:
+        thrown = Body(Box((0.25, 0.25, 0.25)), law, 1e3, (1.5, -1.0, 0.8), (0.0, 8.0, 0.0))
+        return Scene([thrown], [Fixed("y-")], duration=0.25, name="shaken")
 
-    seen = Positions(simulate(box(jelly()), solver, every=5))
-    law, start = (InvariantSmooth(1e5, seed=0).float() for _ in range(2))
+    seen = Positions(simulate(block(jelly()), solver, every=5))
+    law, start = (InvariantSmooth(SOFT, seed=0).float() for _ in range(2))
     recipe = replace(Recipe.suited(law, states="positions"), epochs=epochs)
     with tempfile.TemporaryDirectory() as folder:
-        fit(box(law), solver, seen, folder=folder, truth=box(jelly()), recipe=recipe)
+        fit(block(law), solver, seen, folder=folder, truth=block(jelly()), recipe=recipe)
     return law, start
 
 
@@ -138,7 +145,7 @@ def main() -> None:
     """All comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("laws", nargs="*", type=Path)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60)
     found = parser.parse_args()
     torch.set_num_threads(1)
     for path in found.laws:
