@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from .boundaries import Collider, HalfSpace
+from .mesh.volume_mesh import VolumeMesh
 from .scene import Scene
 from .shapes import Box, Capsule, MeshShape, Shape, Sphere
 
 TRIANGLES = 50_000
-"""A finer collider mesh is left out of the description."""
+"""A finer mesh is left out of the description."""
 
 
 def surroundings(scene: Scene, dt: float, steps: Sequence[int]) -> dict[str, str]:
-    """Domain, gravity, names of bodies and colliders, as JSON texts.
+    """Domain, gravity, names and surfaces of bodies, and colliders, as JSON texts.
 
     Args:
         scene: What is simulated.
@@ -35,6 +36,7 @@ def surroundings(scene: Scene, dt: float, steps: Sequence[int]) -> dict[str, str
         "domain": json.dumps([list(scene.domain.lower), list(scene.domain.upper)]),
         "gravity": json.dumps(torch.as_tensor(scene.gravity, dtype=torch.float64).tolist()),
         "bodies": json.dumps([body.name for body in scene.bodies]),
+        "surfaces": json.dumps([_surface(body.shape) for body in scene.bodies]),
         "colliders": json.dumps([c for c in colliders if c]),
     }
 
@@ -72,6 +74,16 @@ def _shape(shape: Shape | HalfSpace) -> dict[str, Any]:
                 "kind": "mesh", "centre": centre, "vertices": _rounded(vertices), "faces": faces,
             }  # fmt: skip
     return {}
+
+
+def _surface(shape: Shape) -> dict[str, Any]:
+    """The boundary of a body in triangles; nothing where it is too fine, or of a mesh's cells."""
+    if isinstance(shape, VolumeMesh):
+        return {}
+    vertices, triangles = shape.surface()
+    if len(triangles) > TRIANGLES:
+        return {}
+    return {"vertices": _rounded(vertices), "faces": triangles.tolist()}
 
 
 def _rounded(values: Tensor) -> list[Any]:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From pixels to motion: cameras, videos, the tracker, and strain maps."""

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which points of the first frame are followed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .registration import Array
+from .video import read_picture
+
+COUNT = 200
+"""Features sought unless told otherwise."""
+QUALITY = 0.02
+"""Least corner strength of a feature, as a share of the strongest."""
+
+
+def read_mask(path: str | Path, size: tuple[int, int]) -> Array:
+    """A picture that is bright where the object is, shape (height, width), bool.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is none, has another size than the video, or is dark all over.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no mask {path}: check the path")
+    mask = read_picture(path).max(-1) > 127
+    if mask.shape[::-1] != tuple(size):
+        raise ValueError(
+            f"{path} is {mask.shape[1]} x {mask.shape[0]} px, the video {size[0]} x {size[1]}:"
+            " draw the mask over the first frame"
+        )
+    if not mask.any():
+        raise ValueError(f"{path} is dark all over, expected it bright where the object is")
+    return mask
+
+
+def features(picture: Array, mask: Array | None, count: int = COUNT, half: int = 15) -> Array:
+    """Corners that are easily found again (Shi and Tomasi 1994), shape (k, 2) [px].
+
+    Args:
+        picture: The first frame, brightness (height, width), uint8.
+        mask: Where the object is; None: everywhere.
+        count: At most.
+        half: Of the patches that will be followed; so far from the rim of the mask and the picture.
+
+    Raises:
+        ValueError: There are fewer than four.
+    """
+    import cv2
+
+    inner = _inner(picture.shape, mask, half)
+    room = float(inner.sum())
+    apart = max(3.0, 0.6 * np.sqrt(room / max(count, 1)))
+    found = cv2.goodFeaturesToTrack(
+        picture, count, QUALITY, apart, mask=inner.astype(np.uint8), blockSize=7
+    )
+    number = 0 if found is None else len(found)
+    if found is None or number < 4:
+        where = "the picture" if mask is None else "the mask"
+        raise ValueError(
+            f"found {number} features in {where}, expected four or more: the object needs texture"
+            " (speckles, a printed pattern), light without glare, and a mask that holds it"
+        )
+    return found.reshape(-1, 2).astype(np.float64)
+
+
+def grid(picture: Array, mask: Array | None, across: int, half: int = 15) -> Array:
+    """Points in rows, evenly spaced over the mask or the picture, shape (k, 2) [px].
+
+    Args:
+        picture: The first frame, brightness (height, width).
+        mask: Where the object is; None: everywhere.
+        across: Points along the shorter side.
+        half: Of the patches that will be followed; so far from the rim.
+
+    Raises:
+        ValueError: No point is within the mask.
+    """
+    inner = _inner(picture.shape, mask, half)
+    rows, columns = np.nonzero(inner)
+    if not len(rows):
+        raise ValueError(
+            f"no place for a patch of {2 * half + 1} px in the mask: take smaller ones, or draw a"
+            " larger mask"
+        )
+    low, high = (np.array([f(columns), f(rows)], float) for f in (np.min, np.max))
+    step = max(float((high - low).min()) / max(across - 1, 1), 1.0)
+    counts = np.floor((high - low) / step + 1e-9).astype(int) + 1
+    starts = 0.5 * (low + high - (counts - 1) * step)
+    lines = [starts[i] + step * np.arange(counts[i]) for i in (0, 1)]
+    points = np.stack(np.meshgrid(*lines), -1).reshape(-1, 2)
+    near = np.rint(points).astype(int)
+    found = points[inner[near[:, 1], near[:, 0]]]
+    if not len(found):
+        raise ValueError(f"no point of {across} across is within the mask: ask for more points")
+    return found
+
+
+def _inner(shape: tuple[int, ...], mask: Array | None, half: int) -> Array:
+    """Where a patch lies well within the mask and the picture, bool."""
+    import cv2
+
+    inside = np.ones(shape, np.uint8) if mask is None else mask.astype(np.uint8)
+    inside[[0, -1]] = 0
+    inside[:, [0, -1]] = 0
+    # a patch may reach over the rim by its outer half: what is beyond has no weight
+    side = 2 * (half // 2) + 1
+    return cv2.erode(inside, np.ones((side, side), np.uint8), borderValue=0) > 0
