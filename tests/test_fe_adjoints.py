@@ -14,7 +14,7 @@ from torch import Tensor
 from volume_meshes import every_element
 
 from rheograd.engine.boundaries import Boundary, Grip, Motion
-from rheograd.engine.fem import increment
+from rheograd.engine.fem import increment, linear
 from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.linear import Method
 from rheograd.engine.fem.newton import Newton
@@ -340,3 +340,10 @@ def test_initial_state() -> None:
             tensor.copy_(kept)
         expected = (values[0] - values[1]) / (2 * h)
         assert abs(float((gradient * direction).sum()) - expected) < BOUND * abs(expected)
+
+
+def test_factors_that_are_not_banded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SuperLU's adjoint of a matrix that is not symmetric."""
+    monkeypatch.setattr(linear, "BAND_LIMIT", 0.0)
+    case = Case("hex8", network(), follower=True, numerics={"linear": "lu"})
+    case.check(together=True)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from finite_elements import NOTHING
 from torch import Tensor
 
-from rheograd.engine.boundaries import Collider, Floor, HalfSpace, Motion
+from rheograd.engine.boundaries import Collider, Floor, HalfSpace, Motion, Wall
 from rheograd.engine.fem.contact import Contact, _described, nodal_areas
 from rheograd.engine.fem.energies import energies, momentum
+from rheograd.engine.fem.forces import Place
 from rheograd.engine.fem.integrators import (
     BackwardEuler,
     CentralDifferences,
@@ -23,7 +25,7 @@ from rheograd.engine.fem.integrators import (
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import ball, box
-from rheograd.engine.scene import Body, Scene
+from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box, Capsule, Shape, Sphere
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import Damped
@@ -244,3 +246,54 @@ def test_gradients_through_contact_and_friction(integrator: Integrator) -> None:
         slope = (moved[0] - moved[1]) / (2 * h)
         assert abs(slope) > 1e-4, name
         assert float((grad * d).sum()) == pytest.approx(slope, rel=2e-6), name
+
+
+def test_a_turntable_drags_along() -> None:
+    """Friction on nodes at rest is mu f_n along the velocity w x r of the surface under them."""
+    spin, mu = (0.0, 3.0, 0.0), 0.5
+    plane = HalfSpace((0.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    mesh = box((0.2, 0.2, 0.2), (1, 1, 1), corner=(0.4, -1e-3, 0.3))
+    body = Body(mesh, NeoHookean(1e5, 0.3), 1e3)
+    table = Collider(plane, mu, Motion(spin=spin))
+    solver = FESolver(integrator=BackwardEuler(1e-3))
+    model = solver.discretize(Scene([body], [table], NOTHING, duration=0.01))
+    (force,) = model.forces
+    place = Place(model.x0, model.x0, model.x0)
+    found = force.on_nodes(place, force.resolve(model.moment(0.0, 1e-3)))
+    below = model.x0[:, 1] < 0
+    speed = torch.linalg.cross(torch.tensor(spin).double().expand(8, 3), model.x0)[below]
+    along = speed / speed[:, [0, 2]].norm(dim=1, keepdim=True)
+    expected = mu * found[below, 1:2] * along
+    assert float(found[below, 1].min()) > 0.0 and not bool(found[~below].any())
+    assert torch.allclose(found[below][:, [0, 2]], expected[:, [0, 2]], rtol=0.005)
+
+
+def test_slip_is_without_friction() -> None:
+    """Whatever coefficient is given beside it."""
+    plane = HalfSpace((0.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    body = Body(box((0.2, 0.2, 0.2), (1, 1, 1), corner=(0.4, 0.0, 0.4)), NeoHookean(1e5, 0.3), 1e3)
+    scene = Scene([body], [Collider(plane, 0.9, mode="slip")], (3.0, -9.81, 0.0), duration=0.1)
+    solver = FESolver(integrator=BackwardEuler(2e-3))
+    model = solver.discretize(scene)
+    last = solver.rollout(model, solver.start(model), 50).last
+    assert float(last.v[:, 0].mean()) == pytest.approx(3.0 * 0.1, rel=1e-6)
+
+
+@pytest.mark.parametrize("face", ["x-", "x+", "y-", "y+", "z-", "z+"])
+def test_every_wall_bears_what_is_pressed_against_it(face: Any) -> None:
+    axis, up = "xyz".index(face[0]), face[1] == "+"
+    low = [0.4, 0.4, 0.4]
+    low[axis] = 0.8 if up else 0.0
+    body = Body(box((0.2, 0.2, 0.2), (1, 1, 1), corner=low), NeoHookean(1e5, 0.3), 1e3)
+    gravity = torch.zeros(3).double()
+    gravity[axis] = 9.81 if up else -9.81
+    loads = [Wall(face), *(Fixed(f"{c}-", c) for c in "xyz" if c != face[0])]
+    scene = Scene([body], loads, gravity, domain=Domain((0, 0, 0), (1, 1, 1)))
+    solver = FESolver(integrator=Static(2))
+    model = solver.discretize(scene)
+    last = solver.rollout(model, solver.start(model), 2).last
+    (wall,) = model.forces
+    value = wall.resolve(model.moment(last.time, last.time))
+    force = wall.on_nodes(Place(last.x, last.x, model.x0), value).sum(0)
+    assert force.tolist() == pytest.approx((-1e3 * 0.2**3 * gravity).tolist(), rel=1e-6, abs=1e-6)
+    assert float((last.x - model.x0).abs().max()) < 5e-3

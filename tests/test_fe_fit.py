@@ -19,6 +19,7 @@ from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.loads import BodyForce, Displacement, Fixed, Traction
+from rheograd.engine.mesh.generators import box
 from rheograd.engine.observation import Positions
 from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Scene
@@ -161,3 +162,31 @@ def test_a_field_of_body_forces_is_no_function_of_time() -> None:
         later.load_values(later.moment(0.0, 0.0))[1],
         model.load_values(model.moment(0.0, 0.0))[1],
     )
+
+
+def test_a_stretch_knows_the_time_of_its_tractions() -> None:
+    solver = FESolver(size=0.15, integrator=CentralDifferences(1e-3))
+
+    def growing(time: Tensor) -> Tensor:
+        zero = torch.zeros_like(time)
+        return torch.stack([zero, -2e5 * time, zero])
+
+    body = Body(box((0.6, 0.15, 0.15), (4, 1, 1)), Corotated(5e4, 0.3), 1e3, name="bar")
+    scene = Scene([body], [Fixed("x-"), Traction("x+", growing)], duration=0.06)
+    model = solver.discretize(scene)
+    assert not solver.timeless(model)
+    known = recorded(solver, model, torch.arange(0, 61, 10))
+    cut = solver.segments(model, [20], 20)
+    out = solver.rollout(cut, solver.restart(cut, known.at(torch.tensor([2]))), 20, observe=[20])
+    assert torch.allclose(out.x[0], known.x[4], rtol=0, atol=1e-9)
+
+
+def test_estimated_motions_start_as_they_were_told() -> None:
+    """The first velocity is known, and is not read off the spline."""
+    solver = FESolver(size=0.15, integrator=CentralDifferences(1e-3))
+    body = Body(box((0.6, 0.15, 0.15), (4, 1, 1)), Corotated(5e4, 0.3), 1e3, (0.0, -2.0, 1.0))
+    model = solver.discretize(Scene([body], [Fixed("x-")], duration=0.06))
+    step = torch.arange(0, 61, 20)
+    seen = recorded(solver, model, step)
+    found = solver.estimator(model, step, seen.x)(model)
+    assert torch.equal(found.v[0], solver.start(model).v)

@@ -14,7 +14,7 @@ from torch import Tensor
 from volume_meshes import every_element
 from walk import every
 
-from rheograd.engine.fem import equilibrium
+from rheograd.engine.fem import assembler, equilibrium
 from rheograd.engine.fem.assembler import Assembler
 from rheograd.engine.fem.equilibrium import Balance, Increment
 from rheograd.engine.fem.geometry import invert
@@ -277,3 +277,10 @@ def test_what_is_called_symmetric_is(make: Callable[[], ConstitutiveLaw]) -> Non
         assert skew < 1e-6
     else:
         assert skew > 1e-4, "it is symmetric: a solver then needs half the matrix"
+
+
+@pytest.mark.parametrize("name", ["hex8", "quad4"])
+def test_mean_dilatation_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine elements whose stiffness is computed eight at a time, then the last."""
+    monkeypatch.setattr(assembler, "DENSE", 8)
+    check(case(name, [LAWS["neo-hookean"]()], mean_dilatation=True))

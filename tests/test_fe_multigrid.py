@@ -8,13 +8,18 @@ import pytest
 import scipy.sparse as sp
 import torch
 import warp as wp
+from finite_elements import NOTHING, block
 from pyamg.relaxation.relaxation import block_gauss_seidel
 
 from rheograd.engine.fem.assembler import pattern
 from rheograd.engine.fem.linear import rigid_motions
 from rheograd.engine.fem.multigrid import Product, _launch, _seen, hierarchy
+from rheograd.engine.fem.solver import FESolver
+from rheograd.engine.loads import Fixed
 from rheograd.engine.mesh.generators import box
+from rheograd.engine.scene import Body, Scene
 from rheograd.kernels.relaxation import relaxation_kernels
+from rheograd.materials.elastic import NeoHookean
 
 
 def matrix(cells: tuple[int, int, int], symmetric: bool) -> tuple[sp.bsr_matrix, np.ndarray]:
@@ -83,3 +88,27 @@ def test_the_pattern_has_its_columns_in_order() -> None:
     for i in range(6):
         row = p.columns[p.rows[i] : p.rows[i + 1]]
         assert bool((row.diff() > 0).all()) and int(p.columns[p.diagonal[i]]) == i
+
+
+EYE = torch.eye(3, dtype=torch.float64)
+
+
+def test_rigid_motions_are_rigid() -> None:
+    """e_k, and e_k x (x - centre): what a rotation about axis k does to first order."""
+    x = torch.randn(7, 3, dtype=torch.float64)
+    found = torch.from_numpy(rigid_motions(x)).reshape(7, 3, 6)
+    arm = x - x.mean(0)
+    for k in range(3):
+        axis = EYE[k].expand(7, 3)
+        assert torch.equal(found[:, :, k], axis)
+        assert torch.allclose(found[:, :, 3 + k], torch.linalg.cross(axis, arm), atol=1e-15)
+
+
+@pytest.mark.parametrize("axis", "xyz")
+def test_a_hinge_is_free_to_turn(axis: str) -> None:
+    """A body held on a line along an axis: every rotation is found, not only one."""
+    line = ["x", "y", "z"].index(axis)
+    edge = lambda x: x.abs().sum(1) - x[:, line].abs() < 1e-9  # noqa: E731
+    body = Body(block("hex8", (2, 1, 1)), NeoHookean(1e4, 0.3), 1e3, name="door")
+    with pytest.raises(ValueError, match=f"1 motion, mainly rotation about {axis}, is free"):
+        FESolver().discretize(Scene([body], [Fixed(edge)], NOTHING))

@@ -335,3 +335,15 @@ def test_few_tracks_count_as_independent_entries() -> None:
     assert not found.by_track
     assert np.allclose(found.covariance, np.linalg.inv(J.T @ J) * (r @ r) / 58)
     assert np.allclose(np.diag(found.correlation), 1.0)
+
+
+def test_correlation_and_quantile_of_independent_entries() -> None:
+    """C_ij / sqrt(C_ii C_jj) of parameters of different scales; t of m - p degrees of freedom."""
+    generator = np.random.default_rng(1)
+    J = generator.normal(size=(12, 2)) @ np.array([[1.0, 30.0], [0.0, 40.0]])
+    found = estimate(J, 1e-2 * generator.normal(size=12), np.repeat([0, 1], 6))
+    (a, c), (_, b) = np.linalg.inv(J.T @ J)
+    expected = c / math.sqrt(a * b)
+    assert 0.3 < abs(expected) < 0.9
+    assert np.allclose(found.correlation, [[1.0, expected], [expected, 1.0]], rtol=1e-12, atol=0)
+    assert found.quantile == pytest.approx(2.228139, abs=1e-6)

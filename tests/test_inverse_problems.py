@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from benchmarks.inverse_problems import (
@@ -14,6 +16,7 @@ from benchmarks.inverse_problems import (
     shape,
     theory,
 )
+from finite_elements import NOTHING
 
 from rheograd.engine.boundaries import Floor
 from rheograd.engine.errors import SimulationError
@@ -141,3 +144,35 @@ class TestErrors:
         plate = Scene([Body(box((1.0, 1.0), (1, 1), element="quad4"), NeoHookean(1e4, 0.3), 1e3)])
         with pytest.raises(ValueError, match="positive standard deviation"):
             fit_stiffness(plate, FESolver(), lambda motion: motion.x, 0.0)
+
+
+def test_variation_weighs_sides_by_their_own_size() -> None:
+    """Cells of 3 x 1: a jump across the long sides counts thrice that across the short ones."""
+    penalty = variation(box((6.0, 2.0), (2, 2), element="quad4"))
+    mesh = box((6.0, 2.0), (2, 2), element="quad4")
+    centre = mesh.nodes[mesh.cells].mean(1)
+    jump = math.sqrt(100 + 0.05**2) - 0.05
+    # two sides of 1 m (across x) and two of 3 m (across y), 2 m on average
+    for axis, expected in ((0, 2 * 0.5 * jump), (1, 2 * 1.5 * jump)):
+        theta = torch.where(centre[:, axis] < 0, 0.0, 10.0).double()
+        assert float(penalty(theta)) == pytest.approx(expected, rel=1e-12)
+    solid = box((6.0, 2.0, 1.0), (2, 2, 1))
+    centre = solid.nodes[solid.cells].mean(1)
+    for axis, expected in ((0, 2 * 0.5 * jump), (1, 2 * 1.5 * jump)):
+        theta = torch.where(centre[:, axis] < 0, 0.0, 10.0).double()
+        assert float(variation(solid)(theta)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_residual_of_a_field_is_its_root_mean_square() -> None:
+    """By the noise; one weight and no iteration leave theta at 0."""
+    mesh = box((1.0, 1.0), (2, 2), element="quad4", corner=(0.0, 0.0))
+    body = Body(mesh, NeoHookean(1e4, 0.3), 1e3)
+    scene = Scene([body], [Fixed("x-"), Traction("x+", (300.0, 0.0, 0.0))], gravity=NOTHING)
+    off = torch.tensor([1e-3, -7e-3, 2e-3], dtype=torch.float64)
+    told: list[float] = []
+    found = fit_stiffness(
+        scene, FESolver(integrator=Static(1)), lambda m: off + 0.0 * m.x[-1, :3, 0], 1e-3,
+        weights=1, iterations=1, tell=lambda w, left: told.append(left),
+    )  # fmt: skip
+    assert found.residual == pytest.approx(math.sqrt((1 + 49 + 4) / 3), rel=1e-9)
+    assert told == [found.residual]

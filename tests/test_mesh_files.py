@@ -292,3 +292,41 @@ def test_other_refusals_of_files(tmp_path: Path) -> None:
     twice = replace(bar(), points={"x-": torch.tensor([1])})
     with pytest.raises(ValueError, match=r"two groups have the name 'x-'"):
         twice.save(tmp_path / "a.msh")
+
+
+CUBE = """*NODE
+1, 0, 0, 0
+2, 1, 0, 0
+3, 1, 1, 0
+4, 0, 1, 0
+5, 0, 0, 1
+6, 1, 0, 1
+7, 1, 1, 1
+8, 0, 1, 1
+*ELEMENT, TYPE=C3D8
+1, 1, 2, 3, 4, 5, 6, 7, 8
+"""
+CORNER = """*NODE
+1, 0, 0, 0
+2, 1, 0, 0
+3, 0, 1, 0
+4, 0, 0, 1
+*ELEMENT, TYPE=C3D4
+1, 1, 2, 3, 4
+"""
+OUTWARD = {
+    "C3D8": (CUBE, [(0, 0, -1), (0, 0, 1), (0, -1, 0), (1, 0, 0), (0, 1, 0), (-1, 0, 0)]),
+    "C3D4": (CORNER, [(0, 0, -0.5), (0, -0.5, 0), (0.5, 0.5, 0.5), (-0.5, 0, 0)]),
+}
+
+
+@pytest.mark.parametrize("kind", list(OUTWARD))
+def test_sides_are_numbered_as_abaqus_does(kind: str, tmp_path: Path) -> None:
+    """S1 ... of the manual: of a brick 1234, 5876, 1562, 2673, 3784, 4851; of a tetrahedron 123,
+    142, 243, 341."""
+    text, outward = OUTWARD[kind]
+    text += "".join(f"*SURFACE, NAME=S{k}\n1, S{k}\n" for k in range(1, len(outward) + 1))
+    (tmp_path / "a.inp").write_text(text)
+    mesh = VolumeMesh.load(tmp_path / "a.inp")
+    for k, normal in enumerate(outward, 1):
+        assert areas(mesh, mesh.facets_of(f"S{k}")).tolist() == pytest.approx(normal, abs=1e-12)
