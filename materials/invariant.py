@@ -8,7 +8,9 @@ matrix H(F); with the rotation R of F,
     elasticity:  P = stress_scale R H,   tau = P F^T
     plasticity:  F = F_trial + flow_scale R H
 
-so that tau(I) = 0, tau(Q F) = Q tau(F) Q^T and F(Q F_trial) = Q F(F_trial) for any weights.
+so that tau(I) = 0, tau(Q F) = Q tau(F) Q^T and F(Q F_trial) = Q F(F_trial) for any weights. tau is
+not symmetric by construction (H F^T is where H commutes with the stretch, as in an isotropic
+solid): what is skew of it turns a body that nothing touches.
 
 `InvariantFull` is the law as published. `InvariantSmooth`, our default, has features with
 derivatives at rest too, outputs in units of a stress, starts as an isotropic elastic solid, and
