@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracks of surface points in the pictures of a camera, compared where the camera saw them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .carrying import Carried
+from .moving_surface import MovingSurface, Spot
+from .observation import Observation
+from .trajectory import Trajectory
+from .vision.camera import Camera
+from .vision.tracks import Tracks
+
+NOISE = 0.3
+"""Standard deviation of a track unless told otherwise [px]."""
+OUTLIER = 3.0
+"""From how many standard deviations on a track counts less."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelTracks(Observation):
+    """Reprojection errors of points that were bound to the surface in the first frame.
+
+    Nothing is lifted into space: a point is where its ray met the surface at rest, and is carried
+    by the simulation. Errors beyond a few standard deviations count less than by their square
+    (pseudo-Huber, Charbonnier et al. 1997), so that a track gone astray does not spoil a fit.
+    """
+
+    tracks: Tracks
+    """As they were followed."""
+    camera: Camera
+    """What saw them; its `start` is the time of the first frame."""
+    bound: Tensor
+    """Numbers of the tracks that are used, shape (k,), int64."""
+    carried: Carried
+    """Their points on the surface."""
+    noise: float = NOISE
+    """Standard deviation of a track [px]."""
+
+    @classmethod
+    def bind(
+        cls,
+        tracks: Tracks,
+        surface: MovingSurface,
+        rest: Tensor,
+        *,
+        camera: Camera | None = None,
+        noise: float = NOISE,
+    ) -> PixelTracks:
+        """Bind each track to what its pixel of the first frame shows of the surface.
+
+        Args:
+            tracks: Pixels by frame; those not seen in the first frame are left out.
+            surface: Of the bodies.
+            rest: Particles or nodes at that time [m], shape (n, 3).
+            camera: What saw them; that of the tracks if None.
+            noise: Standard deviation of a track [px].
+
+        Raises:
+            ValueError: There is no camera, or no track is on the body.
+        """
+        camera = tracks.camera if camera is None else camera
+        if camera is None:
+            raise ValueError(
+                "the tracks do not say what camera saw them: track with --camera FILE.toml, or name"
+                " one"
+            )
+        if camera.size != tracks.size:
+            raise ValueError(
+                f"the camera takes pictures of {camera.size[0]} x {camera.size[1]} px, the tracks"
+                f" are from {tracks.size[0]} x {tracks.size[1]}: give the camera of that video"
+            )
+        if not noise > 0:
+            raise ValueError(f"got a noise of {noise:g} px, expected it positive")
+        first = torch.nonzero(torch.from_numpy(tracks.seen[0])).flatten()
+        rays = camera.rays(torch.from_numpy(tracks.pixels[0])[first])
+        vertices = surface.vertices(rest.detach().cpu().double())
+        spot, hit = met(vertices, surface.triangles, camera.position, rays)
+        if not bool(hit.any()):
+            ahead = bool(camera.project(vertices).ahead.any())
+            why = "they lie beside it" if ahead else "the body is behind the camera"
+            raise ValueError(
+                f"none of {len(first)} tracks of {tracks.source or 'the video'} is on the body in"
+                f" the first frame, {why}: check the camera's pose and the scene's first position"
+            )
+        return cls(tracks, camera, first[hit], surface.spots(spot), noise)
+
+    @property
+    def time(self) -> Tensor:
+        """Times in the simulation [s], shape (t,)."""
+        return torch.from_numpy(self.tracks.time).double() + self.camera.start
+
+    def seen(self) -> Tensor:
+        """See `Observation.seen`."""
+        return torch.from_numpy(self.tracks.seen)[:, self.bound]
+
+    def predicted(self, trajectory: Trajectory) -> Tensor:
+        """Pixels of the points in a simulation, shape (t, k, 2); differentiable."""
+        return self.camera.project(self.carried.at(trajectory.x)).at
+
+    def residual(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.residual`; in standard deviations, outliers drawn in, (t, k, 2)."""
+        if len(trajectory) != len(self.tracks.time):
+            raise ValueError(
+                f"the simulated motion has {len(trajectory)} frames, the tracks"
+                f" {len(self.tracks.time)}: simulate at the times of the tracks"
+            )
+        predicted = self.predicted(trajectory)
+        seen = self.seen().to(predicted.device)[..., None]
+        pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
+        gap = torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
+        return tempered(gap / self.noise, OUTLIER)
+
+
+def met(vertices: Tensor, triangles: Tensor, eye: Tensor, rays: Tensor) -> tuple[Spot, Tensor]:
+    """Where rays first meet a surface.
+
+    Args:
+        vertices: [m], shape (m, 3).
+        triangles: Corners, shape (f, 3).
+        eye: Where all rays start [m], shape (3,).
+        rays: Directions, shape (n, 3).
+
+    Returns:
+        The spots of the rays that meet it, and which do, shape (n,), bool.
+    """
+    import warp as wp
+
+    from rheograd.kernels.raycast import ray_kernels
+
+    points = wp.array(vertices.float().numpy(), dtype=wp.vec3, device="cpu")
+    faces = wp.array(triangles.int().numpy().reshape(-1), dtype=int, device="cpu")
+    mesh = wp.Mesh(points, faces)
+    n = len(rays)
+    ray = wp.array(rays.float().numpy(), dtype=wp.vec3, device="cpu")
+    face, far = (wp.zeros(n, dtype=kind, device="cpu") for kind in (int, float))
+    weights = wp.zeros(n, dtype=wp.vec3, device="cpu")
+    reach = 10.0 * float((vertices - eye).norm(dim=1).max())
+    wp.launch(
+        ray_kernels().hit, dim=n, device="cpu",
+        inputs=[mesh.id, wp.vec3(*eye.tolist()), ray, reach], outputs=[face, weights, far],
+    )  # fmt: skip
+    found = torch.from_numpy(face.numpy()).long()
+    hit = found >= 0
+    return Spot(found[hit], torch.from_numpy(weights.numpy())[hit].double()), hit
+
+
+def tempered(gap: Tensor, outlier: float) -> Tensor:
+    """Residuals (..., c) whose squares add up to the pseudo-Huber loss of their lengths.
+
+    2 d² (sqrt(1 + |r|²/d²) − 1): the square where r is short, 2 d |r| where it is long.
+    """
+    square = gap.square().sum(-1, keepdim=True) / outlier**2
+    # (sqrt(1 + s) - 1) 2 / s, without the difference of near equals
+    return gap * (2.0 / ((1.0 + square).sqrt() + 1.0)).sqrt()

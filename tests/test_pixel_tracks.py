@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracks in pixels as an observation: where they are bound, their errors and derivatives."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rheograd.engine.fit.least_squares import fit_parameters
+from rheograd.engine.fit.parameter import Parameter
+from rheograd.engine.moving_surface import MovingSurface
+from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.pixel_tracks import PixelTracks, tempered
+from rheograd.engine.scene import Scene
+from rheograd.engine.simulate import simulate
+from rheograd.engine.trajectory import Trajectory
+from rheograd.engine.vision.camera import Camera
+from rheograd.engine.vision.tracks import Tracks
+from rheograd.scenes import drop
+
+SIZE = (320, 240)
+SOLVER = MPMSolver(cell=1 / 16, precision="float64")
+FACE = torch.cartesian_prod(*[torch.linspace(-0.09, 0.09, 5)] * 2).double()
+"""Places on the front face of the box, from its middle [m]."""
+
+
+def build(*, young: float = 2e4, velocity: float = -3.0) -> Scene:
+    scene = drop.build(
+        young=young, size=0.25, height=0.08, turn=(0.0, 0.0, 0.0), velocity=(0.5, velocity, 0.0)
+    )
+    return replace(scene, duration=0.12)
+
+
+def camera() -> Camera:
+    return Camera.look_at((0.5, 0.3, 2.2), (0.5, 0.2, 0.5), size=SIZE, field_of_view=25.0)
+
+
+def motion(**chosen: float) -> Trajectory:
+    return simulate(build(**chosen), SOLVER.at_step(5e-4), steps=240, every=20)
+
+
+def places(run: Trajectory) -> torch.Tensor:
+    """On the front face at rest."""
+    middle = run.x[0].mean(0)
+    front = torch.full((len(FACE), 1), 0.125, dtype=torch.float64)
+    return middle + torch.cat([FACE, front], 1)
+
+
+def seen_by(camera: Camera, run: Trajectory) -> Tracks:
+    """Exact tracks of the face, by the particles' own surface."""
+    from rheograd.engine.carrying import Carried
+
+    carried = Carried.by(places(run), run.x[0], 24)
+    pixels = camera.project(carried.at(run.x)).at.numpy()
+    return Tracks(pixels, run.time.numpy(), SIZE, None, camera, "made")
+
+
+def bound(run: Trajectory, tracks: Tracks, **more: Any) -> PixelTracks:
+    return PixelTracks.bind(tracks, MovingSurface.of(run), run.x[0], **more)
+
+
+def test_tracks_are_bound_where_their_rays_meet_the_body() -> None:
+    run = motion()
+    found = bound(run, seen_by(camera(), run))
+    assert found.bound.tolist() == list(range(len(FACE)))
+    assert found.carried.rest.numpy() == pytest.approx(places(run).numpy(), abs=1e-6)
+    # carried by the corners of its triangle, which bends a little otherwise than the particles
+    gap = (found.predicted(run) - torch.from_numpy(found.tracks.pixels)).norm(dim=2)
+    assert float(gap[0].max()) < 1e-4
+    assert float(gap.max()) < 0.5 and float(gap.median()) < 0.1
+
+
+def test_the_residual_is_in_standard_deviations_and_counts_gaps_as_nothing() -> None:
+    run = motion()
+    tracks = seen_by(camera(), run)
+    shifted = tracks.pixels + np.array([0.3, 0.0])
+    shifted[2:4, 5] = np.nan
+    found = bound(run, replace(tracks, pixels=shifted), noise=0.1)
+    residual, exact = found.residual(run), bound(run, tracks, noise=0.1).residual(run)
+    assert not bool(found.seen()[2:4, 5].any()) and not bool(residual[2:4, 5].any())
+    # bound to the pixels of the first frame, which are shifted, too: later frames are consistent
+    assert float((residual[0] - exact[0]).abs().max()) < 0.05
+    other = replace(found, carried=bound(run, tracks).carried)
+    expected = tempered(torch.tensor([-3.0, 0.0], dtype=torch.float64), 3.0)
+    assert other.residual(run)[0, 0].tolist() == pytest.approx(expected.tolist(), abs=0.05)
+
+
+def test_long_errors_count_by_their_length() -> None:
+    r = torch.tensor([[0.01, 0.0], [0.0, 1e4]], dtype=torch.float64)
+    out = tempered(r, 3.0).norm(dim=1)
+    assert float(out[0]) == pytest.approx(0.01, rel=1e-5)
+    assert float(out[1] ** 2) == pytest.approx(2 * 3 * 1e4 - 2 * 9, rel=1e-6)
+    gaps = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda g: tempered(4 * g, 3.0), (gaps,))
+
+
+def test_derivatives_by_positions_are_exact() -> None:
+    run = motion()
+    tracks = seen_by(camera(), run)
+    pixels = tracks.pixels + np.random.default_rng(0).normal(0, 0.5, tracks.pixels.shape)
+    pixels[1, 3] = np.nan
+    found = replace(bound(run, tracks), tracks=replace(tracks, pixels=pixels))
+    x = run.x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(found.misfit(replace(run, x=x)), x)
+    along = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    h = 1e-6
+    ends = [float(found.misfit(replace(run, x=run.x + s * h * along))) for s in (1, -1)]
+    assert float((slope * along).sum()) == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-6)
+    assert bool((slope[0] == 0).all()) is False
+
+
+def test_what_cannot_be_bound_is_refused() -> None:
+    run = motion()
+    tracks = seen_by(camera(), run)
+    with pytest.raises(ValueError, match="what camera saw them"):
+        bound(run, replace(tracks, camera=None))
+    with pytest.raises(ValueError, match="640 x 480 px, the tracks are from 320 x 240"):
+        bound(run, tracks, camera=camera().resized(2.0))
+    with pytest.raises(ValueError, match="they lie beside it"):
+        bound(run, replace(tracks, pixels=tracks.pixels * 0 + 3.0))
+    away = Camera.look_at((0.5, 0.3, 2.2), (0.5, 0.3, 4.0), size=SIZE)
+    with pytest.raises(ValueError, match="the body is behind the camera"):
+        bound(run, tracks, camera=away)
+    with pytest.raises(ValueError, match="noise of 0 px"):
+        bound(run, tracks, noise=0.0)
+    with pytest.raises(ValueError, match="4 frames, the tracks 13"):
+        bound(run, tracks).residual(run.window(0, 4))
+
+
+@pytest.mark.slow
+def test_a_stiffness_is_found_from_pixels() -> None:
+    """Of one camera, with noise of a third of a pixel."""
+    run = motion(young=3e4)
+    tracks = seen_by(camera(), run)
+    noisy = tracks.pixels + np.random.default_rng(7).normal(0, 0.3, tracks.pixels.shape)
+    found = fit_parameters(
+        build, SOLVER.at_step(5e-4), bound(run, replace(tracks, pixels=noisy)),
+        {"young": Parameter(2e4, 1.0), "velocity": Parameter(-2.8)},
+    )  # fmt: skip
+    young, velocity = found.parameters
+    assert young.value == pytest.approx(3e4, rel=0.02)
+    assert velocity.value == pytest.approx(-3.0, rel=0.01)
+    assert young.low95 is not None and young.high95 is not None
+    assert young.low95 < 3e4 < young.high95
