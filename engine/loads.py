@@ -36,6 +36,18 @@ A static solver raises it from zero, as it does what is constant in time."""
 COMPONENTS = "xyz"
 
 
+def _check_vector(name: str, unit: str, value: VectorValue) -> None:
+    """Refuse what is neither a function nor three numbers."""
+    if callable(value):
+        return
+    shape = tuple(torch.as_tensor(value).shape)
+    if shape[-1:] != (3,):
+        raise ValueError(
+            f"got {name} of shape {shape}, expected three numbers {unit} or a function that gives"
+            " them"
+        )
+
+
 @dataclass(frozen=True)
 class Load(Boundary):
     """Something that acts on a part of a body."""
@@ -56,7 +68,8 @@ class Displacement(Load):
     """Name of the body; None: of all."""
 
     def __post_init__(self) -> None:
-        """Refuse axes that there are not."""
+        """Refuse axes that there are not, and what is no vector."""
+        _check_vector("a displacement", "[m]", self.value)
         if not self.components or set(self.components) - set(COMPONENTS):
             raise ValueError(
                 f"got components={self.components!r}, expected some of the letters of 'xyz'"
@@ -76,6 +89,10 @@ class Traction(Load):
     """[Pa]"""
     body: str | None = None
     """Name of the body; None: of all."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no vector."""
+        _check_vector("a traction", "[Pa]", self.value)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,10 @@ class BodyForce(Boundary):
     body: str | None = None
     """Name of the body; None: of all."""
 
+    def __post_init__(self) -> None:
+        """Refuse what is no vector."""
+        _check_vector("a body force", "[N/m³]", self.field)
+
 
 @dataclass(frozen=True)
 class PointForce(Load):
@@ -108,6 +129,10 @@ class PointForce(Load):
     """In all [N]."""
     body: str | None = None
     """Name of the body; None: of all."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no vector."""
+        _check_vector("a force", "[N]", self.value)
 
 
 @dataclass(frozen=True)

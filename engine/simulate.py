@@ -28,18 +28,37 @@ class Schedule:
     """Which steps are frames."""
 
     steps: int
-    """Steps in all."""
+    """Steps in all, a multiple of `every`."""
     every: int
-    """Steps between frames; step 0 and the last multiple are frames."""
+    """Steps between frames; steps 0 and the last are frames."""
 
     @classmethod
     def of(
-        cls, scene: Scene, dt: float, steps: int | None, every: int | None, frames: int | None
+        cls,
+        scene: Scene,
+        dt: float,
+        steps: int | None,
+        every: int | None,
+        frames: int | None,
+        *,
+        whole: bool = False,
     ) -> Schedule:
         """From what the caller gave; the scene's duration where it gave nothing.
 
+        Frames are evenly spaced, and a run ends with one. Where `every` does not divide the steps
+        the rest of them is left out, which a run to a load must not do.
+
+        Args:
+            scene: What runs.
+            dt: Length of a step [s].
+            steps: Steps in all.
+            every: Steps between frames.
+            frames: Frames after the first, about.
+            whole: Whether all steps must be taken: `every` then divides them.
+
         Raises:
-            ValueError: A count is below 1, or both `every` and `frames` are given.
+            ValueError: A count is below 1, both `every` and `frames` are given, or all steps must
+                be taken and `every` does not divide them.
         """
         for name, value in (("steps", steps), ("every", every), ("frames", frames)):
             if value is not None and value < 1:
@@ -49,7 +68,16 @@ class Schedule:
         total = steps if steps is not None else max(1, math.ceil(scene.duration / dt - 1e-9))
         if every is None:
             every = max(1, round(total / frames)) if frames else max(1, total // 100)
-        return cls(total, every)
+            if whole:
+                every = next(k for k in range(every, 0, -1) if total % k == 0)
+        elif whole and total % every:
+            divisors = ", ".join(str(k) for k in range(1, total + 1) if total % k == 0)
+            raise ValueError(
+                f"a frame every {every} steps leaves out the last of {total} load steps, expected"
+                f" one of {divisors}"
+            )
+        every = min(every, total)
+        return cls(total - total % every, every)
 
 
 class Frame(NamedTuple):
@@ -85,9 +113,10 @@ def simulate(
     Args:
         scene: What to simulate.
         solver: How.
-        steps: Steps to take; None follows the scene's duration.
+        steps: Steps to take; None follows the scene's duration. Those after the last frame are
+            left out.
         every: Steps between frames; None makes about 100 frames.
-        frames: Frames to make over the run, instead of `every`.
+        frames: Frames to make after the first, about, instead of `every`.
         adjoint: How gradients are taken; None records nothing for them.
         sink: Is given each frame's state, the first (unless resuming) and last included.
         start: A state of the same scene and solver to go on from.
@@ -107,7 +136,9 @@ def simulate(
     """
     if model is None:
         model = solver.discretize(scene)
-    schedule = Schedule.of(scene, model.dt, steps, every, frames)
+    schedule = Schedule.of(
+        scene, model.dt, steps, every, frames, whole=getattr(model, "ramp", 0.0) > 0.0
+    )
     state = solver.start(model) if start is None else start
     if record:
         _check_record(record, solver, model, state, adjoint)

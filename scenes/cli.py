@@ -125,3 +125,7 @@ class Warner:
         if text not in self._said:
             self._said.add(text)
             print(f"warning: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -68,6 +68,9 @@ class FitProgress:
             self._progress.say(str(metrics["note"]))
         elif "judged" in metrics:
             self._judge(metrics)
+        elif "doing" in metrics:
+            share = f"{100 * metrics['share']:.0f} % of {metrics['scenes']} simulations"
+            self._progress.to(self.done, f"{metrics['doing']}: {share}")
         else:
             self.done = int(metrics["epoch"]) + 1
             words = [f"{name} {metrics[name]:.4g}" for name in self.values]

@@ -159,6 +159,12 @@ def saved(out: Path, identity: Mapping[str, object], device: str) -> State | Non
         raise ValueError(
             f"{path} is not the state of a run ({error}): delete it and start afresh"
         ) from error
+    _require_same(out, before, identity)
+    return state
+
+
+def _require_same(out: Path, before: Mapping[str, object], identity: Mapping[str, object]) -> None:
+    """Refuse settings that differ from those of the frames in a file."""
     now = json.loads(json.dumps(identity))
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
@@ -167,27 +173,31 @@ def saved(out: Path, identity: Mapping[str, object], device: str) -> State | Non
                 f" {_word(now.get(name))}: give the options it was begun with, or write another"
                 " file"
             )
-    return state
 
 
-def unfinished(out: Path, last: int) -> bool:
+def unfinished(out: Path, last: int, identity: Mapping[str, object]) -> bool:
     """Whether a run to `out`, of which no state is saved, has still to be made, from its start.
 
     Args:
         out: The file.
         last: Step of the last frame wanted.
+        identity: What must be the same for the file to be that run's.
 
     Raises:
-        ValueError: The file is that of a shorter run that ended, and cannot be continued.
+        ValueError: The file is that of a shorter run that ended, and cannot be continued, or of a
+            run with other settings.
     """
     if not out.is_file() or partial(out).is_file():
         return True
     there = open_trajectory(out)
     reached = int(there.step[-1]) if len(there) else 0
     planned, every = (int(there.metadata.get(name, 0)) for name in ("steps", "every"))
+    told = there.metadata.get("run")
     if not isinstance(there, Trajectory):
         there.close()
     if reached >= last:
+        if told is not None:
+            _require_same(out, json.loads(told), identity)
         return False
     if planned and reached >= planned - planned % max(every, 1):
         raise ValueError(

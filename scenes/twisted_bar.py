@@ -78,7 +78,12 @@ def solver(*, n: int = 3, load_steps: int = 20, mean_dilatation: bool = False) -
         n: Elements across the bar.
         load_steps: Equilibria on the way to the full angle.
         mean_dilatation: Whether hex8 elements average their change of volume.
+
+    Raises:
+        ValueError: There is not one element.
     """
+    if n < 1:
+        raise ValueError(f"got n = {n} elements across the bar, expected 1 or more")
     return FESolver(
         size=WIDTH / n, elements="hex20", integrator=Static(load_steps),
         mean_dilatation=mean_dilatation,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -276,3 +277,42 @@ def test_stress_at_points_of_a_uniform_state_is_that_of_the_law() -> None:
         simulate(scene, solver, record=["point_stres"])
     with pytest.raises(ValueError, match="with adjoint"):
         simulate(scene, solver, record=["point_stress"], adjoint=Checkpoint())
+
+
+def test_a_load_is_reached_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Frames divide the load steps; a part of the load is called so."""
+    told = tmp_path / "r.json"
+    command = ["run", "cantilever", "--n", "1", "--json", str(told)]
+
+    def result(*more: str) -> dict[str, Any]:
+        assert main([*command, *more]) == 0
+        return json.loads(told.read_text())
+
+    whole = result()
+    assert whole["ended"] == "all steps were taken" and whole["reaction"][2] == pytest.approx(100)
+    for frames in ("1", "2", "3"):
+        assert result("--frames", frames)["end_face_mean"] == whole["end_face_mean"]
+    part = result("--steps", "2")
+    assert part["ended"] == "all steps were taken, to 40 % of the load"
+    assert part["reaction"][2] == pytest.approx(40.0)
+    capsys.readouterr()
+    assert main([*command, "--every", "2"]) == 2
+    assert "leaves out the last of 5 load steps, expected one of 1, 5" in capsys.readouterr().err
+    assert main(["run", "cantilever", "--n", "0"]) == 2
+    assert "got n = 0 elements" in capsys.readouterr().err
+    assert main([*command[:-1], str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_not_taken_for_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "c.npz")
+    assert main(["run", "cantilever", "--n", "1", "--out", out]) == 0
+    again = ["run", "cantilever", "--out", out, "--resume", "--n"]
+    assert main([*again, "1"]) == 0
+    assert "is complete" in capsys.readouterr().err
+    assert main([*again, "2"]) == 2
+    assert "was begun with --n 1, got 2" in capsys.readouterr().err
+    assert main([*again, "1", "--json", str(tmp_path / "r.json")]) == 2
+    assert "is complete, and --json is written along with a run" in capsys.readouterr().err

@@ -112,7 +112,9 @@ class TestRun:
         assert done.returncode == 0
         assert done.stdout == ""
         lines = done.stderr.splitlines()
-        assert lines[0].startswith("small: 216 particles (corotated), 200 steps of 1 ms")
+        assert lines[0].startswith(
+            "small: 216 particles (corotated) in 0.25 x 0.25 x 0.25 m, 200 steps of 1 ms"
+        )
         assert "200 steps in" in lines[-1]
 
 

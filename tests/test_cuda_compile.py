@@ -16,10 +16,12 @@ import warp as wp
 
 import rheograd.kernels
 from rheograd.kernels.assembly import assembly_kernels
+from rheograd.kernels.discs import disc_kernels
 from rheograd.kernels.features import feature_kernels
 from rheograd.kernels.grid import grid
 from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
+from rheograd.kernels.raycast import ray_kernels
 from rheograd.kernels.relaxation import relaxation_kernels
 from rheograd.kernels.tangents import linearize_kernel, piola_kernels
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
@@ -52,6 +54,9 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("tangent-float64", lambda: (linearize_kernel("neo-hookean", "none", False, wp.float64),)),
     ("stress-into-lanes", lambda: piola_kernels(wp.float32)),
     ("relaxation", lambda: relaxation_kernels(wp.float64)),
+    ("discs", lambda: disc_kernels(wp.float32)),
+    ("discs-float64", lambda: disc_kernels(wp.float64)),
+    ("rays", lambda: ray_kernels()),
 ]
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,6 +14,7 @@ from finite_elements import NOTHING, block
 from pyamg.relaxation.relaxation import block_gauss_seidel
 
 from rheograd.engine.fem.assembler import pattern
+from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.linear import rigid_motions
 from rheograd.engine.fem.multigrid import Product, _launch, _seen, hierarchy
 from rheograd.engine.fem.solver import FESolver
@@ -112,3 +115,23 @@ def test_a_hinge_is_free_to_turn(axis: str) -> None:
     body = Body(block("hex8", (2, 1, 1)), NeoHookean(1e4, 0.3), 1e3, name="door")
     with pytest.raises(ValueError, match=f"1 motion, mainly rotation about {axis}, is free"):
         FESolver().discretize(Scene([body], [Fixed(edge)], NOTHING))
+
+
+def test_bands_are_factorized_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    import scipy.linalg
+    from threadpoolctl import threadpool_info
+
+    seen: list[int] = []
+    whole = scipy.linalg.cholesky_banded
+
+    def spy(*args: Any, **more: Any) -> Any:
+        seen.extend(i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas")
+        return whole(*args, **more)
+
+    monkeypatch.setattr(scipy.linalg, "cholesky_banded", spy)
+    body = Body(box((1.0, 1.0, 1.0), (2, 1, 1)), NeoHookean(1e4, 0.3), 1e3)
+    scene = Scene([body], [Fixed("x-")], gravity=(0.0, 0.0, -9.81))
+    solver = FESolver(integrator=Static(1), linear="cholesky")
+    model = solver.discretize(scene)
+    solver.rollout(model, solver.start(model), 1)
+    assert seen and set(seen) == {1}

@@ -194,3 +194,11 @@ EVERY_LOAD: list[Load | BodyForce] = [
 def test_particles_refuse_the_loads_of_meshes(load: Load | BodyForce) -> None:
     with pytest.raises(ValueError, match=f"{type(load).__name__}.*take FESolver"):
         MPMSolver(cell=0.1).discretize(scene([load], Box((0.2, 0.2, 0.2), (0.5, 0.5, 0.5))))
+
+
+@pytest.mark.parametrize("load", [Traction, PointForce, Displacement])
+def test_loads_that_are_no_vectors(load: Any) -> None:
+    with pytest.raises(ValueError, match=r"got a .* of shape \(2,\), expected three numbers"):
+        load("y+", (0.0, 1.0))
+    with pytest.raises(ValueError, match="body force of shape"):
+        BodyForce(3.0)  # type: ignore[arg-type]

@@ -205,6 +205,33 @@ fit_parameters(build, SOLVER, Deadly(seen(1e-4).trajectory), STARTS, folder=sys.
         )  # fmt: skip
 
 
+def test_a_fit_that_is_stopped_while_it_searches_goes_on_there(tmp_path: Path) -> None:
+    """It says how far it is, and simulates nothing twice."""
+    options: dict[str, Any] = {"search": 1, "tolerance": 1e-9, "max_iterations": 3}
+    told: list[Any] = []
+
+    def stop(metrics: Any) -> None:
+        told.append(metrics)
+        if metrics.get("doing") == "search along damping":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_parameters(
+            build, SOLVER, seen(1e-4), STARTS, folder=tmp_path / "a", tell=stop, **options
+        )
+    shares = [m["share"] for m in told if m.get("doing") == "search along young"]
+    assert len(shares) > 3 and shares == sorted(shares) and shares[-1] == 1.0
+    assert all(m["scenes"] == 3 for m in told)
+    later: list[Any] = []
+    found = fit_parameters(
+        build, SOLVER, seen(1e-4), STARTS, folder=tmp_path / "a", resume=True, tell=later.append,
+        **options,
+    )  # fmt: skip
+    whole = fit_parameters(build, SOLVER, seen(1e-4), STARTS, folder=tmp_path / "b", **options)
+    assert not [m for m in later if m.get("doing") == "search along young"]
+    assert found.parameters == whole.parameters and found.losses == whole.losses
+
+
 def test_a_diverging_simulation_is_a_rejected_step() -> None:
     built: list[float] = []
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..observation import Observation
 from ..scene import Scene
 from ..solver import Checkpoint
+from ..state import State
 from ..trajectory import Trajectory
 
 TICK = 1e-7
@@ -88,6 +89,7 @@ def follow(
     *,
     dt: float | None = None,
     adjoint: Checkpoint | None = None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> list[Trajectory]:
     """Simulate each scene, all at once, with a frame at each observed time.
 
@@ -97,6 +99,7 @@ def follow(
         observation: When.
         dt: Step [s] that divides the times; None finds one.
         adjoint: How gradients are taken; None records nothing for them.
+        tell: Without `adjoint`, is told which share of the motion is done, after each frame.
 
     Raises:
         ValueError: A scene cannot be run.
@@ -111,8 +114,11 @@ def follow(
     model = solver.discretize(scenes)
     state = solver.start(model)
     later = steps[steps > 0].tolist()
-    out = solver.rollout(model, state, later[-1], observe=later, adjoint=adjoint)
-    seen = {"x": out.x, "v": out.v, **out.fields}
+    if adjoint is None:
+        seen = _frame_by_frame(solver, model, state, later, tell)
+    else:
+        out = solver.rollout(model, state, later[-1], observe=later, adjoint=adjoint)
+        seen = {"x": out.x, "v": out.v, **out.fields}
     if int(steps[0]) == 0:
         first = {"x": state.x, "v": state.v, **solver.fields(model, state)}
         seen = {name: torch.cat([first[name][None], values]) for name, values in seen.items()}
@@ -123,3 +129,16 @@ def follow(
         body = model.body[mine].long()
         found.append(Trajectory(time, own.pop("x"), steps, own.pop("v"), own, body))
     return found
+
+
+def _frame_by_frame(
+    solver: Any, model: Any, state: State, steps: Sequence[int], tell: Callable[[float], None]
+) -> dict[str, Tensor]:
+    """What is seen after some steps, (t, n, ...) by name."""
+    frames: list[dict[str, Tensor]] = []
+    for step in steps:
+        out = solver.rollout(model, state, step - state.step, observe=[step - state.step])
+        state = out.last
+        frames.append({"x": out.x, "v": out.v, **out.fields})
+        tell(step / steps[-1])
+    return {name: torch.cat([frame[name] for frame in frames]) for name in frames[0]}

@@ -175,11 +175,13 @@ class _Fit:
         self.tell, self.folder = tell, folder
         self.seen = observation.seen().cpu()
         self.clock = time.perf_counter()
+        self.doing = "start"
         self.point: _Point
         self.counters: dict[str, Any] = {
             "iteration": 0, "caution": 1e-3, "in_a_row": 0, "dt": 0.0, "start_misfit": math.nan,
-            "losses": [], "notes": [], "converged": False, "seconds": 0.0,
+            "losses": [], "notes": [], "converged": False, "seconds": 0.0, "searched": 0,
         }  # fmt: skip
+        self.found: np.ndarray | None = None
 
     def run(self, max_iterations: int, search: int) -> ParameterFit:
         """Search, iterate, sum up."""
@@ -204,8 +206,12 @@ class _Fit:
 
     def _residuals(self, points: list[np.ndarray], dt: float) -> list[np.ndarray]:
         """Residuals at several points, which run as worlds of one model."""
+
+        def tell(share: float) -> None:
+            self.tell({"doing": self.doing, "share": share, "scenes": len(points)})
+
         with torch.no_grad():
-            motions = follow(self._scenes(points), self.solver, self.observation, dt=dt)
+            motions = follow(self._scenes(points), self.solver, self.observation, dt=dt, tell=tell)
             found = [self.observation.residual(motion)[self.seen] for motion in motions]
         return [r.reshape(-1).double().cpu().numpy() for r in found]
 
@@ -242,17 +248,26 @@ class _Fit:
     def _begin(self, search: int) -> None:
         """Start values, then the best of their neighbours along each parameter in turn."""
         c = self.counters
-        free = np.array([p.free(p.start) for p in self.parameters.values()])
+        free = self.found
+        if free is None:
+            free = np.array([p.free(p.start) for p in self.parameters.values()])
         widths = np.array([p.width for p in self.parameters.values()])
-        for axis in range(len(free)) if search else ():
+        names = list(self.parameters)
+        for axis in range(c["searched"], len(free)) if search else ():
+            self.doing = f"search along {names[axis]}"
             moves = [k * widths[axis] for k in (0, *range(-search, 0), *range(1, search + 1))]
             points = [free + np.eye(len(free))[axis] * move for move in moves]
             misfits = self._misfits(points)
             if axis == 0:
                 c["start_misfit"] = misfits[0]
             free = points[int(np.argmin(misfits))]
+            c["searched"] = axis + 1
+            if self.folder is not None:
+                self.folder.save({"found": torch.from_numpy(free)}, c)
         c["dt"] = fitting_step(self.solver, self._scenes([free]), self.observation)
+        self.doing = "start"
         self.point = self._evaluate(free)
+        self.doing = "iteration"
         if not search:
             c["start_misfit"] = self.point.misfit
         self._finish(accepted=True)
@@ -334,6 +349,10 @@ class _Fit:
         if saved is None or self.folder is None:
             return False
         tensors, self.counters = saved
+        if "found" in tensors:  # the search was not at its end
+            self.found = tensors["found"].numpy()
+            self.folder.rewind(0)
+            return False
         self.point = _Point(*(tensors[name].numpy() for name in ("free", "residual", "jacobian")))
         self.folder.rewind(self.counters["iteration"])
         return True

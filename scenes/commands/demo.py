@@ -4,7 +4,7 @@
 A box of a soft material is thrown to the floor; that motion is all the fit sees. A learned law is
 trained on it and then moves a body of another shape, thrown otherwise and for a longer time, beside
 the truth. Pictures, a movie and report.html go to --out. Exits with 1 if on that unseen motion the
-fitted law's error is more than a fifth of the unfitted one's.
+fitted law's mean squared error is more than a fifth of the unfitted one's.
 """
 
 from __future__ import annotations

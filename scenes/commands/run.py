@@ -43,7 +43,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--steps", type=count, metavar="N", help="time steps to take")
     parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
     parser.add_argument("--every", type=count, metavar="K", help="steps between frames")
-    parser.add_argument("--frames", type=count, metavar="N", help="frames in all")
+    parser.add_argument("--frames", type=count, metavar="N", help="frames after the first, about")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".npz or .vtkhdf")
     parser.add_argument(
         "--fields",
@@ -128,6 +128,8 @@ class Run:
                 raise FileNotFoundError(
                     f"no folder {path.parent} to write {path.name} to: create it first"
                 )
+            if path is not None and path.is_dir():
+                raise ValueError(f"{path} is a folder, expected the name of a file to write")
         if found.out is not None and not (found.resume or found.force):
             require_free(found.out)
         self.solver: Any = selection.make_solver(script, found)
@@ -146,7 +148,7 @@ class Run:
         )
         self.gradients = Gradients(script, self.solver, scene, found.gradient or "")
         self.schedule: Schedule = Schedule.of(
-            scene, self.model.dt, found.steps, found.every, found.frames
+            scene, self.model.dt, found.steps, found.every, found.frames, whole=self._loaded
         )
 
     @property
@@ -177,6 +179,11 @@ class Run:
         start = self._resumed()
         done = 0 if start is None else start.step
         if self._complete(start):
+            if self.found.json is not None:
+                raise ValueError(
+                    f"{self.found.out} is complete, and --json is written along with a run: add"
+                    " --force, without --resume, to run it again"
+                )
             self._tell(f"{self.found.out} is complete")
             return 0
         self._announce(done)
@@ -218,7 +225,7 @@ class Run:
 
     def _results(self, trajectory: Trajectory) -> dict[str, Any]:
         """What the scene says of its motion, and what the solver does of the run."""
-        found = {**self._solved(), "ended": "all steps were taken"}
+        found = {**self._solved(), "ended": f"all steps were taken{self._share}"}
         if self.script.results is None:
             return found
         whole = self._whole(trajectory)
@@ -232,15 +239,30 @@ class Run:
                 " have: name it in --fields, or run without --resume"
             )
             own = {}
+        if self.gradients.parameters:
+            self._tell("derivatives: the run once more, forth and back")
         return {**found, **own, **self.gradients.take(self.model, self.schedule)}
 
     def _solved(self) -> dict[str, Any]:
         return dict(self.solver.summary(self.model, self.reached))
 
     @property
+    def _loaded(self) -> bool:
+        """Whether steps raise a load."""
+        return getattr(self.model, "ramp", 0.0) > 0.0
+
+    @property
+    def _share(self) -> str:
+        """How much of the load that is, where it is not all."""
+        if not self._loaded:
+            return ""
+        share = self.schedule.steps * self.model.dt / self.model.ramp
+        return f", to {100 * share:.4g} % of the load" if share < 1 - 1e-9 else ""
+
+    @property
     def _last(self) -> int:
         """The step of the last frame."""
-        return self.schedule.steps - self.schedule.steps % self.schedule.every
+        return self.schedule.steps
 
     def _resumed(self) -> State | None:
         if not self.found.resume:
@@ -254,7 +276,7 @@ class Run:
             return start is not None and start.step >= self._last
         from ..recording import unfinished
 
-        return not unfinished(self.found.out, self._last)
+        return not unfinished(self.found.out, self._last, self.identity)
 
     @property
     def _sizes(self) -> dict[str, int]:
@@ -271,10 +293,12 @@ class Run:
             nodes, elements = self._sizes.values()
             points = f"{nodes} nodes, {elements} {self.model.kind.name} elements"
         length = f"steps of {1e3 * dt:.3g} ms"
-        if getattr(self.model, "ramp", 0.0) > 0.0:
-            length = "load steps"
+        if self._loaded:
+            length = f"load step{'s' * (steps > 1)}{self._share}"
+        size = (self.model.x0.amax(0) - self.model.x0.amin(0)).tolist()
+        across = " x ".join(f"{metres:.3g}" for metres in size)
         self._tell(
-            f"{self.scene.name}: {points} ({laws}), {steps} {length}"
+            f"{self.scene.name}: {points} ({laws}) in {across} m, {steps} {length}"
             + (f", from step {done}" if done else "")
         )
 
@@ -288,6 +312,7 @@ class Run:
         metadata = {
             **describe(self.scene, self.model, self.schedule),
             "steps": str(self.schedule.steps),
+            "run": json.dumps(self.identity, sort_keys=True),
         }
         return Recording(
             self.found.out, self.model.n, body=self.model.body.cpu(), metadata=metadata,
