@@ -16,8 +16,9 @@ from torch import Tensor
 NEAREST = 24
 """Particles that carry a point."""
 FLAT = 1e-6
-"""Share of the largest eigenvalue of the moments below which particles lie in a plane or line, and
-a point keeps its place beside them."""
+"""Share of the largest eigenvalue of the moments below which particles lie in a plane or line."""
+LOST = 1e-6
+"""How far from its place a point may be put at rest, in the distance of its particles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Carried:
             nearest: Particles for each point.
 
         Raises:
-            ValueError: There are fewer than four particles.
+            ValueError: There are fewer than four particles, or those near a point are in a plane.
         """
         from scipy.spatial import KDTree
 
@@ -64,6 +65,12 @@ class Carried:
         first = torch.einsum("kij,kj->ki", vectors, share)
         weights = kernel * torch.einsum("kmi,ki->km", basis, first)
         weights = weights / weights.sum(1, keepdim=True)
+        off = (torch.einsum("km,kmi->ki", weights, y[carriers]) - x).norm(dim=1)
+        if float(off.max()) > LOST * float(reach.max()):
+            raise ValueError(
+                f"a point cannot be carried by the {m} particles nearest to it, which lie in a"
+                f" plane or a line {float(off.max()):.2g} m away: fill the body more finely"
+            )
         where = rest.device
         return cls(x.to(where), carriers.to(where), weights.to(where), len(y))
 

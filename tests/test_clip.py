@@ -56,6 +56,10 @@ def test_points_are_carried_affinely_and_by_few_particles() -> None:
     assert torch.autograd.gradcheck(lambda y: carried.at(y), (x[:1].expand(len(x), 3) + rest,))
     with pytest.raises(ValueError, match=f"expected {len(rest)}"):
         carried.at(rest[1:])
+    flat = rest.clone()
+    flat[:, 1] = 0.3
+    with pytest.raises(ValueError, match=r"plane or a line.*more finely"):
+        Carried.by(points, flat)
     with pytest.raises(ValueError, match="four or more"):
         Carried.by(points, rest[:3])
 

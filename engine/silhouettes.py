@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Silhouettes in the pictures of a camera: which pixels bodies cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import warp as wp
+from torch import Tensor
+
+from rheograd.kernels.discs import disc_kernels
+from rheograd.materials.arrays import as_warp, current_stream, plain, precision
+
+from .carrying import Carried
+from .moving_surface import MovingSurface
+from .observation import Observation
+from .trajectory import Trajectory
+from .vision.camera import Camera
+
+LINES = 120
+"""Height of the pictures that are compared [px]; finer ones are averaged."""
+RADIUS = 1.0
+"""Of the discs that make a silhouette [px of those pictures]."""
+INSET = 0.85
+"""How deep their middles lie, in radii: faces come out a little too wide, edges too narrow."""
+RIM = 1.0
+"""Half the width of their soft rim [px]."""
+FULL = 32
+"""Power of the mean that keeps the cover of overlapping discs below 1."""
+INSIDE = 0.97
+"""Share of that depth that a middle must be away from the surface all around."""
+
+
+@dataclass(frozen=True, eq=False)
+class Silhouettes(Observation):
+    """Share of each pixel that bodies cover, by discs of balls that fill their skin from inside.
+
+    The balls are carried by the simulation; together they make the bodies, their edges rounded by
+    a pixel or two. What leaves the picture counts no more, and what is hidden needs no care.
+    """
+
+    masks: Tensor
+    """Share of each pixel that is covered, shape (t, h, w), float64, from 0 to 1."""
+    times: Tensor
+    """In the simulation [s], shape (t,), float64."""
+    camera: Camera
+    """What saw them, of pictures of that size."""
+    carried: Carried
+    """Middles of the balls."""
+    radius: float
+    """Of the balls [m]."""
+
+    @classmethod
+    def bind(
+        cls,
+        masks: Iterable[np.ndarray],
+        times: np.ndarray,
+        surface: MovingSurface,
+        rest: Tensor,
+        *,
+        camera: Camera,
+        lines: int = LINES,
+    ) -> Silhouettes:
+        """Fill the skin of the bodies with balls.
+
+        Args:
+            masks: Pictures (height, width), bright (over 127) or true where the bodies are.
+            times: Of the pictures from the first one [s], shape (t,).
+            surface: Of the bodies.
+            rest: Particles or nodes at rest [m], shape (n, 3).
+            camera: What took the pictures.
+            lines: Height of the pictures that are compared [px].
+
+        Raises:
+            ValueError: The pictures are of another size, empty, or the bodies are too thin.
+        """
+        factor = min(1.0, lines / camera.size[1])
+        small = camera.resized(factor)
+        reduced = [_reduced(mask, camera.size, small.size) for mask in masks]
+        if len(reduced) != len(times) or len(times) < 2:
+            raise ValueError(
+                f"got {len(reduced)} masks and {len(times)} times, expected as many, two or more"
+            )
+        if not any(bool(mask.any()) for mask in reduced):
+            raise ValueError("the masks are dark all over, expected them bright where bodies are")
+        x = rest.detach().cpu().double()
+        vertices = surface.vertices(x)
+        pixels = small.project(vertices)
+        if not bool(pixels.ahead.any()):
+            raise ValueError("the bodies are behind the camera: check its pose")
+        radius = RADIUS * float(pixels.depth[pixels.ahead].median() / small.focal.mean())
+        balls = _balls(vertices, surface.triangles, radius)
+        if not len(balls):
+            raise ValueError(
+                f"no ball of {radius:.3g} m fits into the bodies, at {RADIUS:g} pixels of pictures"
+                f" of {small.size[1]} lines: compare finer ones"
+            )
+        at = torch.from_numpy(np.asarray(times, np.float64)) + camera.start
+        return cls(torch.stack(reduced), at, small, Carried.by(balls, x), radius)
+
+    @property
+    def time(self) -> Tensor:
+        """See `Observation.time`."""
+        return self.times
+
+    def seen(self) -> Tensor:
+        """See `Observation.seen`: every pixel, always, shape (t, h w)."""
+        return torch.ones(len(self.masks), self.masks[0].numel(), dtype=torch.bool)
+
+    def cover(self, trajectory: Trajectory) -> Tensor:
+        """Share of each pixel that the simulated bodies cover, (t, h, w); differentiable."""
+        middles = self.camera.project(self.carried.at(trajectory.x))
+        depth = torch.where(middles.ahead, middles.depth, torch.ones_like(middles.depth))
+        radius = self.radius * self.camera.focal.mean().to(depth) / depth
+        shown = torch.where(middles.ahead, radius, torch.zeros_like(radius))
+        width, height = self.camera.size
+        return covered(middles.at, shown, RIM, (height, width))
+
+    def residual(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.residual`; shares of pixels, shape (t, h w, 1)."""
+        if len(trajectory) != len(self.masks):
+            raise ValueError(
+                f"the simulated motion has {len(trajectory)} frames, the silhouettes"
+                f" {len(self.masks)}: simulate at the times of the pictures"
+            )
+        cover = self.cover(trajectory)
+        return (cover - self.masks.to(cover)).flatten(1)[..., None]
+
+
+def covered(centre: Tensor, radius: Tensor, rim: float, shape: tuple[int, int]) -> Tensor:
+    """Share of pixels that soft discs cover together, see rheograd.kernels.discs.
+
+    Args:
+        centre: [px], shape (p, k, 2).
+        radius: [px], shape (p, k); 0 for none.
+        rim: Half the width of the soft rim [px].
+        shape: Height and width of the pictures.
+
+    Returns:
+        Shape (p, height, width); differentiable in centres and radii.
+    """
+    most: Tensor = _Covered.apply(centre, radius, float(rim), shape)
+    # 1 where some discs lie over one another, most itself where it is below that
+    return most * (1.0 + most**FULL) ** (-1.0 / FULL)
+
+
+class _Covered(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, centre: Tensor, radius: Tensor, rim: float, shape: tuple[int, int]
+    ) -> Tensor:
+        centre, radius = plain(centre, radius)
+        total = centre.new_zeros(len(centre), *shape)
+        _launch("splat", centre, radius, rim, total)
+        ctx.rim = rim
+        ctx.save_for_backward(centre, radius, total)
+        return total**0.125
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+        centre, radius, total = ctx.saved_tensors
+        (norm_bar,) = plain(bars[0])
+        centre_bar, radius_bar = torch.zeros_like(centre), torch.zeros_like(radius)
+        _launch("adjoint", centre, radius, ctx.rim, total, norm_bar, centre_bar, radius_bar)
+        return centre_bar, radius_bar, None, None
+
+
+def _launch(name: str, centre: Tensor, radius: Tensor, *rest: Tensor | float) -> None:
+    """A thread for each disc of each picture."""
+    scalar = precision(centre)
+    arguments = [
+        as_warp(a, scalar) if isinstance(a, Tensor) else a for a in (centre, radius, *rest)
+    ]
+    wp.launch(
+        getattr(disc_kernels(scalar), name), dim=tuple(radius.shape), inputs=arguments,
+        device=wp.device_from_torch(centre.device), stream=current_stream(centre.device),
+    )  # fmt: skip
+
+
+def _reduced(mask: np.ndarray, size: tuple[int, int], small: tuple[int, int]) -> Tensor:
+    """A mask in fewer pixels, each the mean of those it stands for."""
+    import cv2
+
+    if mask.shape[:2] != size[::-1]:
+        raise ValueError(
+            f"a mask is {mask.shape[1]} x {mask.shape[0]} px, the camera's pictures"
+            f" {size[0]} x {size[1]}: take masks of the video itself"
+        )
+    bright = mask if mask.dtype == bool else mask > 127
+    found = cv2.resize(bright.astype(np.float64), small, interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(found)
+
+
+def _balls(vertices: Tensor, triangles: Tensor, radius: float) -> Tensor:
+    """Middles of balls below the surface, a radius apart, shape (k, 3)."""
+    from scipy.spatial import KDTree
+    from trimesh.remesh import subdivide_to_size
+
+    cut: Any = subdivide_to_size(vertices.numpy(), triangles.numpy(), radius, max_iter=30)
+    corners = np.asarray(cut[0])[np.asarray(cut[1])]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    normal = across / np.maximum(length, 1e-30)
+    middle = corners.mean(1)
+    balls = middle - INSET * radius * normal
+    nearest, _ = KDTree(middle).query(balls)
+    return torch.from_numpy(balls[nearest > INSIDE * INSET * radius])
