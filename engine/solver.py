@@ -57,6 +57,11 @@ class Rollout:
 class Solver(ABC):
     """A frozen dataclass of numerical choices that turns scenes into a model and advances it."""
 
+    @property
+    def static(self) -> bool:
+        """Whether its steps raise a load: time only orders them, and a step has no length."""
+        return False
+
     @abstractmethod
     def at_step(self, dt: float) -> Solver:
         """The same solver with a step of its own [s]."""

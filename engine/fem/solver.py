@@ -71,13 +71,18 @@ class FESolver(Solver):
         """Step of the integrator [s]; None where it follows from the scene."""
         return getattr(self.integrator, "dt", None)
 
+    @property
+    def static(self) -> bool:
+        """See `Solver.static`."""
+        return isinstance(self.integrator, Static)
+
     def at_step(self, dt: float) -> FESolver:
         """See `Solver.at_step`.
 
         Raises:
             ValueError: The integrator is static.
         """
-        if isinstance(self.integrator, Static):
+        if self.static:
             raise ValueError(
                 f"got a step of {dt:g} s for load steps, in which time only orders equilibria: "
                 "take Static(steps=...), or a dynamic integrator"

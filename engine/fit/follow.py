@@ -64,12 +64,15 @@ def at_recorded_step(solver: Any, motion: Trajectory) -> Any:
 def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation) -> float:
     """The solver's step [s] if it meets the observed times; else one that does, if it has none.
 
-    An automatic step is shortened to divide the interval between the observed frames.
+    An automatic step is shortened to divide the interval between the observed frames. Load steps
+    stay as they are, and must meet the observed ones.
 
     Raises:
         ValueError: The solver's own step does not meet them, or a scene cannot be run.
     """
     interval = common_interval(observation.time)
+    if solver.static:
+        return _load_step(float(solver.discretize(scenes).dt), interval)
     if solver.dt is None:
         dt = float(solver.discretize(scenes).dt)
         return interval / math.ceil(interval / dt - 1e-9)
@@ -80,6 +83,21 @@ def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation)
             f" frames; take dt = {interval / math.ceil(count):.6g} s or leave it out"
         )
     return float(solver.dt)
+
+
+def _load_step(dt: float, interval: float) -> float:
+    """The step of a load whose times have an interval in common.
+
+    Raises:
+        ValueError: They lie between the steps.
+    """
+    count = interval / dt
+    if count < 0.5 or abs(count - round(count)) > 1e-6 * count:
+        raise ValueError(
+            f"the load is raised in steps of {dt:g} s, and was observed every {interval:g} s:"
+            " choose load steps that meet the observed ones"
+        )
+    return dt
 
 
 def follow(
@@ -106,11 +124,12 @@ def follow(
         SimulationError: A world failed.
     """
     time = observation.time
-    scenes = [replace(scene, duration=float(time[-1])) for scene in scenes]
+    if not solver.static:  # whose duration is that of the whole load
+        scenes = [replace(scene, duration=float(time[-1])) for scene in scenes]
     if dt is None:
         dt = fitting_step(solver, scenes, observation)
     steps = (time / dt).round().long()
-    solver = solver.at_step(dt)
+    solver = solver if solver.static else solver.at_step(dt)
     model = solver.discretize(scenes)
     state = solver.start(model)
     later = steps[steps > 0].tolist()
