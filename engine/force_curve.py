@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class ForceCurve(Observation):
     """Numbers of the nodes that are held or moved, shape (k,), int64."""
     axis: Tensor
     """Direction of the force that holds the part, of length 1, shape (3,)."""
+    unit: ClassVar[str] = "N"
+    components: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         """See the class."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,11 @@ from .trajectory import Trajectory
 
 class Observation(ABC):
     """Measured motion; compared with a simulated trajectory at its own times."""
+
+    unit: ClassVar[str] = "m"
+    """Of residuals."""
+    components: ClassVar[int] = 3
+    """Of a residual."""
 
     @property
     @abstractmethod
@@ -59,6 +65,10 @@ class Positions(Observation):
     def time(self) -> Tensor:
         """See `Observation.time`."""
         return self.trajectory.time
+
+    def window(self, start: int, stop: int) -> Positions:
+        """The frames from `start` to before `stop`."""
+        return Positions(self.trajectory.window(start, stop))
 
     def seen(self) -> Tensor:
         """See `Observation.seen`: everything, always."""

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,8 @@ class PixelTracks(Observation):
     """Their points on the surface."""
     noise: float = NOISE
     """Standard deviation of a track [px]."""
+    unit: ClassVar[str] = "px"
+    components: ClassVar[int] = 2
 
     @classmethod
     def bind(
@@ -98,12 +101,20 @@ class PixelTracks(Observation):
         """See `Observation.seen`."""
         return torch.from_numpy(self.tracks.seen)[:, self.bound]
 
+    def window(self, start: int, stop: int) -> PixelTracks:
+        """The frames from `start` to before `stop`."""
+        part = slice(start, stop)
+        t = self.tracks
+        quality = None if t.quality is None else t.quality[part]
+        own = replace(t, pixels=t.pixels[part], time=t.time[part], quality=quality)
+        return replace(self, tracks=own)
+
     def predicted(self, trajectory: Trajectory) -> Tensor:
         """Pixels of the points in a simulation, shape (t, k, 2); differentiable."""
         return self.camera.project(self.carried.at(trajectory.x)).at
 
     def residual(self, trajectory: Trajectory) -> Tensor:
-        """See `Observation.residual`; in standard deviations, outliers drawn in, (t, k, 2)."""
+        """See `Observation.residual`; [px], outliers drawn in, shape (t, k, 2)."""
         if len(trajectory) != len(self.tracks.time):
             raise ValueError(
                 f"the simulated motion has {len(trajectory)} frames, the tracks"
@@ -113,7 +124,7 @@ class PixelTracks(Observation):
         seen = self.seen().to(predicted.device)[..., None]
         pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
         gap = torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
-        return tempered(gap / self.noise, OUTLIER)
+        return tempered(gap, OUTLIER * self.noise)
 
 
 def met(vertices: Tensor, triangles: Tensor, eye: Tensor, rays: Tensor) -> tuple[Spot, Tensor]:

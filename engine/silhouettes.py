@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,6 +53,8 @@ class Silhouettes(Observation):
     """Middles of the balls."""
     radius: float
     """Of the balls [m]."""
+    unit: ClassVar[str] = "-"
+    components: ClassVar[int] = 1
 
     @classmethod
     def bind(

@@ -91,15 +91,18 @@ class FitProgress:
 
 def sum_up(report: FitReport, folder: Path) -> int:
     """Print numbers, errors and where the report is; 1 if the motion diverges."""
-    from rheograd.engine.fit.distance import distance
+
+    def apart(mean_square: float) -> str:
+        size = report.rms(mean_square)
+        return f"{1e3 * size:.3g} mm" if report.unit == "m" else f"{size:.3g} {report.unit}"
 
     for line in _parameters(report):
         print(line, file=sys.stderr)
     for name, error in report.errors.items():
         before = report.start_errors.get(name, math.inf)
-        start = f", {1e3 * distance(before):.3g} mm before"
+        start = f", {apart(before)} before"
         start = start if math.isfinite(before) else ", diverged before"
-        now = f"{1e3 * distance(error):.3g} mm RMS ({error:.2g} m²)"
+        now = f"{apart(error)} RMS ({error:.2g} {report.unit}²)"
         print(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}", file=sys.stderr)
     if report.kind == "parameters":  # a law's training told its notes as they came
         for note in report.notes:

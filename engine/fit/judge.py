@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from ..errors import SimulationError
 from ..observation import Observation, Positions
+from ..pixel_tracks import PixelTracks
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .follow import follow
@@ -22,8 +23,12 @@ HOLD_OUT = 0.1
 """Share of an observed motion, at its end, that is kept to judge a fit unless told otherwise."""
 
 
+Seen = TypeVar("Seen", Positions, PixelTracks)
+"""Motions of which a part can be kept from a fit."""
+
+
 class Judgement(NamedTuple):
-    """Errors by motion, mean squared residual components [m²]; infinite where one diverges."""
+    """Errors by motion, mean squared residual components; infinite where one diverges."""
 
     errors: dict[str, float]
     start_errors: dict[str, float]
@@ -32,7 +37,7 @@ class Judgement(NamedTuple):
     """Of the fitted scene at the times of the first observation; None if it diverges."""
 
 
-def held_out(observation: Positions, scene: Scene, share: float = HOLD_OUT) -> dict[str, Positions]:
+def held_out(observation: Seen, scene: Scene, share: float = HOLD_OUT) -> dict[str, Seen]:
     """What a fit is made from, first, and the whole motion by which it is judged.
 
     Args:
@@ -52,11 +57,11 @@ def held_out(observation: Positions, scene: Scene, share: float = HOLD_OUT) -> d
             f"the observation lasts {last:g} s, longer than the simulation of {scene.name},"
             f" {scene.duration:g} s: cut the observation, or give the scene a longer duration"
         )
-    whole = observation.trajectory
-    kept = max(2, 1 + math.floor((len(whole) - 1) * (1.0 - share) + 1e-9))
-    if kept == len(whole):
+    count = len(observation.time)
+    kept = max(2, 1 + math.floor((count - 1) * (1.0 - share) + 1e-9))
+    if kept == count:
         return {SEEN: observation}
-    return {SEEN: Positions(whole.window(0, kept)), TAIL: observation}
+    return {SEEN: observation.window(0, kept), TAIL: observation}
 
 
 def judge(

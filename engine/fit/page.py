@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .curves import Curve
-from .distance import distance
 from .page_parameters import parameters, plain_name
 from .plots import LINES, curve_plot, loss_plot
 from .quantity import duration, number, percent, quantity
@@ -82,22 +81,23 @@ def verdict(report: FitReport) -> str:
             f"Simulated with it, the motion “{report.main}” left the range in which its numbers "
             "mean anything: this fit is of no use as it is."
         )
+    apart = quantity(report.rms(error), report.unit, digits=2)
     text = (
-        "Simulated again with it, the body is on average "
-        f"{quantity(distance(error), 'm', digits=2)} from where it was seen (RMS over points "
-        "and frames)"
+        f"Simulated again with it, the body is on average {apart} from where it was seen (RMS over"
+        " points and frames)"
     )
-    if report.size:
-        text += f", which is {percent(distance(error) / report.size)} of its size"
+    share = report.share(error)
+    if share is not None:
+        text += f", which is {percent(share)} of its size"
     start = report.start_errors.get(report.main)
     if start is not None and math.isfinite(start) and error > 0:
-        text += f"; {_compare(distance(start) / distance(error))} before the fit"
+        text += f"; {_compare(report.rms(start) / report.rms(error))} before the fit"
     held_out = [v for n, v in report.errors.items() if n not in report.trained]
     if not held_out:
         return text + "."
     if not all(map(math.isfinite, held_out)):
         return text + ". Of the simulations new to the fit at least one diverged."
-    low, high = (quantity(distance(f(held_out)), "m", digits=2) for f in (min, max))
+    low, high = (quantity(report.rms(f(held_out)), report.unit, digits=2) for f in (min, max))
     spread = low if low == high else f"{low} to {high}"
     return f"{text}. On motion new to the fit, {spread}."
 
@@ -114,7 +114,7 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
     error = report.errors[report.main]
     cards = [("diverged", f"the simulation of {report.main}")]
     if math.isfinite(error):
-        apart = quantity(distance(error), "m", digits=2)
+        apart = quantity(report.rms(error), report.unit, digits=2)
         cards = [(apart, f"RMS distance to the seen motion ({report.main})")]
     start = report.start_errors.get(report.main)
     if start is not None and 0 < error < start < math.inf:
@@ -122,7 +122,7 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
         cards.append((f"{times} ×", "closer than before the fit"))
     unseen = [v for n, v in report.errors.items() if n not in report.trained]
     if unseen and all(map(math.isfinite, unseen)):
-        worst = quantity(distance(max(unseen)), "m", digits=2)
+        worst = quantity(report.rms(max(unseen)), report.unit, digits=2)
         cards.append((worst, "at worst on motion new to the fit"))
     elif unseen:
         failed = sum(not math.isfinite(v) for v in unseen)
@@ -157,7 +157,7 @@ def _errors(report: FitReport) -> str:
         "<section><h2>How far from the motion</h2>\n"
         "<p>Each motion is simulated from its start with the fitted law and compared with what "
         "was seen, point by point and frame by frame. The distance is the root of the mean "
-        "square; the mean squared coordinate error, a third of the distance squared, is the "
+        f"square; the mean squared coordinate error, that squared by {report.components}, is the "
         "figure used in the literature.</p>\n"
         '<div class="scroll"><table><thead><tr><th>motion</th>'
         f'{before}<th class="n">fitted</th><th class="n">mean squared<br>coordinate error</th>'
@@ -171,12 +171,12 @@ def _error_row(report: FitReport, name: str, value: float) -> str:
     start = report.start_errors.get(name)
     before = ""
     if report.start_errors:
-        shown = "–" if start is None else _distance_or_word(start)
+        shown = "–" if start is None else _distance_or_word(report, start)
         before = f'<td class="n">{shown}</td>'
     return (
         f'<tr><th scope="row">{escape(name)}<span class="tag">{tag}</span></th>{before}'
-        f'<td class="n main">{_distance_or_word(value)}</td>'
-        f'<td class="n">{_square(value)}</td>'
+        f'<td class="n main">{_distance_or_word(report, value)}</td>'
+        f'<td class="n">{_square(report, value)}</td>'
         + (
             f'<td class="words">{_reading(report, value, start)}</td></tr>'
             if _worded(report)
@@ -191,12 +191,12 @@ def _worded(report: FitReport) -> bool:
     return bool(report.size or report.start_errors or diverged)
 
 
-def _distance_or_word(error: float) -> str:
-    return quantity(distance(error), "m") if math.isfinite(error) else "diverged"
+def _distance_or_word(report: FitReport, error: float) -> str:
+    return quantity(report.rms(error), report.unit) if math.isfinite(error) else "diverged"
 
 
-def _square(error: float) -> str:
-    return f"{number(error, digits=2)} m²" if math.isfinite(error) else "–"
+def _square(report: FitReport, error: float) -> str:
+    return f"{number(error, digits=2)} {report.unit}²" if math.isfinite(error) else "–"
 
 
 def _reading(report: FitReport, error: float, start: float | None) -> str:
@@ -204,12 +204,13 @@ def _reading(report: FitReport, error: float, start: float | None) -> str:
     if not math.isfinite(error):
         return '<span class="warn">the simulation diverged</span>'
     words = []
-    if report.size:
-        words.append(f"{percent(distance(error) / report.size)} of the body's size")
+    share = report.share(error)
+    if share is not None:
+        words.append(f"{percent(share)} of the body's size")
     if start is not None and not math.isfinite(start):
         words.append("runs, which it did not before the fit")
     elif start is not None and error > 0:
-        times = distance(start) / distance(error)
+        times = report.rms(start) / report.rms(error)
         style = "good" if times >= 1.05 else "warn"
         words.append(f'<span class="{style}">{_compare(times)} before the fit</span>')
     return "; ".join(words) or "–"

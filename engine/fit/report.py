@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ class FittedParameter:
 class FitReport:
     """All that a fit has to say.
 
-    Errors are means of squared coordinate differences over particles and frames [m²].
+    Errors are means of squared components of differences over points and frames, in `unit` squared.
 
     Raises:
         ValueError: The pieces do not go together.
@@ -63,17 +64,21 @@ class FitReport:
     settings: Mapping[str, Any]
     """What was asked, by name."""
     errors: Mapping[str, float]
-    """Error of a simulation with the fitted law [m²], by motion; infinite if it diverged."""
+    """Error of a simulation with the fitted law, by motion; infinite if it diverged."""
     losses: Sequence[float | None]
     """By epoch; None where an epoch gave none."""
     seconds: float
     """Duration of the fit [s]."""
     start_errors: Mapping[str, float] = field(default_factory=dict)
-    """Errors [m²] of the same motions before the fit, as far as known."""
+    """Errors of the same motions before the fit, as far as known."""
     trained: tuple[str, ...] = ("reconstruction",)
     """Names in `errors` of motions that the fit was trained on."""
     size: float | None = None
     """Largest extent of the body at rest [m], to compare errors with."""
+    unit: str = "m"
+    """Of differences: m in space, px in pictures."""
+    components: int = 3
+    """Of a difference."""
     loss_unit: str = ""
     segments: Sequence[int] = ()
     """Steps between restarts in each epoch; losses of different lengths do not compare."""
@@ -104,7 +109,7 @@ class FitReport:
         if self.kind not in ("law", "parameters"):
             raise ValueError(f"got kind = {self.kind!r}, expected 'law' or 'parameters'")
         if not self.errors:
-            raise ValueError("got no errors, expected at least one motion with its error [m²]")
+            raise ValueError("got no errors, expected at least one motion with its error")
         unknown = [n for n in self.start_errors if n not in self.errors]
         if unknown:
             raise ValueError(
@@ -121,6 +126,14 @@ class FitReport:
             raise ValueError(
                 f"got a correlation with rows of {rows} for {p} parameters: give shape ({p}, {p})"
             )
+
+    def rms(self, mean_square: float) -> float:
+        """Root mean square length of differences, in `unit`, from a mean squared component."""
+        return math.sqrt(self.components * mean_square) if mean_square >= 0 else math.nan
+
+    def share(self, mean_square: float) -> float | None:
+        """The same in the body's size, where that is known and both are lengths."""
+        return self.rms(mean_square) / self.size if self.size and self.unit == "m" else None
 
     @property
     def main(self) -> str:

@@ -20,7 +20,6 @@ from rheograd.materials.law import ConstitutiveLaw
 
 from ..atomic import replacing
 from .curves import RATE, STEP, Curve, simple_shear, uniaxial, volumetric
-from .distance import distance
 from .page import page
 from .report import FitReport
 
@@ -133,10 +132,10 @@ def to_json(
         {
             "name": name,
             "trained": name in report.trained,
-            "mean_square_m2": value,
-            "rms_coordinate_m": distance(value) / math.sqrt(3.0),
-            "rms_distance_m": distance(value),
-            "start_mean_square_m2": report.start_errors.get(name),
+            f"mean_square_{report.unit}2": value,
+            f"rms_coordinate_{report.unit}": math.sqrt(value) if value >= 0 else math.nan,
+            f"rms_distance_{report.unit}": report.rms(value),
+            f"start_mean_square_{report.unit}2": report.start_errors.get(name),
         }
         for name, value in report.errors.items()
     ]
