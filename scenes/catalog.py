@@ -29,11 +29,13 @@ class Script:
 
     name: str
     module: ModuleType
+    made: Callable[..., Scene] | None = None
+    """What builds it instead of the file's build(), if anything."""
 
     @property
     def build(self) -> Callable[..., Scene]:
         """From a law and keyword parameters to a scene."""
-        return self.module.build
+        return self.made or self.module.build
 
     @property
     def solver(self) -> Callable[..., Solver]:

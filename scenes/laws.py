@@ -11,21 +11,26 @@ error, and never runs it.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import inspect
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rheograd.engine.suggestion import did_you_mean
 
 from .user_files import import_file
 
 if TYPE_CHECKING:
+    from rheograd.engine.scene import Scene
     from rheograd.engine.solver import Solver
     from rheograd.materials.law import ConstitutiveLaw
+
+    from .catalog import Script
 
 SAVED = ".safetensors"
 FORMS = f"a {SAVED} file, FILE.py:CLASS or FILE.py:FILE{SAVED}"
@@ -74,6 +79,40 @@ def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
             f"--law: got {word!r}{did_you_mean(word, known)}, expected {', '.join([*known, FORMS])}"
         )
     return _made(module, rest, script)
+
+
+def analytic(script: Script, name: str) -> Script:
+    """A scene whose body is of a law of two moduli, named instead of the scene's own.
+
+    Args:
+        script: With young and poisson among the parameters of its build().
+        name: Of the law: corotated, neo-hookean, stvk or hencky.
+
+    Raises:
+        ValueError: There is no such law, or the scene has no such parameters.
+    """
+    from rheograd.materials import elastic
+
+    kinds = (elastic.Corotated, elastic.NeoHookean, elastic.StVenantKirchhoff, elastic.Hencky)
+    known = {kind.name: kind for kind in kinds}
+    if name not in known:
+        raise ValueError(
+            f"--law: got {name!r}{did_you_mean(name, known)} with --parameters, expected one of"
+            f" {', '.join(known)}; a learned law is trained without --parameters"
+        )
+    kind, build = known[name], script.build
+    takes = inspect.signature(build).parameters
+    if "young" not in takes or "poisson" not in takes:
+        raise ValueError(
+            f"--law: {script.name} has no young and poisson to make {name} of: leave --law out"
+        )
+
+    @functools.wraps(build)
+    def made(law: ConstitutiveLaw | None = None, **given: Any) -> Scene:
+        moduli = {n: given.get(n, takes[n].default) for n in ("young", "poisson")}
+        return build(law or kind(**moduli), **given)
+
+    return dataclasses.replace(script, made=made)
 
 
 def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:

@@ -117,7 +117,7 @@ class TestFit:
         assert "young" in refuse(*start, "stiffness")
         assert "expected a number" in refuse(*start, "young=stiff")
         assert "twice" in refuse(*start, "young,young")
-        assert "expected one of them" in refuse(*start, "young", "--law", "invariant-full")
+        assert "trained without --parameters" in refuse(*start, "young", "--law", "invariant-full")
         assert "share from 0" in refuse(*start, "young", "--hold-out", "1.5")
 
     def test_a_second_fit_needs_resume(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tracks in pixels as an observation: where they are bound, their errors and derivatives."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,10 @@ from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
+from rheograd.engine.vision.camera_files import save_camera
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.scenes import drop
+from rheograd.scenes.cli import main
 
 SIZE = (320, 240)
 SOLVER = MPMSolver(cell=1 / 16, precision="float64")
@@ -83,8 +87,9 @@ def test_the_residual_is_in_standard_deviations_and_counts_gaps_as_nothing() -> 
     # bound to the pixels of the first frame, which are shifted, too: later frames are consistent
     assert float((residual[0] - exact[0]).abs().max()) < 0.05
     other = replace(found, carried=bound(run, tracks).carried)
-    expected = tempered(torch.tensor([-3.0, 0.0], dtype=torch.float64), 3.0)
-    assert other.residual(run)[0, 0].tolist() == pytest.approx(expected.tolist(), abs=0.05)
+    expected = tempered(torch.tensor([-0.3, 0.0], dtype=torch.float64), 3.0 * 0.1)
+    assert other.residual(run)[0, 0].tolist() == pytest.approx(expected.tolist(), abs=0.01)
+    assert len(other.window(0, 4).time) == 4 and other.window(0, 4).seen().shape[0] == 4
 
 
 def test_long_errors_count_by_their_length() -> None:
@@ -144,3 +149,40 @@ def test_a_stiffness_is_found_from_pixels() -> None:
     assert velocity.value == pytest.approx(-3.0, rel=0.01)
     assert young.low95 is not None and young.high95 is not None
     assert young.low95 < 3e4 < young.high95
+
+
+def test_the_command_line_fits_numbers_to_tracks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = motion()
+    tracks = replace(seen_by(camera(), run), camera=None)
+    tracks.save(tmp_path / "t.npz")
+    save_camera(camera(), tmp_path / "c.toml")
+    script = tmp_path / "thrown.py"
+    script.write_text(
+        "from test_pixel_tracks import SOLVER, drop, replace\n"
+        "def build(law=None, *, young=2.6e4, poisson=0.3, velocity=-3.0):\n"
+        "    scene = drop.build(law, young=young, poisson=poisson, size=0.25, height=0.08,"
+        " turn=(0.0, 0.0, 0.0), velocity=(0.5, velocity, 0.0))\n"
+        "    return replace(scene, duration=0.12)\n"
+        "def solver():\n"
+        "    return SOLVER.at_step(5e-4)\n"
+    )
+    fit = ["fit", str(script), str(tmp_path / "t.npz"), "--parameters", "young", "--out"]
+    assert main([*fit, str(tmp_path / "a")]) == 2
+    assert "do not say what camera saw them" in capsys.readouterr().err
+    fit += [str(tmp_path / "b"), "--camera", str(tmp_path / "c.toml")]
+    assert main([*fit, "--law", "neo-hookean", "--hold-out", "0.25", "--epochs", "8"]) == 0
+    told = capsys.readouterr().err
+    assert "25 of 25 tracks are on the body" in told and "px RMS" in told
+    report = json.loads((tmp_path / "b" / "report.json").read_text())
+    (young,) = report["parameters"]
+    assert young["value"] == pytest.approx(2e4, rel=0.02)
+    assert report["errors"][0]["rms_distance_px"] < 0.3
+    assert [e["name"] for e in report["errors"]] == ["reconstruction", "with the held-out tail"]
+    assert "px²" in (tmp_path / "b" / "report.html").read_text()
+    assert main([*fit, "--law", "corotatd"]) == 2
+    assert "did you mean corotated" in capsys.readouterr().err
+    law = ["fit", str(script), str(tmp_path / "t.npz"), "--law", "invariant-smooth"]
+    assert main([*law, "--out", str(tmp_path / "c")]) == 2
+    assert "holds tracks in pixels, expected positions" in capsys.readouterr().err

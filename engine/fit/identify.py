@@ -63,6 +63,8 @@ def identify(
     )  # fmt: skip
     starts = {name: p.start for name, p in parameters.items()}
     before, scene = (build(**place(v, given, build)) for v in (starts, fitted.values))
+    if not solver.static:  # another step would be another motion, by its numerical damping
+        solver = solver.at_step(fitted.dt)
     judged = judge(before, scene, solver, motions, tell=tell)
     notes = list(fitted.notes)
     if isinstance(seen, Markers) and judged.motion is not None:

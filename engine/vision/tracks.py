@@ -15,6 +15,18 @@ from .camera_files import camera_text, parse_camera
 REQUIRED = ("pixels", "time")
 
 
+def holds_tracks(path: str | Path) -> bool:
+    """Whether an .npz file is one of tracks."""
+    path = Path(path)
+    if path.suffix != ".npz" or not path.is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return "pixels" in file.files
+    except (ValueError, OSError, EOFError):
+        return False
+
+
 @dataclass(frozen=True, eq=False)
 class Tracks:
     """Where points were in each frame.

@@ -51,7 +51,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if found.parameters is None:
         return fit_law(found, script, folder, again)
     if found.law is not None:
-        raise ValueError("got --law and --parameters, expected one of them")
+        script = laws.analytic(script, found.law)
     return fit_numbers(found, script, folder, again)
 
 
@@ -97,6 +97,9 @@ def add_arguments(parser: Parser) -> None:
         "--hold-out", type=number, metavar="SHARE", help="end of the motion kept to judge the fit"
     )
     group.add_argument("--threads", type=count, default=os.cpu_count() or 1, metavar="N")
+    group = parser.add_argument_group("tracks in pixels")
+    group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
+    group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
@@ -109,6 +112,7 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.learn import fit
     from rheograd.engine.observation import Positions
+    from rheograd.engine.trajectory import Trajectory
 
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
@@ -116,6 +120,11 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     known = states == "recorded" or "material" in options
     solver: Any = selection.make_solver(script, found)
     seen = observed(found, solver)
+    if not isinstance(seen, Trajectory):
+        raise ValueError(
+            f"{found.observation} holds tracks in pixels, expected positions of all particles to"
+            " train a learned law; numbers are fitted to tracks: --parameters young,friction"
+        )
     solver = at_recorded_step(solver, seen)
     law = starting_law(found, folder).to(solver.device, solver.dtype)
     recipe = chosen_recipe(found, law, states)
@@ -136,11 +145,13 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
     from rheograd.engine.fit.parameter import choose
+    from rheograd.engine.trajectory import Trajectory
 
     given = selection.chosen_options(found)
     solver: Any = selection.make_solver(script, found)
     recording = observed(found, solver)
-    solver = at_recorded_step(solver, recording)
+    if isinstance(recording, Trajectory):
+        solver = at_recorded_step(solver, recording)
     seen = motions(found, script, solver, given, recording)
     parameters = choose(script.build, starts(found.parameters), given)
     iterations = found.epochs or ITERATIONS
