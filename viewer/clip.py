@@ -132,7 +132,7 @@ class Scenery:
         times = t.time.double()
         k = int(torch.searchsorted(times, time, right=True).clamp(1, len(times) - 1)) - 1
         h = float(times[k + 1] - times[k])
-        s = min(max((time - float(times[k])) / h, 0.0), 1.0)
+        s = (time - float(times[k])) / h  # a little before the first frame, too, for its blur
         a, b = t.x[k].double(), t.x[k + 1].double()
         if t.v is None:
             return (1 - s) * a + s * b
