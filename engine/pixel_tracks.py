@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from .carrying import Carried
-from .moving_surface import MovingSurface, Spot
+from .moving_surface import MovingSurface
 from .observation import Observation
+from .raycasting import RayMesh
 from .trajectory import Trajectory
 from .vision.camera import Camera
 from .vision.tracks import Tracks
@@ -82,7 +83,9 @@ class PixelTracks(Observation):
         first = torch.nonzero(torch.from_numpy(tracks.seen[0])).flatten()
         rays = camera.rays(torch.from_numpy(tracks.pixels[0])[first])
         vertices = surface.vertices(rest.detach().cpu().double())
-        spot, hit = met(vertices, surface.triangles, camera.position, rays)
+        reach = 10.0 * float((vertices - camera.position).norm(dim=1).max())
+        mesh = RayMesh(vertices, surface.triangles)
+        spot, hit, _ = mesh.hits(camera.position, rays, reach)
         if not bool(hit.any()):
             ahead = bool(camera.project(vertices).ahead.any())
             why = "they lie beside it" if ahead else "the body is behind the camera"
@@ -125,39 +128,6 @@ class PixelTracks(Observation):
         pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
         gap = torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
         return tempered(gap, OUTLIER * self.noise)
-
-
-def met(vertices: Tensor, triangles: Tensor, eye: Tensor, rays: Tensor) -> tuple[Spot, Tensor]:
-    """Where rays first meet a surface.
-
-    Args:
-        vertices: [m], shape (m, 3).
-        triangles: Corners, shape (f, 3).
-        eye: Where all rays start [m], shape (3,).
-        rays: Directions, shape (n, 3).
-
-    Returns:
-        The spots of the rays that meet it, and which do, shape (n,), bool.
-    """
-    import warp as wp
-
-    from rheograd.kernels.raycast import ray_kernels
-
-    points = wp.array(vertices.float().numpy(), dtype=wp.vec3, device="cpu")
-    faces = wp.array(triangles.int().numpy().reshape(-1), dtype=int, device="cpu")
-    mesh = wp.Mesh(points, faces)
-    n = len(rays)
-    ray = wp.array(rays.float().numpy(), dtype=wp.vec3, device="cpu")
-    face, far = (wp.zeros(n, dtype=kind, device="cpu") for kind in (int, float))
-    weights = wp.zeros(n, dtype=wp.vec3, device="cpu")
-    reach = 10.0 * float((vertices - eye).norm(dim=1).max())
-    wp.launch(
-        ray_kernels().hit, dim=n, device="cpu",
-        inputs=[mesh.id, wp.vec3(*eye.tolist()), ray, reach], outputs=[face, weights, far],
-    )  # fmt: skip
-    found = torch.from_numpy(face.numpy()).long()
-    hit = found >= 0
-    return Spot(found[hit], torch.from_numpy(weights.numpy())[hit].double()), hit
 
 
 def tempered(gap: Tensor, outlier: float) -> Tensor:

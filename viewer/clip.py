@@ -17,7 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rheograd.engine.carrying import Carried
+from rheograd.engine.markers import hermite
 from rheograd.engine.moving_surface import MovingSurface, Spot
+from rheograd.engine.raycasting import RayMesh
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
 from rheograd.engine.vision.tracks import Tracks
@@ -101,11 +104,9 @@ class Scenery:
         self.trajectory, self.camera, self.film = trajectory, camera, film
         self.surface = MovingSurface.of(trajectory)
         self.kernels = ray_kernels()
-        start = self.surface.vertices(trajectory.x[0].double()).numpy()
-        self.points = wp.array(start.astype(np.float32), dtype=wp.vec3, device="cpu")
-        faces = self.surface.triangles.numpy().astype(np.int32).reshape(-1)
-        self.faces = wp.array(faces, dtype=int, device="cpu")
-        self.mesh = wp.Mesh(self.points, self.faces)
+        vertices = self.surface.vertices(trajectory.x[0].double())
+        self.mesh = RayMesh(vertices, self.surface.triangles)
+        start = vertices.numpy()
         rest = self.surface.rest.numpy().astype(np.float32)
         self.rest = wp.array(rest, dtype=wp.vec3, device="cpu")
         paint = np.array(COLOURS, np.float32)[self.surface.body.numpy() % len(COLOURS)]
@@ -120,8 +121,7 @@ class Scenery:
         self.floor = float((corners * up).min(0).sum())
         eye = camera.position.numpy()
         self.far = 4.0 * float(np.linalg.norm(eye - corners.mean(0)) + np.linalg.norm(high - low))
-        turn = np.eye(3) if abs(up[1]) > 0.9 else _onto(np.array([0.0, 1.0, 0.0]), up)
-        lamp = turn @ np.array(LAMP)
+        lamp = _onto(np.array([0.0, 1.0, 0.0]), up) @ np.array(LAMP)
         self.lamp = lamp / np.linalg.norm(lamp)
         distance = float(np.linalg.norm(eye - start.mean(0)))
         self.grain = film.grain or 7.0 * distance / float(camera.focal.mean())
@@ -131,23 +131,17 @@ class Scenery:
         t = self.trajectory
         times = t.time.double()
         k = int(torch.searchsorted(times, time, right=True).clamp(1, len(times) - 1)) - 1
-        h = float(times[k + 1] - times[k])
-        s = (time - float(times[k])) / h  # a little before the first frame, too, for its blur
-        a, b = t.x[k].double(), t.x[k + 1].double()
+        pair = slice(k, k + 2)
+        since = torch.tensor(time, dtype=torch.float64) - times[k]  # negative in the first blur
+        x = t.x[pair].double()
         if t.v is None:
-            return (1 - s) * a + s * b
-        va, vb = t.v[k].double(), t.v[k + 1].double()
-        return (
-            (1 + 2 * s) * (1 - s) ** 2 * a + s * (1 - s) ** 2 * h * va
-            + s * s * (3 - 2 * s) * b + s * s * (s - 1) * h * vb
-        )  # fmt: skip
+            return torch.lerp(x[0], x[1], since / (times[k + 1] - times[k]))
+        return hermite(times[pair], x, t.v[pair].double(), since)[0]
 
     def at(self, time: float) -> Tensor:
         """Move the mesh to a time [s]; the particles then, shape (n, 3)."""
         x = self.particles(time)
-        found = self.surface.vertices(x).numpy()
-        self.points.assign(found.astype(np.float32))
-        self.mesh.refit()
+        self.mesh.move(self.surface.vertices(x))
         return x
 
     def window(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +152,7 @@ class Scenery:
         parts = []
         for time in times[::-1]:
             self.at(float(time))
-            x = self.points.numpy().astype(float)
+            x = self.mesh.points.numpy().astype(float)
             drop = (x @ self.up - self.floor) / max(float(self.lamp @ self.up), 1e-3)
             parts += [x, x - drop[:, None] * self.lamp]
         found = self.camera.project(torch.from_numpy(np.concatenate(parts)))
@@ -175,8 +169,7 @@ class Scenery:
         """The picture without bodies and shadows, shape (height, width, 3), from 0 to 1."""
         width, height = self.camera.size
         pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2)
-        self.points.fill_(1e3 * self.far)
-        self.mesh.refit()
+        self.mesh.move(torch.full_like(self.surface.rest, 1e3 * self.far))
         found, _ = self.shaded(self.rays(pixels.astype(float)))
         self.at(float(self.trajectory.time[0]))
         return found.reshape(height, width, 3).astype(float)
@@ -195,26 +188,17 @@ class Scenery:
         face = wp.zeros(n, dtype=int, device="cpu")
         wp.launch(
             self.kernels.shade, dim=n, device="cpu",
-            inputs=[self.mesh.id, self.rest, self.faces, self.paint, self._eye, ray,
+            inputs=[self.mesh.mesh.id, self.rest, self.mesh.faces, self.paint, self._eye, ray,
                     wp.vec3(*self.lamp), wp.vec3(*self.up), self.floor, self.far, self.grain,
                     self.film.contrast],
             outputs=[out, face],
         )  # fmt: skip
         return out.numpy(), face.numpy()
 
-    def hits(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Faces (n,), weights of their corners (n, 3), and distances (n,) [m] of rays."""
-        import warp as wp
-
-        n = len(rays)
-        ray = wp.array(np.ascontiguousarray(rays), dtype=wp.vec3, device="cpu")
-        face, distance = (wp.zeros(n, dtype=kind, device="cpu") for kind in (int, float))
-        weights = wp.zeros(n, dtype=wp.vec3, device="cpu")
-        wp.launch(
-            self.kernels.hit, dim=n, device="cpu", inputs=[self.mesh.id, self._eye, ray, self.far],
-            outputs=[face, weights, distance],
-        )  # fmt: skip
-        return face.numpy(), weights.numpy(), distance.numpy()
+    def hits(self, rays: np.ndarray) -> tuple[Spot, np.ndarray, np.ndarray]:
+        """Spots that rays (n, 3) meet, which do (n,), bool, and how far each went [m] (n,)."""
+        spots, hit, far = self.mesh.hits(self.camera.position, torch.from_numpy(rays), self.far)
+        return spots, hit.numpy(), far.numpy()
 
     @property
     def _eye(self) -> Any:
@@ -296,8 +280,8 @@ def _silhouette(stage: Scenery, time: float) -> np.ndarray:
     mask = np.zeros((height, width), bool)
     low, high = stage.window(np.array([time]))
     pixels = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True))), -1)
-    face, _, _ = stage.hits(stage.rays(pixels.reshape(-1, 2).astype(float)))
-    mask[low[1] : high[1], low[0] : high[0]] = (face >= 0).reshape(pixels.shape[:2])
+    _, hit, _ = stage.hits(stage.rays(pixels.reshape(-1, 2).astype(float)))
+    mask[low[1] : high[1], low[0] : high[0]] = hit.reshape(pixels.shape[:2])
     return mask
 
 
@@ -321,7 +305,7 @@ def _picture(stage: Scenery, time: float, open_for: float) -> np.ndarray:
     return picture
 
 
-def _spots(stage: Scenery, mask: np.ndarray, points: int) -> Any:
+def _spots(stage: Scenery, mask: np.ndarray, points: int) -> Carried:
     """Points of the surface under a grid of pixels of the first frame."""
     rows, columns = np.nonzero(mask)
     step = max(2.0, float(np.sqrt(len(rows) / max(points, 1))))
@@ -329,13 +313,11 @@ def _spots(stage: Scenery, mask: np.ndarray, points: int) -> Any:
     v = np.arange(rows.min() + 0.5 * step, rows.max(), step)
     pixels = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)
     inside = mask[np.rint(pixels[:, 1]).astype(int), np.rint(pixels[:, 0]).astype(int)]
-    face, weights, _ = stage.hits(stage.rays(pixels[inside]))
-    hit = face >= 0
-    spot = Spot(torch.from_numpy(face[hit]).long(), torch.from_numpy(weights[hit]).double())
-    return stage.surface.spots(spot)
+    spots, _, _ = stage.hits(stage.rays(pixels[inside]))
+    return stage.surface.spots(spots)
 
 
-def _seen(stage: Scenery, spots: Any, time: float) -> np.ndarray:
+def _seen(stage: Scenery, spots: Carried, time: float) -> np.ndarray:
     """Pixels of points (k, 2) at a time; NaN where one is hidden or out of the picture."""
     camera = stage.camera
     x = spots.at(stage.at(time))

@@ -157,7 +157,7 @@ def _errors(report: FitReport) -> str:
         "<section><h2>How far from the motion</h2>\n"
         "<p>Each motion is simulated from its start with the fitted law and compared with what "
         "was seen, point by point and frame by frame. The distance is the root of the mean "
-        f"square; the mean squared coordinate error, that squared by {report.components}, is the "
+        f"square; the mean squared coordinate error is its square over {report.components}, the "
         "figure used in the literature.</p>\n"
         '<div class="scroll"><table><thead><tr><th>motion</th>'
         f'{before}<th class="n">fitted</th><th class="n">mean squared<br>coordinate error</th>'

@@ -78,8 +78,8 @@ class Calibration(NamedTuple):
     """A camera and how well it fits."""
 
     camera: Camera
-    """Its pose is that of the first view: the scene's axes are the board's (x along its columns, y
-    along its rows, its corner the origin), turned so that y is up where the board hangs."""
+    """Its pose is that of the first view: the scene's axes are the board's as it was printed, x to
+    the right, y down, z into it, its upper left corner the origin. `posed` gives another one."""
     error: float
     """Root mean square distance of corners from where the camera puts them [px]."""
     views: int

@@ -143,7 +143,7 @@ def _pixels(frame: Any, kind: str) -> np.ndarray:
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """A picture as (height, width, 3), uint8.
+    """A picture as (height, width, 3), uint8; a deep one scaled by its own brightest pixel.
 
     Raises:
         FileNotFoundError: There is no such file.
