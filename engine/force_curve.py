@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,6 +32,8 @@ class ForceCurve(Observation):
     """Numbers of the nodes that are held or moved, shape (k,), int64."""
     axis: Tensor
     """Direction of the force that holds the part, of length 1, shape (3,)."""
+    noise: float | None = None
+    """Standard deviation of the force [N]."""
     unit: ClassVar[str] = "N"
     components: ClassVar[int] = 1
 
@@ -56,6 +58,7 @@ class ForceCurve(Observation):
         on: Callable[[Tensor], Tensor],
         *,
         axis: tuple[float, float, float],
+        noise: float | None = None,
     ) -> ForceCurve:
         """Choose the nodes by their places at rest.
 
@@ -65,10 +68,15 @@ class ForceCurve(Observation):
             rest: Nodes at rest [m], shape (n, 3).
             on: Which of the places (n, 3) belong to the part, (n,), bool.
             axis: Direction of the force that holds the part.
+            noise: Standard deviation of the force [N].
         """
         direction = torch.tensor(axis, dtype=torch.float64)
         nodes = torch.nonzero(on(rest.detach().cpu().double())).flatten()
-        return cls(times.double(), force.double(), nodes, direction / direction.norm())
+        return cls(times.double(), force.double(), nodes, direction / direction.norm(), noise)
+
+    def window(self, start: int, stop: int) -> ForceCurve:
+        """See `Observation.window`."""
+        return replace(self, times=self.times[start:stop], force=self.force[start:stop])
 
     @property
     def time(self) -> Tensor:

@@ -102,6 +102,8 @@ class Markers(Observation):
     """Time of the simulation at the recording's time 0 [s]."""
     centre: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     """Point of the recording about which its axes turn [m], shape (3,)."""
+    noise: float | None = None
+    """Standard deviation of a coordinate [m]."""
 
     def __post_init__(self) -> None:
         """Refuse a recording without motion and patches that do not exist."""
@@ -177,7 +179,11 @@ class Markers(Observation):
         """See `Observation.seen`."""
         return self.recording.present
 
-    def window(self, begin: float, end: float) -> Markers:
+    def window(self, start: int, stop: int) -> Markers:
+        """See `Observation.window`."""
+        return replace(self, recording=self.recording.window(start, stop))
+
+    def between(self, begin: float, end: float) -> Markers:
         """The frames from one time of the recording to another [s], ends included."""
         time = self.recording.time
         inside = torch.nonzero((time >= begin - 1e-9) & (time <= end + 1e-9)).flatten()
@@ -186,8 +192,7 @@ class Markers(Observation):
                 f"from {begin:g} to {end:g} s the recording has {len(inside)} frames of its"
                 f" {float(time[0]):g} to {float(time[-1]):g} s, expected two or more"
             )
-        part = self.recording.window(int(inside[0]), int(inside[-1]) + 1)
-        return replace(self, recording=part)
+        return self.window(int(inside[0]), int(inside[-1]) + 1)
 
     def known(
         self, pose: Pose, freedom: Freedom = EXACT, recording: Trajectory | None = None

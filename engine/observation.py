@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from .trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from .vision.camera import Camera
 
 
 class Observation(ABC):
@@ -20,6 +23,10 @@ class Observation(ABC):
     """Of residuals."""
     components: ClassVar[int] = 3
     """Of a residual."""
+    noise: float | None = None
+    """Standard deviation of a component as stated, in `unit`; None if it was not."""
+    cameras: tuple[Camera, ...] = ()
+    """What took the pictures, if there are any."""
 
     @property
     @abstractmethod
@@ -44,6 +51,32 @@ class Observation(ABC):
     def seen(self) -> Tensor:
         """Which tracks were observed when, shape (t, k), bool."""
 
+    @abstractmethod
+    def window(self, start: int, stop: int) -> Self:
+        """What was seen in the frames from `start` to before `stop`."""
+
+    def groups(self) -> Tensor:
+        """Which tracks have errors in common, by equal numbers, shape (k,), int64."""
+        return torch.arange(self.seen().shape[1])
+
+    def rebound(self, rest: Tensor) -> Self:
+        """The same for bodies that start elsewhere; itself where that makes no difference.
+
+        Args:
+            rest: Particles or nodes as they start [m], shape (n, 3).
+        """
+        return self
+
+    def through(self, cameras: tuple[Camera, ...]) -> Self:
+        """The same as seen by other cameras, as many as there are.
+
+        Raises:
+            ValueError: It was not seen by cameras.
+        """
+        if cameras:
+            raise ValueError(f"{type(self).__name__} are not from cameras: there is none to fit")
+        return self
+
     def misfit(self, trajectory: Trajectory) -> Tensor:
         """Mean squared residual component over all that was observed."""
         residual = self.residual(trajectory)
@@ -55,6 +88,8 @@ class Positions(Observation):
     """Positions of all particles, as from a simulation with the same particles."""
 
     trajectory: Trajectory
+    noise: float | None = None
+    """Standard deviation of a coordinate [m]."""
 
     def __post_init__(self) -> None:
         """Refuse a motion that does not move in time."""
@@ -67,8 +102,8 @@ class Positions(Observation):
         return self.trajectory.time
 
     def window(self, start: int, stop: int) -> Positions:
-        """The frames from `start` to before `stop`."""
-        return Positions(self.trajectory.window(start, stop))
+        """See `Observation.window`."""
+        return replace(self, trajectory=self.trajectory.window(start, stop))
 
     def seen(self) -> Tensor:
         """See `Observation.seen`: everything, always."""

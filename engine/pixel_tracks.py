@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .carrying import Carried
-from .moving_surface import MovingSurface
+from .moving_surface import MovingSurface, Spot
 from .observation import Observation
 from .raycasting import RayMesh
 from .trajectory import Trajectory
@@ -40,6 +41,10 @@ class PixelTracks(Observation):
     """Numbers of the tracks that are used, shape (k,), int64."""
     carried: Carried
     """Their points on the surface."""
+    surface: MovingSurface
+    """On which they are."""
+    rest: Tensor
+    """Particles or nodes at that time [m], shape (n, 3), float64."""
     noise: float = NOISE
     """Standard deviation of a track [px]."""
     unit: ClassVar[str] = "px"
@@ -81,19 +86,35 @@ class PixelTracks(Observation):
         if not noise > 0:
             raise ValueError(f"got a noise of {noise:g} px, expected it positive")
         first = torch.nonzero(torch.from_numpy(tracks.seen[0])).flatten()
-        rays = camera.rays(torch.from_numpy(tracks.pixels[0])[first])
-        vertices = surface.vertices(rest.detach().cpu().double())
-        reach = 10.0 * float((vertices - camera.position).norm(dim=1).max())
-        mesh = RayMesh(vertices, surface.triangles)
-        spot, hit, _ = mesh.hits(camera.position, rays, reach)
+        rest = rest.detach().cpu().double()
+        spot, hit = _cast(tracks, first, camera, surface, rest)
         if not bool(hit.any()):
-            ahead = bool(camera.project(vertices).ahead.any())
+            ahead = bool(camera.project(surface.vertices(rest)).ahead.any())
             why = "they lie beside it" if ahead else "the body is behind the camera"
             raise ValueError(
                 f"none of {len(first)} tracks of {tracks.source or 'the video'} is on the body in"
                 f" the first frame, {why}: check the camera's pose and the scene's first position"
             )
-        return cls(tracks, camera, first[hit], surface.spots(spot), noise)
+        on = Spot(spot.triangle[hit], spot.weights[hit])
+        return cls(tracks, camera, first[hit], surface.spots(on), surface, rest, noise)
+
+    def rebound(self, rest: Tensor) -> PixelTracks:
+        """See `Observation.rebound`; what misses the body there goes to its nearest corner."""
+        rest = rest.detach().cpu().double()
+        return self if torch.equal(rest, self.rest) else self._bound(self.camera, rest)
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
+        """See `Observation.cameras`."""
+        return (self.camera,)
+
+    def through(self, cameras: tuple[Camera, ...]) -> PixelTracks:
+        """See `Observation.through`; tracks are bound to what that camera shows of the surface."""
+        return self._bound(cameras[0], self.rest)
+
+    def _bound(self, camera: Camera, rest: Tensor) -> PixelTracks:
+        spot, _ = _cast(self.tracks, self.bound, camera, self.surface, rest)
+        return replace(self, camera=camera, carried=self.surface.spots(spot), rest=rest)
 
     @property
     def time(self) -> Tensor:
@@ -128,6 +149,31 @@ class PixelTracks(Observation):
         pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
         gap = torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
         return tempered(gap, OUTLIER * self.noise)
+
+
+def _cast(
+    tracks: Tracks, which: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor
+) -> tuple[Spot, Tensor]:
+    """Where rays of tracks (k,) in the first frame meet the surface, and which do, shape (k,).
+
+    The others get the corner of the surface that is nearest to them in the picture.
+    """
+    pixels = torch.from_numpy(tracks.pixels[0])[which]
+    vertices = surface.vertices(rest)
+    reach = 10.0 * float((vertices - camera.position).norm(dim=1).max())
+    mesh = RayMesh(vertices, surface.triangles)
+    spot, hit, _ = mesh.hits(camera.position, camera.rays(pixels), reach)
+    triangle = torch.zeros(len(which), dtype=torch.int64)
+    weights = torch.zeros(len(which), 3, dtype=torch.float64)
+    triangle[hit], weights[hit] = spot.triangle, spot.weights.to(weights)
+    if not bool(hit.all()):
+        seen = camera.project(vertices)
+        far = torch.where(seen.ahead, 0.0, math.inf)
+        corner = (torch.cdist(pixels[~hit], seen.at) + far).argmin(1)
+        faces = surface.triangles == corner[:, None, None]
+        triangle[~hit] = faces.any(2).int().argmax(1)
+        weights[~hit] = faces[torch.arange(len(corner)), triangle[~hit]].to(weights)
+    return Spot(triangle, weights), hit
 
 
 def tempered(gap: Tensor, outlier: float) -> Tensor:

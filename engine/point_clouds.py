@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ class PointClouds(Observation):
     """k points of the surface."""
     whole: bool = True
     """Whether clouds show all of the surface; if not, only their own points are compared."""
+    noise: float | None = None
+    """Standard deviation of a coordinate [m]."""
 
     @classmethod
     def bind(
@@ -45,6 +47,7 @@ class PointClouds(Observation):
         surface: MovingSurface,
         *,
         whole: bool = True,
+        noise: float | None = None,
     ) -> PointClouds:
         """Compare clouds with the vertices of a surface.
 
@@ -53,6 +56,7 @@ class PointClouds(Observation):
             times: In the simulation [s], shape (t,).
             surface: Of the bodies; as finely cut as distances shall be known.
             whole: Whether clouds show all of it.
+            noise: Standard deviation of a coordinate [m].
 
         Raises:
             ValueError: A cloud is empty or not of points, or times do not go with them.
@@ -69,7 +73,11 @@ class PointClouds(Observation):
                 )
             if not bool(torch.isfinite(cloud).all()):
                 raise ValueError(f"cloud {number} has places that are not finite: leave them out")
-        return cls([c.double() for c in clouds], times.double(), surface.carried, whole)
+        return cls([c.double() for c in clouds], times.double(), surface.carried, whole, noise)
+
+    def window(self, start: int, stop: int) -> PointClouds:
+        """See `Observation.window`."""
+        return replace(self, clouds=self.clouds[start:stop], times=self.times[start:stop])
 
     @property
     def time(self) -> Tensor:

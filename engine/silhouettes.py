@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +53,8 @@ class Silhouettes(Observation):
     """Middles of the balls."""
     radius: float
     """Of the balls [m]."""
+    noise: float | None = None
+    """Standard deviation of a pixel's share, mostly of the rims' [-]."""
     unit: ClassVar[str] = "-"
     components: ClassVar[int] = 1
 
@@ -66,6 +68,7 @@ class Silhouettes(Observation):
         *,
         camera: Camera,
         lines: int = LINES,
+        noise: float | None = None,
     ) -> Silhouettes:
         """Fill the skin of the bodies with balls.
 
@@ -76,6 +79,7 @@ class Silhouettes(Observation):
             rest: Particles or nodes at rest [m], shape (n, 3).
             camera: What took the pictures.
             lines: Height of the pictures that are compared [px].
+            noise: Standard deviation of a pixel's share [-].
 
         Raises:
             ValueError: The pictures are of another size, empty, or the bodies are too thin.
@@ -102,7 +106,20 @@ class Silhouettes(Observation):
                 f" of {small.size[1]} lines: compare finer ones"
             )
         at = torch.from_numpy(np.asarray(times, np.float64)) + camera.start
-        return cls(torch.stack(reduced), at, small, Carried.by(balls, x), radius)
+        return cls(torch.stack(reduced), at, small, Carried.by(balls, x), radius, noise)
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
+        """See `Observation.cameras`."""
+        return (self.camera,)
+
+    def through(self, cameras: tuple[Camera, ...]) -> Silhouettes:
+        """See `Observation.through`; of pictures of the same size."""
+        return replace(self, camera=cameras[0])
+
+    def window(self, start: int, stop: int) -> Silhouettes:
+        """See `Observation.window`."""
+        return replace(self, masks=self.masks[start:stop], times=self.times[start:stop])
 
     @property
     def time(self) -> Tensor:

@@ -138,6 +138,10 @@ class Trajectory:
             raise ValueError(
                 f"frames {start} to {stop} of {len(self)}: expected at least one frame"
             )
+        return self.pick(part)
+
+    def pick(self, part: slice | Tensor) -> Trajectory:
+        """Some of the frames, by a slice or by their numbers (k,), int64; times are kept."""
         return replace(
             self,
             time=self.time[part],

@@ -217,7 +217,7 @@ def observe(
         tip, rest, position=end, axes=axes, freedom=freedom, start=hold,
         patch=PATCH if on_face == 0 else min(on_face, PATCH),
     )  # fmt: skip
-    return found.window(0.0, seconds)
+    return found.between(0.0, seconds)
 
 
 def let_go(recording: Trajectory) -> Trajectory:

@@ -171,10 +171,10 @@ def test_gradient_of_the_misfit_against_differences() -> None:
 
 
 def test_window_keeps_the_ends() -> None:
-    markers = bound().window(0.1, 0.2)
+    markers = bound().between(0.1, 0.2)
     assert markers.time.tolist() == pytest.approx([0.01 * k for k in range(10, 21)])
     with pytest.raises(ValueError, match=r"0 frames of its 0 to 0\.4 s"):
-        bound().window(2.0, 3.0)
+        bound().between(2.0, 3.0)
 
 
 def test_times_are_those_of_the_simulation() -> None:

@@ -133,7 +133,7 @@ def predict(done: Study, name: str, folder: Path, **changes: Any) -> Comparison:
     else:
         freedom = SEATED_AGAIN if name.startswith("load") else CLOCK
         markers = markers.known(done.pose, freedom, tip)
-    markers = markers.window(0.0, 1.0)
+    markers = markers.between(0.0, 1.0)
     motion = follow([scene], done.solver, markers, dt=done.fit.dt)[0]
     pose = markers.pose(motion)
     found = markers.predicted(motion, pose).mean(1)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several observations of one motion, each weighted by its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from .observation import Observation
+from .trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from .vision.camera import Camera
+
+TICK = 1e-7
+"""Frames of two observations that are closer than this are one [s]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Joint(Observation):
+    """All that was seen of one motion: several cameras, tracks and a force curve, and so on.
+
+    Residuals are divided by the noise that each observation states, so that they have no unit and
+    their squares add up to the negative logarithm of a likelihood.
+
+    Raises:
+        ValueError: There is none, or one does not state its noise.
+    """
+
+    parts: tuple[Observation, ...]
+    unit: ClassVar[str] = "σ"
+    components: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """See the class."""
+        if not self.parts:
+            raise ValueError("got no observations to join, expected one or more")
+        for part in self.parts:
+            if part.noise is None or not part.noise > 0.0:
+                raise ValueError(
+                    f"{type(part).__name__} do not state their noise [{part.unit}], expected it"
+                    " positive: it says how much they count beside the others"
+                )
+
+    @property
+    def time(self) -> Tensor:
+        """Times at which anything was seen [s], shape (t,)."""
+        every = torch.cat([part.time for part in self.parts]).sort().values
+        new = torch.cat([torch.ones(1, dtype=torch.bool), every.diff() > TICK])
+        return every[new]
+
+    def _frames(self) -> Iterator[tuple[Observation, Tensor]]:
+        """Each part, and which of all frames are its own, (t,), int64."""
+        time = self.time
+        for part in self.parts:
+            own = torch.searchsorted(time, part.time - TICK)
+            yield part, own
+
+    def seen(self) -> Tensor:
+        """See `Observation.seen`; a column for each component of each track."""
+        columns = []
+        for part, own in self._frames():
+            seen = part.seen().repeat_interleave(part.components, 1)
+            column = torch.zeros(len(self.time), seen.shape[1], dtype=torch.bool)
+            column[own] = seen
+            columns.append(column)
+        return torch.cat(columns, 1)
+
+    def groups(self) -> Tensor:
+        """See `Observation.groups`: components of a track have errors in common."""
+        found, count = [], 0
+        for part in self.parts:
+            own = part.groups()
+            found.append(count + own.repeat_interleave(part.components))
+            count += int(own.max()) + 1 if len(own) else 0
+        return torch.cat(found)
+
+    def residual(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.residual`; in standard deviations, shape (t, k, 1)."""
+        if len(trajectory) != len(self.time):
+            raise ValueError(
+                f"the simulated motion has {len(trajectory)} frames, the observations"
+                f" {len(self.time)} together: simulate at their times"
+            )
+        columns = []
+        for part, own in self._frames():
+            assert part.noise is not None
+            rows = part.residual(trajectory.pick(own.to(trajectory.x.device))) / part.noise
+            blank = rows.new_zeros(len(trajectory), rows.shape[1] * rows.shape[2])
+            columns.append(blank.index_copy(0, own.to(rows.device), rows.flatten(1)))
+        return torch.cat([c.to(columns[0]) for c in columns], 1)[..., None]
+
+    def window(self, start: int, stop: int) -> Joint:
+        """See `Observation.window`; what was not seen at two times or more then is left out."""
+        parts = []
+        for part, own in self._frames():
+            inside = torch.nonzero((own >= start) & (own < stop)).flatten()
+            if len(inside) > 1:
+                parts.append(part.window(int(inside[0]), int(inside[-1]) + 1))
+        return Joint(tuple(parts))
+
+    def rebound(self, rest: Tensor) -> Joint:
+        """See `Observation.rebound`."""
+        return Joint(tuple(part.rebound(rest) for part in self.parts))
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
+        """See `Observation.cameras`, of all parts in their order."""
+        return tuple(camera for part in self.parts for camera in part.cameras)
+
+    def through(self, cameras: tuple[Camera, ...]) -> Joint:
+        """See `Observation.through`."""
+        parts, at = [], 0
+        for part in self.parts:
+            count = len(part.cameras)
+            parts.append(part.through(cameras[at : at + count]) if count else part)
+            at += count
+        return Joint(tuple(parts))
