@@ -103,9 +103,12 @@ class Joint(Observation):
                 parts.append(part.window(int(inside[0]), int(inside[-1]) + 1))
         return Joint(tuple(parts))
 
-    def rebound(self, rest: Tensor) -> Joint:
+    def rebound(self, trajectory: Trajectory) -> Joint:
         """See `Observation.rebound`."""
-        return Joint(tuple(part.rebound(rest) for part in self.parts))
+        return Joint(tuple(
+            part.rebound(trajectory.pick(own.to(trajectory.x.device)))
+            for part, own in self._frames()
+        ))  # fmt: skip
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]

@@ -59,11 +59,11 @@ class Observation(ABC):
         """Which tracks have errors in common, by equal numbers, shape (k,), int64."""
         return torch.arange(self.seen().shape[1])
 
-    def rebound(self, rest: Tensor) -> Self:
-        """The same for bodies that start elsewhere; itself where that makes no difference.
+    def rebound(self, trajectory: Trajectory) -> Self:
+        """The same bound to bodies where they start; itself where that makes no difference.
 
         Args:
-            rest: Particles or nodes as they start [m], shape (n, 3).
+            trajectory: Frames at `time`; the first shows the start if it is at time 0.
         """
         return self
 

@@ -98,10 +98,11 @@ class PixelTracks(Observation):
         on = Spot(spot.triangle[hit], spot.weights[hit])
         return cls(tracks, camera, first[hit], surface.spots(on), surface, rest, noise)
 
-    def rebound(self, rest: Tensor) -> PixelTracks:
+    def rebound(self, trajectory: Trajectory) -> PixelTracks:
         """See `Observation.rebound`; what misses the body there goes to its nearest corner."""
-        rest = rest.detach().cpu().double()
-        return self if torch.equal(rest, self.rest) else self._bound(self.camera, rest)
+        rest = trajectory.x[0].detach().cpu().double()
+        same = float(trajectory.time[0]) > 0.0 or torch.equal(rest, self.rest)
+        return self if same else self._bound(self.camera, rest)
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]

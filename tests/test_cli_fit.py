@@ -140,7 +140,7 @@ class TestFit:
         assert main(["run", small, "--steps", "400", "--every", "5", "--out", str(seen)]) == 0
         capsys.readouterr()
         assert "longer than the simulation" in refuse("fit", small, seen, *folder)
-        assert "no trajectory file" in refuse("fit", small, tmp_path / "b.npz", *folder)
+        assert "no such file" in refuse("fit", small, tmp_path / "b.npz", *folder)
         assert "invariant-smooth" in refuse("fit", small, seen, "--law", "invariant", *folder)
         x = Trajectory.load(seen).window(0, 20)
         np.savez(tmp_path / "few.npz", time=x.time, x=x.x[:, :100])

@@ -19,7 +19,7 @@ from ..scene import Scene
 from ..simulate import simulate
 from ..solver import Solver
 from .follow import fitting_step
-from .judge import HOLD_OUT, LONGER, SEEN, Judgement, held_out, judge
+from .judge import HOLD_OUT, LONGER, SEEN, Case, Judgement, held_out, judge
 from .recipe import Recipe
 from .report import FitReport, command_line
 from .report_files import write_report
@@ -146,7 +146,12 @@ def fit(
     )  # fmt: skip
     training.run()
     law.save(run.path / "law.safetensors")
-    judged = judge(with_law(scene, law, start), scene, solver, motions, tell=tell)
+    before = with_law(scene, law, start)
+    sides = (
+        {name: Case(side, solver, seen) for name, seen in motions.items()}
+        for side in (scene, before)
+    )
+    judged = judge(*sides, tell=tell)
     true_law = None if truth is None else truth.bodies[0].law
     report = _report(training, judged, start, true_law, command)
     write_report(run.path, report)

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import laws, selection
+from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
-from ..observing import motions, observed
 from ..options import Parser, converter, count, number
 from ..repeat import repeated
 
@@ -61,8 +61,10 @@ def add_arguments(parser: Parser) -> None:
     states, _ = converter(Literal["recorded", "positions"])
     recipe, _ = converter(Literal["rheograd", "published", "polish"])
     parser.add_argument(
-        "observation", type=Path, metavar="OBSERVATION", help=".npz or .vtkhdf; markers: .c3d"
-    )
+        "observation", type=Path, nargs="+", metavar="OBSERVATION",
+        help=".npz or .vtkhdf, markers .c3d, tracks .npz, masks .mp4, point clouds, or a .toml of"
+        " experiments; several are fitted together",
+    )  # fmt: skip
     parser.add_argument(
         "--law",
         metavar="NAME|FILE|FILE.py:CLASS",
@@ -111,30 +113,24 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.learn import fit
-    from rheograd.engine.observation import Positions
-    from rheograd.engine.trajectory import Trajectory
 
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
     states = found.states or ("recorded" if "material" in options else "positions")
     known = states == "recorded" or "material" in options
     solver: Any = selection.make_solver(script, found)
-    seen = observed(found, solver)
-    if not isinstance(seen, Trajectory):
-        raise ValueError(
-            f"{found.observation} holds tracks in pixels, expected positions of all particles to"
-            " train a learned law; numbers are fitted to tracks: --parameters young,friction"
-        )
-    solver = at_recorded_step(solver, seen)
+    read = named(found, script, solver)
+    solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     law = starting_law(found, folder).to(solver.device, solver.dtype)
     recipe = chosen_recipe(found, law, states)
+    scenes = [selection.make_scene(script, law, found, e.options) for e in read]
     with FitProgress(script.name, recipe.epochs, "epochs") as progress:
         report = fit(
-            selection.make_scene(script, law, found), solver, Positions(seen),
+            scenes[0], solver, observed(read[0], solver, scenes[0]),
             folder=folder, states=states, recipe=recipe,
             truth=selection.make_scene(script, None, found) if known else None,
             hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-            resume=found.resume, source=str(found.observation), command=again,
+            resume=found.resume, source=sources(found), command=again,
             tell=progress,
         )  # fmt: skip
     return sum_up(report, folder)
@@ -145,23 +141,27 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
     from rheograd.engine.fit.parameter import choose
-    from rheograd.engine.trajectory import Trajectory
 
     given = selection.chosen_options(found)
     solver: Any = selection.make_solver(script, found)
-    recording = observed(found, solver)
-    if isinstance(recording, Trajectory):
-        solver = at_recorded_step(solver, recording)
-    seen = motions(found, script, solver, given, recording)
-    parameters = choose(script.build, starts(found.parameters), given)
+    begin = starts(found.parameters)
+    read = named(found, script, solver, {name.partition(".")[0] for name in begin})
+    solver = at_recorded_step(solver, [m for e in read for m in e.motions])
+    seen = [judged(e, found, script, solver) for e in read]
+    parameters = choose(script.build, begin, given)
     iterations = found.epochs or ITERATIONS
     with FitProgress(script.name, iterations, "iterations", tuple(parameters)) as progress:
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
-            max_iterations=iterations, resume=found.resume, source=str(found.observation),
+            max_iterations=iterations, resume=found.resume, source=sources(found),
             command=again, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder)
+
+
+def sources(found: argparse.Namespace) -> str:
+    """Paths of what was seen, for the report."""
+    return ", ".join(map(str, found.observation))
 
 
 def starts(words: str) -> dict[str, float | None]:
