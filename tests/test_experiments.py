@@ -198,7 +198,7 @@ class TestSetup:
     def test_where_the_body_starts_and_how_fast(self) -> None:
         """Tracks are bound again to the body as it is turned."""
         run = motion(turn=(0.0, 0.1, 0.0))
-        seen = replace(seen_by(front(), run))
+        seen = seen_by(front(), run)
         begun = PixelTracks.bind(
             seen.tracks, MovingSurface.of(motion()), motion().x[0], noise=0.1
         )  # fmt: skip

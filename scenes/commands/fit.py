@@ -29,6 +29,7 @@ from ..repeat import repeated
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.fit.team import Team
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
@@ -143,20 +144,31 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     from rheograd.engine.fit.parameter import choose
 
     given = selection.chosen_options(found)
-    solver: Any = selection.make_solver(script, found)
+    team, solver = together(script, found)
     begin = starts(found.parameters)
-    read = named(found, script, solver, {name.partition(".")[0] for name in begin})
+    read = named(found, script, solver, begin)
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     seen = [judged(e, found, script, solver) for e in read]
     parameters = choose(script.build, begin, given)
     iterations = found.epochs or ITERATIONS
-    with FitProgress(script.name, iterations, "iterations", tuple(parameters)) as progress:
+    with team, FitProgress(
+        script.name, iterations, "iterations", parameters, shown=team.leads
+    ) as progress:  # fmt: skip
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
             max_iterations=iterations, resume=found.resume, source=sources(found),
-            command=again, tell=progress,
+            command=again, team=team, tell=progress,
         )  # fmt: skip
-    return sum_up(report, folder)
+    return sum_up(report, folder) if progress.shown else 0
+
+
+def together(script: Script, found: argparse.Namespace) -> tuple[Team, Any]:
+    """The processes that torchrun started, and the solver on the device of this one."""
+    from rheograd.engine.fit.team import Team
+
+    solver: Any = selection.make_solver(script, found)
+    team = Team.here(solver.device)
+    return team, dataclasses.replace(solver, device=team.device)
 
 
 def sources(found: argparse.Namespace) -> str:
