@@ -10,8 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from ..errors import SimulationError
-from ..observation import Observation, Positions
-from ..pixel_tracks import PixelTracks
+from ..observation import Observation
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .follow import follow
@@ -23,8 +22,7 @@ HOLD_OUT = 0.1
 """Share of an observed motion, at its end, that is kept to judge a fit unless told otherwise."""
 
 
-Seen = TypeVar("Seen", Positions, PixelTracks)
-"""Motions of which a part can be kept from a fit."""
+Seen = TypeVar("Seen", bound=Observation)
 
 
 class Judgement(NamedTuple):
