@@ -119,22 +119,24 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     options = selection.chosen_options(found)
     states = found.states or ("recorded" if "material" in options else "positions")
     known = states == "recorded" or "material" in options
-    solver: Any = selection.make_solver(script, found)
+    team, solver = together(script, found)
     read = named(found, script, solver)
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     law = starting_law(found, folder).to(solver.device, solver.dtype)
-    recipe = chosen_recipe(found, law, states)
+    recipe = chosen_recipe(found, law, states, [m for e in read for m in e.recordings])
     scenes = [selection.make_scene(script, law, found, e.options) for e in read]
-    with FitProgress(script.name, recipe.epochs, "epochs") as progress:
+    truths = [selection.make_scene(script, None, found, e.options) for e in read]
+    seen = [observed(e, solver, s) for e, s in zip(read, scenes, strict=True)]
+    with team, FitProgress(
+        script.name, recipe.epochs, "epochs", shown=team.leads
+    ) as progress:  # fmt: skip
         report = fit(
-            scenes[0], solver, observed(read[0], solver, scenes[0]),
-            folder=folder, states=states, recipe=recipe,
-            truth=selection.make_scene(script, None, found) if known else None,
-            hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-            resume=found.resume, source=sources(found), command=again,
-            tell=progress,
+            scenes, solver, seen, folder=folder, states=states, recipe=recipe,
+            truth=truths if known else None, names=[e.name for e in read],
+            hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
+            resume=found.resume, source=sources(found), command=again, tell=progress,
         )  # fmt: skip
-    return sum_up(report, folder)
+    return sum_up(report, folder) if progress.shown else 0
 
 
 def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
@@ -218,12 +220,16 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
 
 
-def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw, states: str) -> Recipe:
+def chosen_recipe(
+    found: argparse.Namespace, law: ConstitutiveLaw, states: str, recordings: Sequence[Any]
+) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.trajectory import Trajectory
 
     recipes = {"published": Recipe.published, "polish": Recipe.polish}
-    suited = partial(Recipe.suited, law, states=states)
+    pixels = not all(isinstance(r, Trajectory) for r in recordings)
+    suited = partial(Recipe.suited, law, states="pixels" if pixels else states)
     start = recipes.get(found.recipe, suited)()
     changes: dict[str, Any] = {
         "epochs": found.epochs, "updates": found.updates, "longest": found.longest,
