@@ -107,9 +107,11 @@ def _along(figure: Any, axes: Any, pixels: np.ndarray, found: Strain) -> None:
 
     thin = neck(pixels, found)
     place, axial = pixels[0] @ thin.axis, found.along(thin.axis)
-    step = 0.9 * float(np.median(nearest_gaps(pixels[0])))
+    step = float(np.median(nearest_gaps(pixels[0])))
     label = np.floor((place - place.min()) / step).astype(int)
     pieces = [np.flatnonzero(label == n) for n in np.unique(label)]
+    usual = np.median([len(piece) for piece in pieces])
+    pieces = [piece for piece in pieces if 2 * len(piece) >= usual]
     at = [float(np.median(place[piece])) for piece in pieces]
     frames = np.unique(np.linspace(0, len(pixels) - 1, SERIES + 1).astype(int)[1:])
     colours = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.9, len(frames)))

@@ -19,8 +19,12 @@ where s is largest. There dσ/dε = σ (Considère 1885), and a power law σ = K
 
 *At the largest force.* The weakest section passes that strain ε_u; the others have less, and as F
 falls they stop: d ln s(ε_out) = d ln s(ε_neck), where the slope of s vanishes at ε_u, so that
-ε_out goes to its end as ε_end - b (ε_u - ε_neck)². ε_u is found as the vertex of that parabola. In
-a bar without imperfection ε_end = ε_u; in any other ε_end < ε_u.
+ε_out reaches its end with no slope. With ln s a parabola there, and c = ε_u - ε_end,
+
+    ε_u - ε_out = √(c² + (ε_u - ε_neck)²):
+
+ε_u is the vertex of a hyperbola (fitted with a free factor and bend, for want of symmetry of s).
+In a bar without imperfection ε_end = ε_u; in any other ε_end < ε_u.
 
 *Afterwards.* The neck alone flows: one equation, F = A₀ s(ε_neck), for two unknown functions of
 time. Any falling F fits, so the flow curve beyond ε_u is not determined. The sections outside
@@ -36,7 +40,7 @@ free of it.
 largest force: then the neck's strain at their end is above ε_u, and the flow curve above holds the
 ratio of rates.
 
-Bands are of 95 %: Student's t over sections, each the median of points, about as far apart as the
+Bands are of 95 %: Student's t over sections, each the median of points, farther apart than the
 strain's neighbours reach, so that errors that go together along a track and among neighbours count
 once. They hold scatter, not errors of the theory.
 """
@@ -60,10 +64,14 @@ LEAST = 0.7
 """Share of the frames in which a point has to be seen."""
 FEW = 3
 """Sections outside the neck that are needed."""
+APART = 1.5
+"""Between sections, in reaches of the neighbours."""
 STOPPED = 0.05
 """What has stopped changes by no more than this share of its strain."""
+WIDTHS = np.geomspace(0.01, 2.0, 9)
+"""Of the bend before the end that are tried, as shares of the neck's last strain."""
 NEAR_END = (0.15, 0.25, 0.4)
-"""The parabola is sought where the strain outside lacks at most this share of its end."""
+"""The hyperbola is sought where the strain outside lacks at most this share of its end."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,8 @@ class Onset:
     frame: int
     """From which on only the neck flows."""
     neck: Estimate
-    """Logarithmic strain of the neck there, where (dσ/dε)/σ = 1: n of a power law."""
+    """Logarithmic strain of the neck there, where (dσ/dε)/σ = 1: n of a power law; its band holds
+    besides the scatter the choice of frames, and the neck's growth in one frame."""
     outside: Estimate
     """Logarithmic strain at which the rest stopped, mean of its sections."""
     power: Estimate
@@ -152,6 +161,8 @@ class Tension:
                 f" the neck has {o.neck}; (dσ/dε)/σ = 1 there, and n if the law is a power law",
                 f"power law through both strains, for areas at rest equal to {100 * AREAS:.0f} %:"
                 f" n = {o.power}, {kept} in the neck, which needs {100 * o.imperfection:.1f} %",
+                f"from there to the end the rest changes by {o.back}: the fall of the force is"
+                f" {'' if o.back.high < 0 else 'not '}seen",
             ]
         out.append("no stress in Pa and no modulus follows from motion: a force curve adds them")
         return out
@@ -208,7 +219,7 @@ def _sections(pixels: np.ndarray, found: Strain) -> _Sections:
     place = rest @ thin.axis - thin.place @ thin.axis
     gauge = known & (axial[-1] >= GAUGE * thin.median)
     outside = gauge & (np.abs(place) > FAR * thin.width * thin.found)
-    label = np.floor(place / found.reach).astype(int)
+    label = np.floor(place / (APART * found.reach)).astype(int)
     pieces = [np.flatnonzero(outside & (label == n)) for n in np.unique(label[outside])]
     pieces = [piece for piece in pieces if len(piece) >= 3]
     if len(pieces) < FEW:
@@ -238,15 +249,18 @@ def _filled(values: np.ndarray) -> np.ndarray:
 
 
 def _onset(cut: _Sections) -> Onset | None:
-    """Where the sections outside stop, each by its own parabola."""
+    """Where the sections outside stop, each by its own hyperbola."""
     inner = cut.neck[:, 0]
     fits = [[_vertex(inner, outer, share) for outer in cut.along.T] for share in NEAR_END]
     table = np.array(fits)  # shares, sections, (vertex, end, return)
     if not np.isfinite(table[1]).all():
         return None
     ends = _mean(table[1, :, 1])
-    spread = np.nanmean(table[:, :, 0], 1)
-    vertex = _mean(table[1, :, 0], more=0.5 * float(np.nanmax(spread) - np.nanmin(spread)))
+    windows = np.nanmean(table[:, :, 0], 1)
+    vertex = float(table[1, :, 0].mean())
+    step = float(np.interp(vertex, inner[:-1], np.diff(inner)))
+    doubt = np.hypot(0.5 * float(np.nanmax(windows) - np.nanmin(windows)), step)
+    vertex = _mean(table[1, :, 0], more=float(doubt))
     frame = int(np.argmax(inner >= vertex.value))
     u, p = vertex.value, ends.value
     power = _power(p, u)
@@ -259,7 +273,7 @@ def _onset(cut: _Sections) -> Onset | None:
 
 
 def _vertex(inner: np.ndarray, outer: np.ndarray, share: float) -> tuple[float, float, float]:
-    """Least squares of end - b (u - inner)² before u and end - c (inner - u) after it.
+    """Least squares of end - g (√(d² + (u - inner)²) - d) before u, end - c (inner - u) after it.
 
     Returns:
         u, the end, and the change after u; NaN where the strain outside has no end in the clip.
@@ -270,18 +284,20 @@ def _vertex(inner: np.ndarray, outer: np.ndarray, share: float) -> tuple[float, 
     x, y = inner[first:], outer[first:]
     if len(x) < 8:
         return nothing
-    best, fit = np.inf, nothing
-    tries = np.linspace(x[2], x[-1], 400)
-    for u in tries:
-        basis = np.column_stack(
-            [np.ones_like(x), -np.square(np.minimum(x - u, 0)), -np.maximum(x - u, 0)]
-        )
-        found, *_ = np.linalg.lstsq(basis, y, rcond=None)
-        error = float(np.square(y - basis @ found).sum())
-        if error < best and found[1] > 0:
-            best, fit = error, (float(u), float(found[0]), float(-found[2] * (x[-1] - u)))
-    late = fit[0] > x[-1] - 0.1 * (x[-1] - x[0])
-    return nothing if late or abs(fit[2]) > STOPPED * fit[1] else fit
+    u, d = (v.ravel() for v in np.meshgrid(np.linspace(x[2], x[-2], 240), WIDTHS * x[-1]))
+    before, after = np.minimum(x - u[:, None], 0), np.maximum(x - u[:, None], 0)
+    bend = np.hypot(before, d[:, None]) - d[:, None]
+    basis = np.stack([np.ones_like(bend), -bend / bend.max(1, keepdims=True), -after / x[-1]], -1)
+    flipped = np.swapaxes(basis, 1, 2)
+    found = np.linalg.solve(flipped @ basis, (flipped @ y)[..., None])
+    error = np.square(y - (basis @ found)[..., 0]).sum(1)
+    found = found[..., 0]
+    best = int(np.argmin(np.where(found[:, 1] > 0, error, np.inf)))
+    vertex, end, change = u[best], found[best, 0], -found[best, 2] * (1 - u[best] / x[-1])
+    late = vertex > x[-1] - 0.1 * (x[-1] - x[0])
+    if late or abs(change) > STOPPED * end:
+        return nothing
+    return float(vertex), float(end), float(change)
 
 
 def _power(outside: float, inside: float) -> Estimate:
