@@ -14,6 +14,7 @@ from .observation import Observation
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from .moving_surface import MovingSurface
     from .vision.camera import Camera
 
 TICK = 1e-7
@@ -109,6 +110,10 @@ class Joint(Observation):
             part.rebound(trajectory.pick(own.to(trajectory.x.device)))
             for part, own in self._frames()
         ))  # fmt: skip
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> Joint:
+        """See `Observation.carried_by`."""
+        return Joint(tuple(part.carried_by(surface, rest) for part in self.parts))
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]

@@ -23,6 +23,7 @@ import torch
 from ..errors import SimulationError
 from ..observation import Observation
 from .experiment import Build, Experiment, comparable
+from .numerical_error import Numerics, check, numerical_error
 from .parameter import Parameter
 from .report import FittedParameter
 from .run_folder import RunFolder, Tell
@@ -85,6 +86,7 @@ def fit_parameters(
     max_iterations: int = 20,
     tolerance: float = 1e-5,
     search: int = SEARCH,
+    numerics: Numerics | None = None,
     folder: Path | str | None = None,
     resume: bool = False,
     tell: Tell = lambda metrics: None,
@@ -104,6 +106,8 @@ def fit_parameters(
         tolerance: Relative gain of the misfit below which it ends.
         search: Points on either side of the start, 20 % apart, that are tried first along each
             parameter in turn; a motion that repeats itself has many local optima.
+        numerics: What is simulated in the end to learn how far the parameters depend on the
+            particles and the grid; None: the bands hold the scatter along tracks and no more.
         folder: Gets config.json, metrics.jsonl and a checkpoint after each iteration; None writes
             nothing.
         resume: Go on from the checkpoint in the folder, to the same result to the last bit on a
@@ -123,8 +127,10 @@ def fit_parameters(
         [replace(e, given={**given, **e.given}) for e in observation]
     )  # fmt: skip
     trials = Trials(build, solver, experiments, dict(parameters))
+    if numerics is not None:
+        check(trials, np.array([p.free(p.start) for p in parameters.values()]))
     return _Fit(
-        trials, tolerance, tell, _folder(folder, resume, trials, search, tolerance)
+        trials, tolerance, tell, _folder(folder, resume, trials, search, tolerance), numerics
     ).run(max_iterations, search)  # fmt: skip
 
 
@@ -177,10 +183,11 @@ class _Fit:
     """One fit: everything that changes is in the checkpoint."""
 
     def __init__(
-        self, trials: Trials, tolerance: float, tell: Tell, folder: RunFolder | None
+        self, trials: Trials, tolerance: float, tell: Tell, folder: RunFolder | None,
+        numerics: Numerics | None,
     ) -> None:  # fmt: skip
         self.trials, self.parameters, self.tolerance = trials, trials.parameters, tolerance
-        self.tell, self.folder = tell, folder
+        self.tell, self.folder, self.numerics = tell, folder, numerics
         self.clock = time.perf_counter()
         self.doing = "start"
         self.point: _Point
@@ -346,13 +353,13 @@ class _Fit:
         rows = []
         for i, (name, p) in enumerate(self.parameters.items()):
             z, spread = float(self.point.free[i]), float(found.std[i])
-            known = bool(found.determined[i])
-            reach = found.quantile * spread
+            known, reach = bool(found.determined[i]), float(found.reach[i])
+            parts = {cause: float(std[i]) * p.slope(z) for cause, std in found.parts.items()}
             rows.append(
                 FittedParameter(
                     name, p.value(z), p.unit, spread * p.slope(z) if known else None,
                     p.value(z - reach) if known else None, p.value(z + reach) if known else None,
-                    known, p.start,
+                    known, p.start, parts if known else {},
                 )
             )  # fmt: skip
         return rows
@@ -360,6 +367,11 @@ class _Fit:
     def _result(self) -> ParameterFit:
         c, point, found = self.counters, self.point, self._uncertainty()
         notes = list(c["notes"])
+        if self.numerics is not None:
+            found = numerical_error(
+                self.trials, point.free, c["steps"], point.residual, point.jacobian,
+                found.determined, self.numerics,
+            ).added_to(found)  # fmt: skip
         if not found.by_track and found.determined.any():
             notes.append(
                 "no more tracks than parameters: the uncertainty takes every frame as independent,"
