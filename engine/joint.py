@@ -14,6 +14,7 @@ from .observation import Observation
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from .moving_surface import MovingSurface
     from .vision.camera import Camera
 
 TICK = 1e-7
@@ -111,6 +112,10 @@ class Joint(Observation):
     def rebound(self, trajectory: Trajectory) -> Joint:
         """See `Observation.rebound`."""
         return Joint(tuple(part.rebound(own) for part, own in self.split(trajectory)))
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> Joint:
+        """See `Observation.carried_by`."""
+        return Joint(tuple(part.carried_by(surface, rest) for part in self.parts))
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]

@@ -13,6 +13,7 @@ from torch import Tensor
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from .moving_surface import MovingSurface
     from .vision.camera import Camera
 
 
@@ -66,6 +67,18 @@ class Observation(ABC):
             trajectory: Frames at `time`; the first shows the start if it is at time 0.
         """
         return self
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> Self:
+        """The same for bodies of the same shape that are made of other particles.
+
+        Args:
+            surface: Of the bodies, as those carry it.
+            rest: The particles as they start [m], shape (n, 3).
+
+        Raises:
+            ValueError: It is of particles and nothing else.
+        """
+        raise ValueError(f"{type(self).__name__} are of the particles of one model, not of others")
 
     def through(self, cameras: tuple[Camera, ...]) -> Self:
         """The same as seen by other cameras, as many as there are."""

@@ -104,6 +104,10 @@ class PixelTracks(Observation):
         same = float(trajectory.time[0]) > 0.0 or torch.equal(rest, self.rest)
         return self if same else self._bound(self.camera, rest)
 
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> PixelTracks:
+        """See `Observation.carried_by`."""
+        return replace(self, surface=surface)._bound(self.camera, rest.detach().cpu().double())
+
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
         """See `Observation.cameras`."""

@@ -14,6 +14,7 @@ from ..trajectory import Trajectory
 from .experiment import Build, Experiment, comparable
 from .judge import SEEN, Case, Judgement, judge
 from .least_squares import ParameterFit, fit_parameters
+from .numerical_error import Numerics
 from .overlays import overlays
 from .parameter import Parameter
 from .report import FitReport, command_line
@@ -31,6 +32,7 @@ def identify(
     folder: Path | str,
     given: Mapping[str, Any] | None = None,
     max_iterations: int = 20,
+    numerics: Numerics | None = None,
     resume: bool = False,
     source: str = "",
     command: str = "",
@@ -47,6 +49,7 @@ def identify(
         folder: Where law.safetensors, metrics, checkpoint and report go.
         given: Other keywords of build(), of all experiments.
         max_iterations: Steps at most.
+        numerics: See `fit_parameters`.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
         command: Command line that does it again, for the report; by default that of the process.
@@ -64,7 +67,7 @@ def identify(
     whole = comparable([replace(e, given={**given, **e.given}) for e in experiments])
     fitted = fit_parameters(
         build, solver, whole, parameters, folder=folder, max_iterations=max_iterations,
-        resume=resume, team=team, tell=tell,
+        numerics=numerics, resume=resume, team=team, tell=tell,
     )  # fmt: skip
     starts = {name: p.start for name, p in parameters.items()}
 

@@ -23,6 +23,7 @@ import torch
 from ..errors import SimulationError
 from ..observation import Observation
 from .experiment import Build, Experiment, comparable
+from .numerical_error import Numerics, check, numerical_error
 from .parameter import Parameter
 from .report import FittedParameter
 from .run_folder import RunFolder, Tell
@@ -90,6 +91,7 @@ def fit_parameters(
     max_iterations: int = 20,
     tolerance: float = 1e-5,
     search: int = SEARCH,
+    numerics: Numerics | None = None,
     folder: Path | str | None = None,
     resume: bool = False,
     team: Team | None = None,
@@ -110,6 +112,8 @@ def fit_parameters(
         tolerance: Relative gain of the misfit below which it ends.
         search: Points on either side of the start, 20 % apart, that are tried first along each
             parameter in turn; a motion that repeats itself has many local optima.
+        numerics: What is simulated in the end to learn how far the parameters depend on the
+            particles and the grid; None: the bands hold the scatter along tracks and no more.
         folder: Gets config.json, metrics.jsonl and a checkpoint after each iteration; None writes
             nothing.
         resume: Go on from the checkpoint in the folder, to the same result to the last bit on a
@@ -131,12 +135,14 @@ def fit_parameters(
     )  # fmt: skip
     team = team or Team()
     trials = Trials(build, solver, experiments, dict(parameters), team)
+    if numerics is not None:
+        check(trials, np.array([p.free(p.start) for p in parameters.values()]))
     run = None
     if folder is not None:
         config = _config(trials, search, tolerance)
         opened = team.led(lambda: RunFolder(folder, config, resume=resume))
         run = opened if team.leads else None
-    return _Fit(trials, tolerance, tell, run).run(max_iterations, search)
+    return _Fit(trials, tolerance, tell, run, numerics).run(max_iterations, search)
 
 
 def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
@@ -184,10 +190,11 @@ class _Fit:
     """One fit: everything that changes is in the checkpoint."""
 
     def __init__(
-        self, trials: Trials, tolerance: float, tell: Tell, folder: RunFolder | None
+        self, trials: Trials, tolerance: float, tell: Tell, folder: RunFolder | None,
+        numerics: Numerics | None,
     ) -> None:  # fmt: skip
         self.trials, self.parameters, self.tolerance = trials, trials.parameters, tolerance
-        self.tell, self.folder = tell, folder
+        self.tell, self.folder, self.numerics = tell, folder, numerics
         self.clock = time.perf_counter()
         self.doing = "start"
         self.point: _Point
@@ -362,13 +369,13 @@ class _Fit:
         rows = []
         for i, (name, p) in enumerate(self.parameters.items()):
             z, spread = float(self.point.free[i]), float(found.std[i])
-            known = bool(found.determined[i])
-            reach = found.quantile * spread
+            known, reach = bool(found.determined[i]), float(found.reach[i])
+            parts = {cause: float(std[i]) * p.slope(z) for cause, std in found.parts.items()}
             rows.append(
                 FittedParameter(
                     name, p.value(z), p.unit, spread * p.slope(z) if known else None,
                     p.value(z - reach) if known else None, p.value(z + reach) if known else None,
-                    known, p.start,
+                    known, p.start, parts if known else {},
                 )
             )  # fmt: skip
         return rows
@@ -376,6 +383,12 @@ class _Fit:
     def _result(self) -> ParameterFit:
         c, point, found = self.counters, self.point, self._uncertainty()
         notes = list(c["notes"])
+        if self.numerics is not None:
+            self.tell({"doing": "numerical error", "share": 0.0, "scenes": self.numerics.scenes})
+            found = numerical_error(
+                self.trials, point.free, c["steps"], point.residual, point.jacobian,
+                found.determined, self.numerics,
+            ).added_to(found)  # fmt: skip
         if not found.by_track and found.determined.any():
             notes.append(
                 "no more tracks than parameters: the uncertainty takes every frame as independent,"

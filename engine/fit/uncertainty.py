@@ -11,8 +11,8 @@ optimistic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,18 +34,27 @@ class Uncertainty:
     """Shape (p, p); of the determined parameters, zero elsewhere."""
     determined: np.ndarray
     """Whether the data determine each parameter, shape (p,), bool."""
-    quantile: float
-    """Half width of the 95 % band in standard deviations."""
+    quantile: float | np.ndarray
+    """Half width of the 95 % band in standard deviations; of each parameter where they differ."""
     by_track: bool
     """Whether errors along a track were taken together."""
     blind: np.ndarray
     """Directions in which the parameters may change together with no effect beyond the noise,
     shape (b, p), their largest component 1; those of one parameter alone are left out."""
+    freedom: float = np.inf
+    """Degrees of freedom of the covariance."""
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Standard deviations by their cause, shape (p,) each, where there are several."""
 
     @property
     def std(self) -> np.ndarray:
         """Standard deviations, shape (p,)."""
         return np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Half widths of the 95 % bands, shape (p,)."""
+        return self.quantile * self.std
 
     @property
     def correlation(self) -> np.ndarray:
@@ -88,7 +97,35 @@ def estimate(jacobian: np.ndarray, residual: np.ndarray, track: np.ndarray) -> U
     covariance = np.zeros((p, p))
     covariance[np.ix_(kept, kept)] = inner
     quantile = float(stats.t.ppf(0.5 + 0.5 * COVERAGE, freedom))
-    return Uncertainty(covariance, kept, quantile, count > q, blind)
+    return Uncertainty(covariance, kept, quantile, count > q, blind, float(freedom))
+
+
+def widened(found: Uncertainty, parts: Mapping[str, tuple[np.ndarray, float]]) -> Uncertainty:
+    """An uncertainty with that of other causes, which are independent of it.
+
+    Student's t of the sum has the degrees of freedom of Welch (1947) and Satterthwaite (1946).
+
+    Args:
+        found: Of the scatter along tracks.
+        parts: Covariances (p, p) and their degrees of freedom, by cause.
+    """
+    from scipy import stats
+
+    both = np.outer(found.determined, found.determined)
+    causes = {"tracks": (found.covariance, found.freedom)}
+    causes |= {name: (np.where(both, c, 0.0), freedom) for name, (c, freedom) in parts.items()}
+    variances = np.array([np.diag(c) for c, _ in causes.values()])
+    freedoms = np.array([[freedom] for _, freedom in causes.values()])
+    total = variances.sum(0)
+    inverse = (variances**2 / freedoms).sum(0) / np.where(total > 0.0, total, 1.0) ** 2
+    quantile = stats.t.ppf(0.5 + 0.5 * COVERAGE, 1.0 / np.maximum(inverse, 1e-12))
+    return replace(
+        found,
+        covariance=np.sum([c for c, _ in causes.values()], axis=0),
+        quantile=quantile,
+        freedom=float(1.0 / max(inverse.max(), 1e-12)),
+        parts=dict(zip(causes, np.sqrt(variances), strict=True)),
+    )
 
 
 def known_directions(jacobian: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

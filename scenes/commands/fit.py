@@ -28,6 +28,8 @@ from ..options import Parser, converter, count, number
 from ..repeat import repeated
 
 if TYPE_CHECKING:
+    from rheograd.engine.fit.experiment import Experiment
+    from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.recipe import Recipe
     from rheograd.engine.fit.team import Team
     from rheograd.materials.law import ConstitutiveLaw
@@ -103,6 +105,10 @@ def add_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("tracks in pixels")
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
     group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
+    group.add_argument(
+        "--numerics", action=argparse.BooleanOptionalAction, default=True,
+        help="add to the bands what other particles and half the cell would change (default: yes)",
+    )  # fmt: skip
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
@@ -158,8 +164,8 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     ) as progress:  # fmt: skip
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
-            max_iterations=iterations, resume=found.resume, source=sources(found),
-            command=again, team=team, tell=progress,
+            max_iterations=iterations, numerics=numerics(found, solver, seen),
+            resume=found.resume, source=sources(found), command=again, team=team, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
 
@@ -176,6 +182,21 @@ def together(script: Script, found: argparse.Namespace) -> tuple[Team, Any]:
 def sources(found: argparse.Namespace) -> str:
     """Paths of what was seen, for the report."""
     return ", ".join(map(str, found.observation))
+
+
+def numerics(
+    found: argparse.Namespace, solver: Any, experiments: Sequence[Experiment]
+) -> Numerics | None:
+    """What is simulated for the numerical error of a fit to pixels by particles; else nothing."""
+    from rheograd.engine.fit.numerical_error import Numerics
+    from rheograd.engine.joint import Joint
+    from rheograd.engine.mpm import MPMSolver
+    from rheograd.engine.pixel_tracks import PixelTracks
+
+    seen = [e.observation for e in experiments]
+    parts = [p for o in seen for p in (o.parts if isinstance(o, Joint) else (o,))]
+    pixels = all(isinstance(p, PixelTracks) for p in parts)
+    return Numerics() if found.numerics and pixels and isinstance(solver, MPMSolver) else None
 
 
 def starts(words: str) -> dict[str, float | None]:
