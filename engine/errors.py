@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two ways in which the engine fails, each with one readable sentence.
+"""The ways in which the engine fails, each with one readable sentence.
 
 Bad input is a ValueError (or FileNotFoundError) raised where it is read; see the command line.
 """
@@ -16,3 +16,7 @@ class SimulationError(RuntimeError):
 
 class GradientError(RuntimeError):
     """A gradient is not finite; says at which step and behind which kernel."""
+
+
+class ProcessLost(RuntimeError):
+    """Another process of a fit died, or all were asked to end; says how to go on."""

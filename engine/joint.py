@@ -61,6 +61,11 @@ class Joint(Observation):
             own = torch.searchsorted(time, part.time - TICK)
             yield part, own
 
+    def split(self, trajectory: Trajectory) -> Iterator[tuple[Observation, Trajectory]]:
+        """Each part, and the frames of a motion that are its own."""
+        for part, own in self._frames():
+            yield part, trajectory.pick(own.to(trajectory.x.device))
+
     def seen(self) -> Tensor:
         """See `Observation.seen`; a column for each component of each track."""
         columns = []
@@ -106,10 +111,7 @@ class Joint(Observation):
 
     def rebound(self, trajectory: Trajectory) -> Joint:
         """See `Observation.rebound`."""
-        return Joint(tuple(
-            part.rebound(trajectory.pick(own.to(trajectory.x.device)))
-            for part, own in self._frames()
-        ))  # fmt: skip
+        return Joint(tuple(part.rebound(own) for part, own in self.split(trajectory)))
 
     def carried_by(self, surface: MovingSurface, rest: Tensor) -> Joint:
         """See `Observation.carried_by`."""

@@ -81,13 +81,7 @@ class Observation(ABC):
         raise ValueError(f"{type(self).__name__} are of the particles of one model, not of others")
 
     def through(self, cameras: tuple[Camera, ...]) -> Self:
-        """The same as seen by other cameras, as many as there are.
-
-        Raises:
-            ValueError: It was not seen by cameras.
-        """
-        if cameras:
-            raise ValueError(f"{type(self).__name__} are not from cameras: there is none to fit")
+        """The same as seen by other cameras, as many as there are."""
         return self
 
     def misfit(self, trajectory: Trajectory) -> Tensor:

@@ -130,6 +130,13 @@ class PixelTracks(Observation):
         """See `Observation.seen`."""
         return torch.from_numpy(self.tracks.seen)[:, self.bound]
 
+    @property
+    def used(self) -> Tracks:
+        """The tracks that are bound, without the others."""
+        t, own = self.tracks, self.bound.numpy()
+        quality = None if t.quality is None else t.quality[:, own]
+        return replace(t, pixels=t.pixels[:, own], quality=quality)
+
     def window(self, start: int, stop: int) -> PixelTracks:
         """The frames from `start` to before `stop`."""
         part = slice(start, stop)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes import progress
@@ -38,15 +39,16 @@ def test_how_far_a_fit_is(
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     with (
         pytest.raises(KeyboardInterrupt, match="after 1 of 9 iterations; add --resume to go on"),
-        FitProgress("beam", 9, "iterations", ("young",)) as tell,
+        FitProgress("beam", 9, "iterations", {"young": Parameter(1e5, unit="Pa")}) as tell,
     ):
-        tell({"epoch": 0, "loss": 2e-6, "young": 1e5})
+        tell({"epoch": 0, "loss": 2e-6, "young": 1e5, "bands": {"young": [9.9e4, 1.01e5]}})
         tell({"epoch": 1, "note": "a step was rejected"})
         tell({"judged": 0, "of": 4, "motion": "reconstruction"})
         tell({"judged": 2, "of": 4, "motion": "twice the time"})
         raise KeyboardInterrupt
     assert capsys.readouterr().err.splitlines() == [
-        "beam: 1 of 9 iterations, 11 %, young 1e+05, loss 2e-06", "a step was rejected",
+        "beam: 1 of 9 iterations, 11 %, young 100.0 kPa ± 1.0 kPa, loss 2e-06",
+        "a step was rejected",
         "beam, judged: 0 of 4 simulations, 0 %, reconstruction",
         "beam, judged: 2 of 4 simulations, 50 %, twice the time",
     ]  # fmt: skip

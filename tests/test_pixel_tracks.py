@@ -172,11 +172,13 @@ def test_the_command_line_fits_numbers_to_tracks(
     assert main([*fit, str(tmp_path / "a")]) == 2
     assert "do not say what camera saw them" in capsys.readouterr().err
     fit += [str(tmp_path / "b"), "--camera", str(tmp_path / "c.toml")]
-    assert main([*fit, "--law", "neo-hookean", "--hold-out", "0.25", "--epochs", "8"]) == 0
+    more = ["--law", "neo-hookean", "--hold-out", "0.25", "--epochs", "8", "--numerics"]
+    assert main([*fit, *more]) == 0
     told = capsys.readouterr().err
     assert "25 of 25 tracks are on the body" in told and "px RMS" in told
     report = json.loads((tmp_path / "b" / "report.json").read_text())
     (young,) = report["parameters"]
+    assert set(young["parts"]) == {"tracks", "particles", "cells"}
     assert young["value"] == pytest.approx(2e4, rel=0.02)
     assert report["errors"][0]["rms_distance_px"] < 0.3
     assert [e["name"] for e in report["errors"]] == ["reconstruction", "with the held-out tail"]

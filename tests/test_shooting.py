@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 
 from rheograd.engine.boundaries import Floor
 from rheograd.engine.errors import GradientError, SimulationError
+from rheograd.engine.fit.lesson import PositionLesson
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
@@ -50,29 +51,43 @@ def training(folder: Path, recipe: Recipe, seed: int = 0, resume: bool = False) 
     draw = torch.Generator().manual_seed(0)
     x = known.x + 1e-3 * torch.randn(known.x.shape, generator=draw, dtype=known.x.dtype)
     run = RunFolder(folder, {}, resume=resume)
-    return Training(SOLVER, model, law, x, step, lambda epoch: known, recipe, run, seed=seed)
+    lesson = PositionLesson(SOLVER, model, list(law.parameters()), x, step, lambda epoch: known)
+    lesson.begin(0)
+    return Training([lesson], law, recipe, run, seed=seed)
+
+
+def only(made: Training) -> PositionLesson:
+    (lesson,) = made.lessons
+    assert isinstance(lesson, PositionLesson)
+    return lesson
+
+
+def batches(made: Training, length: int) -> list[list[int]]:
+    """Starts of the segments of each update."""
+    return [starts for (starts,) in made._batches([length])]
 
 
 def test_loss_and_gradient_of_a_batch_are_those_of_its_segments(tmp_path: Path) -> None:
     """Each run by itself; the last one goes on after what was observed."""
     made = training(tmp_path, Recipe())
-    known, length, starts = made.restarts(0), 12, [0, 20, 36]
+    lesson, length, starts = only(made), 12, [0, 20, 36]
+    known = lesson.known
     with ThreadPoolExecutor(1) as pool:
-        loss, gradients = made._gradient(pool, known, starts, length)
+        loss, gradients = made._gradient(pool, [starts], [length])
     total = torch.zeros((), dtype=torch.float64)
     for start in starts:
         k = start // EVERY
         state = SOLVER.state(
-            made.model, known.x[k], known.v[k], known.F[k], C=known.carry["C"][k],
+            lesson.model, known.x[k], known.v[k], known.F[k], C=known.carry["C"][k],
             internal=known.internal[k],
         )  # fmt: skip
         observe = range(EVERY, length + 1, EVERY)
         out = SOLVER.rollout(
-            made.model, state, length, observe=list(observe), adjoint=Checkpoint(length)
+            lesson.model, state, length, observe=list(observe), adjoint=Checkpoint(length)
         )
         for offset, x in zip(observe, out.x, strict=True):
             if start + offset <= STEPS:
-                total = total + (x - made.x[(start + offset) // EVERY]).square().mean()
+                total = total + (x - lesson.x[(start + offset) // EVERY]).square().mean()
     expected = total * EVERY * 1e4 / length
     assert loss == pytest.approx(float(expected.detach()), rel=1e-9)
     for a, b in zip(gradients, torch.autograd.grad(expected, made.parameters), strict=True):
@@ -85,13 +100,13 @@ def failing_runs(
     """Notes of a training, and lengths of its epochs, that diverges at step 15 where `fails`."""
     real = Training._gradient
 
-    def gradient(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
-        if fails(self.epoch, length):
+    def gradient(self: Training, pool: Any, starts: Any, lengths: Any) -> Any:
+        if fails(self.epoch, max(lengths)):
             raise SimulationError("at step 15, a particle left the grid", step=15)
-        return real(self, pool, known, starts, length)
+        return real(self, pool, starts, lengths)
 
     monkeypatch.setattr(Training, "_gradient", gradient)
-    told: list[dict[str, Any]] = []
+    told: list[Mapping[str, Any]] = []
     made.tell = told.append
     made.run()
     notes = [line["note"] for line in told if "note" in line]
@@ -131,13 +146,13 @@ def test_segments_are_shortened_where_gradients_explode(
     made = training(tmp_path, Recipe(epochs=12, updates=1, shortest=8, longest=20))
     real = Training._gradient
 
-    def exploding(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
-        loss, gradients = real(self, pool, known, starts, length)
-        wild = self.epoch == 10 and length > 16
+    def exploding(self: Training, pool: Any, starts: Any, lengths: Any) -> Any:
+        loss, gradients = real(self, pool, starts, lengths)
+        wild = self.epoch == 10 and max(lengths) > 16
         return loss, [1e3 * g for g in gradients] if wild else gradients
 
     monkeypatch.setattr(Training, "_gradient", exploding)
-    told: list[dict[str, Any]] = []
+    told: list[Mapping[str, Any]] = []
     made.tell = told.append
     made.run()
     notes = [line["note"] for line in told if "note" in line]
@@ -154,11 +169,11 @@ def test_a_bad_update_is_undone_after_a_checkpoint_too(
     recipe = Recipe(epochs=3, updates=1, shortest=12, longest=12, rate_elasticity=0.1)
     real, failed = Training._gradient, set()
 
-    def failing(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+    def failing(self: Training, pool: Any, starts: Any, lengths: Any) -> Any:
         if self.epoch == 1 and self.folder.path not in failed:
             failed.add(self.folder.path)
             raise SimulationError("at step 3, a particle left the grid", step=3)
-        return real(self, pool, known, starts, length)
+        return real(self, pool, starts, lengths)
 
     monkeypatch.setattr(Training, "_gradient", failing)
     laws = []
@@ -166,7 +181,7 @@ def test_a_bad_update_is_undone_after_a_checkpoint_too(
         made = training(tmp_path / folder, recipe)
         first = [p.detach().clone() for p in made.parameters]
 
-        def tell(line: dict[str, Any], stop: int | None = stop) -> None:
+        def tell(line: Mapping[str, Any], stop: int | None = stop) -> None:
             if line["epoch"] == stop:
                 raise KeyboardInterrupt
 
@@ -188,10 +203,10 @@ def test_a_law_that_fails_at_once_is_undone(
     made = training(tmp_path, Recipe(epochs=2, updates=1, shortest=12, longest=20))
     real = Training._gradient
 
-    def failing(self: Training, pool: Any, known: Any, starts: Any, length: int) -> Any:
+    def failing(self: Training, pool: Any, starts: Any, lengths: Any) -> Any:
         if self.epoch == 1:
             raise SimulationError("at step 3, a particle left the grid", step=3)
-        return real(self, pool, known, starts, length)
+        return real(self, pool, starts, lengths)
 
     monkeypatch.setattr(Training, "_gradient", failing)
     before = [p.detach().clone() for p in made.parameters]
@@ -236,9 +251,9 @@ def test_batches_are_spread_over_all_of_the_motion(length: int, tmp_path: Path) 
     drawn: set[int] = set()
     for epoch in range(60):
         made.epoch = epoch
-        batches = made._batches(length)
-        assert len(batches) == 3
-        starts = sorted(s for batch in batches for s in batch)
+        drawn_now = batches(made, length)
+        assert len(drawn_now) == 3
+        starts = sorted(s for batch in drawn_now for s in batch)
         assert starts[0] == 0
         for k, start in enumerate(starts):
             assert start % EVERY == 0
@@ -250,13 +265,13 @@ def test_batches_are_spread_over_all_of_the_motion(length: int, tmp_path: Path) 
 
 def test_from_the_start_an_epoch_repeats_its_segment(tmp_path: Path) -> None:
     made = training(tmp_path, Recipe(from_start=True, updates=6))
-    assert made._batches(4) == [[0]] * 6
-    assert made._batches(12) == [[0]] * 4
-    assert made._batches(STEPS) == [[0]]
+    assert batches(made, 4) == [[0]] * 6
+    assert batches(made, 12) == [[0]] * 4
+    assert batches(made, STEPS) == [[0]]
 
 
 def test_one_update_an_epoch_takes_all_segments_in_turn(tmp_path: Path) -> None:
-    assert training(tmp_path, Recipe(updates=1))._batches(12) == [[0, 12, 24, 36]]
+    assert batches(training(tmp_path, Recipe(updates=1)), 12) == [[0, 12, 24, 36]]
 
 
 def test_states_carried_along_the_true_motion_flow_as_it_did() -> None:
@@ -311,7 +326,7 @@ def test_the_rate_falls_from_update_to_update(
 def test_segments_grow_back_to_their_schedule(tmp_path: Path) -> None:
     made = training(tmp_path, Recipe(epochs=3, updates=1, shortest=20, longest=20))
     made.reach = 16.0
-    told: list[dict[str, Any]] = []
+    told: list[Mapping[str, Any]] = []
     made.tell = told.append
     made.run()
     assert [line["segment"] for line in told] == [16, 16, 20]

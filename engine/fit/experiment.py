@@ -67,6 +67,11 @@ class Experiment:
         own = {n: v for n, v in self.own(values).items() if n.startswith(f"{CAMERA}.")}
         if not own:
             return self.observation
+        if not self.observation.cameras:
+            raise ValueError(
+                f"{next(iter(own))} is of a camera, and {type(self.observation).__name__} were seen"
+                " by none: leave it out"
+            )
         return self.observation.through(tuple(_moved(c, own) for c in self.observation.cameras))
 
 

@@ -13,11 +13,14 @@ from ..markers import Markers
 from ..trajectory import Trajectory
 from .experiment import Build, Experiment, comparable
 from .judge import SEEN, Case, Judgement, judge
-from .least_squares import fit_parameters
+from .least_squares import ParameterFit, fit_parameters
+from .numerical_error import Numerics
+from .overlays import overlays
 from .parameter import Parameter
 from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import Tell
+from .team import Team
 
 
 def identify(
@@ -29,9 +32,11 @@ def identify(
     folder: Path | str,
     given: Mapping[str, Any] | None = None,
     max_iterations: int = 20,
+    numerics: Numerics | None = None,
     resume: bool = False,
     source: str = "",
     command: str = "",
+    team: Team | None = None,
     tell: Tell = lambda metrics: None,
 ) -> FitReport:
     """Fit parameters to what was seen of one or more motions, and judge them.
@@ -44,9 +49,12 @@ def identify(
         folder: Where law.safetensors, metrics, checkpoint and report go.
         given: Other keywords of build(), of all experiments.
         max_iterations: Steps at most.
+        numerics: What is simulated in the end so that bands hold the error of particles and cells
+            too; None: they do not.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
         command: Command line that does it again, for the report; by default that of the process.
+        team: Processes that share the experiments; the first of them judges and writes.
         tell: Is told each iteration's metrics, notes, and how far the judging is.
 
     Returns:
@@ -56,35 +64,52 @@ def identify(
         ValueError: The pieces do not go together, or `folder` holds another fit.
         SimulationError: The simulation diverges with the parameters as they start.
     """
-    given = dict(given or {})
+    given, team = dict(given or {}), team or Team()
     whole = comparable([replace(e, given={**given, **e.given}) for e in experiments])
     fitted = fit_parameters(
         build, solver, whole, parameters, folder=folder, max_iterations=max_iterations,
-        resume=resume, tell=tell,
+        numerics=numerics, resume=resume, team=team, tell=tell,
     )  # fmt: skip
     starts = {name: p.start for name, p in parameters.items()}
-    after = _cases(build, solver, whole, fitted.steps, fitted.values)
-    before = _cases(build, solver, whole, fitted.steps, starts)
-    judged = judge(after, before, tell=tell)
-    seen, scene = whole[0].observation, next(iter(after.values())).scene
+
+    def report() -> FitReport:
+        after = _cases(build, solver, whole, fitted.steps, fitted.values)
+        before = _cases(build, solver, whole, fitted.steps, starts)
+        judged = judge(after, before, tell=tell)
+        made = _report(fitted, after, before, judged, Path(folder))
+        made = replace(
+            made, observation=source, command=command or command_line(),
+            settings={"parameters": ", ".join(parameters), **{k: str(v) for k, v in given.items()}},
+        )  # fmt: skip
+        next(iter(after.values())).scene.bodies[0].law.save(Path(folder) / "law.safetensors")
+        write_report(folder, made)
+        return made
+
+    return team.led(report)
+
+
+def _report(
+    fitted: ParameterFit, after: Mapping[str, Case], before: Mapping[str, Case],
+    judged: Judgement, folder: Path,
+) -> FitReport:  # fmt: skip
+    """All but what was asked; pictures go to the folder."""
+    first, start = (next(iter(cases.values())) for cases in (after, before))
     notes = [*fitted.notes, *_setups(after, judged)]
     if not fitted.converged:
         notes.append("it ended before it converged: resume it with more --epochs")
-    low, high = scene.bodies[0].shape.bounds
-    report = FitReport(
-        kind="parameters", scene=scene.name, observation=source,
-        settings={"parameters": ", ".join(parameters), **{k: str(v) for k, v in given.items()}},
+    low, high = first.scene.bodies[0].shape.bounds
+    unit = first.observation.unit
+    pictures, movies = overlays(after, judged.motions, folder)
+    return FitReport(
+        kind="parameters", scene=first.scene.name, observation="", settings={},
         errors=judged.errors, start_errors=judged.start_errors, losses=fitted.losses,
         trained=tuple(name for name in after if name.endswith(SEEN)),
-        seconds=fitted.seconds, size=float((high - low).max()), unit=seen.unit,
-        components=seen.components, loss_unit=f"{seen.unit}²",
+        seconds=fitted.seconds, size=float((high - low).max()), unit=unit,
+        components=first.observation.components, loss_unit=f"{unit}²",
         parameters=fitted.parameters, correlation=fitted.correlation,
-        law_fitted=scene.bodies[0].law, law_start=next(iter(before.values())).scene.bodies[0].law,
-        step=min(fitted.steps), notes=tuple(notes), command=command or command_line(),
+        law_fitted=first.scene.bodies[0].law, law_start=start.scene.bodies[0].law,
+        step=min(fitted.steps), notes=tuple(notes), pictures=pictures, movies=movies,
     )  # fmt: skip
-    scene.bodies[0].law.save(Path(folder) / "law.safetensors")
-    write_report(folder, report)
-    return report
 
 
 def _cases(

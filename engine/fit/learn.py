@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fit a learned law to the observed motion of a body, from the scene to the report."""
+"""Fit a learned law to observed motions of bodies, from the scenes to the report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,18 +15,21 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..observation import Positions
+from ..observation import Observation, Positions
 from ..restarts import Restarts, recorded
 from ..scene import Scene
-from ..simulate import simulate
 from ..solver import Solver
-from .follow import fitting_step
-from .judge import HOLD_OUT, LONGER, SEEN, Case, Judgement, held_out, judge
+from .experiments import Experiment, arranged, several
+from .held import Held, Tail
+from .judge import HOLD_OUT, SEEN, TAIL, Case, Judgement, judge
+from .lesson import Lesson, PositionLesson, SightLesson
+from .overlays import overlays
 from .recipe import Recipe
 from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import RunFolder, Tell
 from .shooting import Training
+from .team import Team
 
 
 def frame_steps(observation: Positions, model: Any) -> Tensor:
@@ -58,56 +63,65 @@ def frame_steps(observation: Positions, model: Any) -> Tensor:
     return step
 
 
-def fitted_law(scene: Scene) -> ConstitutiveLaw:
-    """The one learned law of a scene.
+def fitted_law(scenes: Sequence[Scene]) -> ConstitutiveLaw:
+    """The one learned law of some scenes.
 
     Raises:
         ValueError: There is none, or more than one.
     """
-    found = {id(b.law): b.law for b in scene.bodies if b.law.twin is None}
+    found = {id(b.law): b.law for scene in scenes for b in scene.bodies if b.law.twin is None}
     if len(found) != 1:
+        names = ", ".join(dict.fromkeys(scene.name for scene in scenes))
+        laws = ", ".join(b.law.name for scene in scenes for b in scene.bodies)
         raise ValueError(
-            f"a fit needs one learned law in the scene; {scene.name} has {len(found)}"
-            f" ({', '.join(b.law.name for b in scene.bodies)})"
+            f"a fit needs one learned law in the scene; {names} has {len(found)} ({laws})"
+            + (": build all scenes with the same law" if len(scenes) > 1 and found else "")
         )
     return next(iter(found.values()))
 
 
 def fit(
-    scene: Scene,
+    scene: Scene | Sequence[Scene],
     solver: Solver,
-    observation: Positions,
+    observation: Observation | Sequence[Observation],
     *,
     folder: Path | str,
-    truth: Scene | None = None,
+    truth: Scene | Sequence[Scene] | None = None,
     states: Literal["recorded", "positions"] = "positions",
     recipe: Recipe | None = None,
     hold_out: float | None = None,
     seed: int = 0,
     threads: int = 2,
+    team: Team | None = None,
     resume: bool = False,
     source: str = "",
+    names: Sequence[str] = (),
     command: str = "",
     tell: Tell = lambda metrics: None,
 ) -> FitReport:
-    """Train the learned law of a scene until the scene moves as was observed.
+    """Train the learned law of a scene, or of several, until all move as was observed.
 
     Args:
-        scene: What was observed, with the law to fit; the law is trained in place.
-        solver: How it is simulated.
-        observation: Positions of all particles.
+        scene: What was observed, with the law to fit, or several with the same law; it is trained
+            in place.
+        solver: How they are simulated.
+        observation: Of each scene. Positions of all particles are learned from in segments,
+            anything else from the start of the motion on.
         folder: Where law.safetensors, metrics, checkpoint and report go.
-        truth: The same scene with the law that made the observation, where that is known: for
+        truth: The same scenes with the law that made the observations, where that is known: for
             recorded states and to judge the fit.
         states: Where segments restart: from states "recorded" in a run of `truth`, or from
             estimates by "positions" alone; of no matter for a recipe with `from_start`.
         recipe: How the law is trained; by default what suits it.
-        hold_out: Share of the motion, at its end, that is kept from the fit to judge it; by
+        hold_out: Share of each motion, at its end, that is kept from the fit to judge it; by
             default 0.1, and nothing where a known truth gives other motions to judge by.
         seed: Of the batches.
         threads: At most this many parts of a batch run at a time; results do not depend on it.
+        team: The processes that do this together, each of them calling this with the same; only
+            the leader writes and tells. Results do not depend on their number.
         resume: Go on with the fit in `folder`.
-        source: Path of the observation, for the report.
+        source: Path of the observations, for the report.
+        names: Of the observations, for the report, where there are several; numbers by default.
         command: Command line that does it again, for the report; by default that of the process.
         tell: Is told each epoch's metrics, notes, and how far the judging is.
 
@@ -116,46 +130,81 @@ def fit(
 
     Raises:
         ValueError: The pieces do not go together, or `folder` holds another fit.
+        ProcessLost: Another process of the team died.
     """
-    if states == "recorded" and truth is None:
+    team = team or Team()
+    tell = tell if team.leads else _silent
+    scenes, observations, truths = several(scene), several(observation), several(truth)
+    law = fitted_law(scenes)
+    sights = not all(isinstance(o, Positions) for o in observations)
+    recipe = recipe or Recipe.suited(law, states="pixels" if sights else states)
+    if sights:
+        recipe = replace(recipe, from_start=True)
+    _check_states(states, truths, sights)
+    if hold_out is None:
+        hold_out = HOLD_OUT if truth is None else 0.0
+    experiments, solver = arranged(scenes, observations, truths, names, solver, hold_out)
+    lessons = [_lesson(e, law, states, recipe) for e in experiments]
+    config = {
+        "scene": ", ".join(dict.fromkeys(s.name for s in scenes)), "observation": source,
+        "law": law.name, "states": "pixels" if sights else states, "hold_out": hold_out,
+        "seed": seed, "motions": [e.described for e in experiments], **asdict(recipe),
+    }  # fmt: skip
+    run = team.led(lambda: RunFolder(folder, config, resume=resume))
+    start = _start(run, law, team)
+    training = Training(
+        lessons, law, recipe, run, seed=seed, threads=threads, team=team,
+        held=_held(experiments, recipe), tell=tell,
+    )  # fmt: skip
+    training.run()
+    report = _report(training, experiments, start, command)
+    if team.leads:
+        law.save(run.path / "law.safetensors")
+        write_report(run.path, report)
+    return report
+
+
+def _silent(metrics: Any) -> None:
+    """Say nothing: the leader does."""
+
+
+def _check_states(states: str, truths: Sequence[Scene], sights: bool) -> None:
+    if states != "recorded":
+        return
+    if not truths:
         raise ValueError(
             "recorded states come from a run of the true scene, and none was given: name the"
             " material that made the observation, or use states='positions'"
         )
-    law = fitted_law(scene)
-    recipe = recipe or Recipe.suited(law, states=states)
-    if hold_out is None:
-        hold_out = HOLD_OUT if truth is None else 0.0
-    motions = held_out(observation, scene, hold_out)
-    solver = solver.at_step(fitting_step(solver, [scene], observation))
-    model = solver.discretize(scene)
-    x = motions[SEEN].trajectory.x.detach().to(model.x0)
-    step = frame_steps(observation, model)[: len(x)]
-    config = {
-        "scene": scene.name, "observation": source, "law": law.name, "states": states,
-        "hold_out": hold_out, "seed": seed, **asdict(recipe),
-    }  # fmt: skip
-    run = RunFolder(folder, config, resume=resume)
-    start = _start(run, law)
-    if truth is not None:
-        motions[LONGER] = _twice(truth, solver, observation)
-    true_model = solver.discretize(truth) if truth is not None and states == "recorded" else None
-    training = Training(
-        solver, model, law, x, step, _restarts(solver, model, true_model, x, step, recipe),
-        recipe, run, seed=seed, threads=threads, tell=tell,
-    )  # fmt: skip
-    training.run()
-    law.save(run.path / "law.safetensors")
-    before = with_law(scene, law, start)
-    sides = (
-        {name: Case(side, solver, seen) for name, seen in motions.items()}
-        for side in (scene, before)
-    )
-    judged = judge(*sides, tell=tell)
-    true_law = None if truth is None else truth.bodies[0].law
-    report = _report(training, judged, start, true_law, command)
-    write_report(run.path, report)
-    return report
+    if sights:
+        raise ValueError(
+            "got states='recorded' for what does not tell the positions of all particles: it is"
+            " learned from the start of the motion, use states='positions'"
+        )
+
+
+def _lesson(e: Experiment, law: ConstitutiveLaw, states: str, recipe: Recipe) -> Lesson:
+    """What a law learns from an experiment."""
+    seen, parameters = e.motions[SEEN], list(law.parameters())
+    if not isinstance(seen, Positions):
+        return SightLesson(e.solver, e.model, parameters, seen)
+    x = seen.trajectory.x.detach().to(e.model.x0)
+    step = frame_steps(seen, e.model)
+    true_model = None
+    if states == "recorded" and e.truth is not None:
+        true_model = e.solver.discretize(e.truth)
+    restarts = _restarts(e.solver, e.model, true_model, x, step, recipe)
+    return PositionLesson(e.solver, e.model, parameters, x, step, restarts, seen.noise)
+
+
+def _held(experiments: Sequence[Experiment], recipe: Recipe) -> Held | None:
+    """The tails of all motions, if the recipe wants to look at them and there are any."""
+    tails = [
+        Tail(e.solver, e.model, e.motions[TAIL], len(e.motions[SEEN].time))
+        for e in experiments
+        if TAIL in e.motions
+    ]
+    return Held(tails, recipe.patience) if tails and recipe.patience is not None else None
 
 
 def with_law(scene: Scene, old: ConstitutiveLaw, new: ConstitutiveLaw) -> Scene:
@@ -164,31 +213,80 @@ def with_law(scene: Scene, old: ConstitutiveLaw, new: ConstitutiveLaw) -> Scene:
     return replace(scene, bodies=bodies)
 
 
-def _start(run: RunFolder, law: ConstitutiveLaw) -> ConstitutiveLaw:
+def _start(run: RunFolder, law: ConstitutiveLaw, team: Team) -> ConstitutiveLaw:
     """The law before the fit, as the run began it."""
     path = run.path / "law_start.safetensors"
-    if not path.is_file():
-        law.save(path)
-    return ConstitutiveLaw.load(path)
+
+    def begun() -> bytes:
+        if not path.is_file():
+            law.save(path)
+        return path.read_bytes()
+
+    content = team.led(begun)
+    if team.leads:
+        return ConstitutiveLaw.load(path)
+    with tempfile.TemporaryDirectory() as place:  # the folder may be on the leader's machine only
+        copy = Path(place) / path.name
+        copy.write_bytes(content)
+        return ConstitutiveLaw.load(copy)
 
 
 def _report(
     training: Training,
-    judged: Judgement,
+    experiments: Sequence[Experiment],
     start: ConstitutiveLaw,
-    truth: ConstitutiveLaw | None,
     command: str,
 ) -> FitReport:
-    run, x0 = training.folder, training.model.x0
-    lines = run.metrics()
+    run, first, law, team = training.folder, experiments[0], training.law, training.team
+    lines = team.led(run.metrics)
+    jobs = [partial(_judged, e, law, start, k, experiments, training.tell)
+            for k, e in enumerate(experiments)]  # fmt: skip
+    found = team.share(jobs)
+    pictures: dict[str, Path] = {}
+    movies: dict[str, Path] = {}
+    if team.leads:
+        for e, judged in zip(experiments, found, strict=True):
+            drawn = overlays(_cases(e, e.scene), judged.motions, run.path)
+            pictures |= drawn[0]
+            movies |= drawn[1]
     return FitReport(
         kind="law", scene=run.config["scene"], observation=run.config["observation"],
-        settings=run.config, errors=judged.errors, start_errors=judged.start_errors,
+        settings=run.config,
+        errors={name: value for judged in found for name, value in judged.errors.items()},
+        start_errors={n: value for judged in found for n, value in judged.start_errors.items()},
         losses=[m["loss"] for m in lines], segments=[m["segment"] for m in lines],
-        seconds=sum(m["seconds"] for m in lines), size=float((x0.amax(0) - x0.amin(0)).max()),
-        law_fitted=training.law, law_start=start, law_truth=truth, step=training.model.dt,
-        notes=tuple(training.notes), command=command or command_line(),
+        seconds=sum(m["seconds"] for m in lines), size=first.size,
+        trained=tuple(e.label(SEEN) for e in experiments),
+        unit=first.motions[SEEN].unit, components=first.motions[SEEN].components,
+        law_fitted=law, law_start=start,
+        law_truth=None if first.truth is None else first.truth.bodies[0].law,
+        step=first.model.dt, notes=tuple(training.notes), command=command or command_line(),
+        pictures=pictures, movies=movies,
     )  # fmt: skip
+
+
+def _cases(e: Experiment, scene: Scene) -> dict[str, Case]:
+    """An experiment's motions by the names of a report, to be compared with a scene."""
+    return {e.label(name): Case(scene, e.solver, seen) for name, seen in e.motions.items()}
+
+
+def _judged(
+    e: Experiment,
+    law: ConstitutiveLaw,
+    start: ConstitutiveLaw,
+    number: int,
+    experiments: Sequence[Experiment],
+    tell: Tell,
+) -> Judgement:
+    """An experiment's motions, fitted and before; of simulations only what is to be drawn."""
+    before = 2 * sum(len(other.motions) for other in experiments[:number])
+    count = 2 * sum(len(other.motions) for other in experiments)
+
+    def told(metrics: Any) -> None:
+        tell({**metrics, "judged": before + metrics["judged"], "of": count})
+
+    judged = judge(_cases(e, e.scene), _cases(e, with_law(e.scene, law, start)), tell=told)
+    return judged if e.motions[SEEN].cameras else judged._replace(motions={})
 
 
 def _restarts(
@@ -217,13 +315,3 @@ def _restarts(
         return latest[number]
 
     return restarts
-
-
-def _twice(truth: Scene, solver: Any, observation: Positions) -> Positions:
-    """The motion of the true scene over twice the observed time, with frames as often."""
-    last = float(observation.time[-1])
-    assert solver.dt is not None
-    every = round(last / (len(observation.time) - 1) / solver.dt)
-    steps = 2 * (len(observation.time) - 1) * every
-    longer = replace(truth, duration=steps * solver.dt)
-    return Positions(simulate(longer, solver, steps=steps, every=every))

@@ -27,6 +27,7 @@ from .numerical_error import Numerics, check, numerical_error
 from .parameter import Parameter
 from .report import FittedParameter
 from .run_folder import RunFolder, Tell
+from .team import Team
 from .trials import Trials
 from .uncertainty import Uncertainty, entangled, estimate
 
@@ -43,6 +44,8 @@ REJECTIONS = 8
 """Rejected steps in a row that end a fit."""
 SEARCH = 3
 """Points on either side of the start that are tried first, along each parameter in turn."""
+UNLIKELY = 3.0
+"""Residuals that are this many times the stated noise are not explained by it."""
 ROUGH = 100.0
 """Rejected steps that promised a gain of no more tolerances than this met the noise of rounding."""
 
@@ -89,6 +92,7 @@ def fit_parameters(
     numerics: Numerics | None = None,
     folder: Path | str | None = None,
     resume: bool = False,
+    team: Team | None = None,
     tell: Tell = lambda metrics: None,
 ) -> ParameterFit:
     """Fit parameters of a scene.
@@ -112,6 +116,7 @@ def fit_parameters(
             nothing.
         resume: Go on from the checkpoint in the folder, to the same result to the last bit on a
             CPU.
+        team: Processes that share the experiments, to the same result; by default this one alone.
         tell: Is given what metrics.jsonl gets.
 
     Raises:
@@ -126,20 +131,21 @@ def fit_parameters(
     experiments = comparable(
         [replace(e, given={**given, **e.given}) for e in observation]
     )  # fmt: skip
-    trials = Trials(build, solver, experiments, dict(parameters))
+    team = team or Team()
+    trials = Trials(build, solver, experiments, dict(parameters), team)
     if numerics is not None:
         check(trials, np.array([p.free(p.start) for p in parameters.values()]))
-    return _Fit(
-        trials, tolerance, tell, _folder(folder, resume, trials, search, tolerance), numerics
-    ).run(max_iterations, search)  # fmt: skip
+    run = None
+    if folder is not None:
+        config = _config(trials, search, tolerance)
+        opened = team.led(lambda: RunFolder(folder, config, resume=resume))
+        run = opened if team.leads else None
+    return _Fit(trials, tolerance, tell, run, numerics).run(max_iterations, search)
 
 
-def _folder(
-    path: Path | str | None, resume: bool, trials: Trials, search: int, tolerance: float
-) -> RunFolder | None:  # fmt: skip
-    if path is None:
-        return None
-    config = {
+def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
+    """What makes it another fit if it changes."""
+    return {
         "kind": "parameters",
         "parameters": {
             name: [repr(v) for v in (p.start, p.lower, p.upper, p.unit)]
@@ -160,7 +166,6 @@ def _folder(
         "search": search,
         "tolerance": tolerance,
     }  # fmt: skip
-    return RunFolder(path, config, resume=resume)
 
 
 @dataclass
@@ -327,16 +332,19 @@ class _Fit:
         self.tell(metrics)
 
     def _resumed(self) -> bool:
-        saved = None if self.folder is None else self.folder.load()
-        if saved is None or self.folder is None:
+        folder = self.folder  # of the leader; the others hear from it
+        saved = self.trials.team.led(lambda: None if folder is None else folder.load())
+        if saved is None:
             return False
         tensors, self.counters = saved
         if "found" in tensors:  # the search was not at its end
             self.found = tensors["found"].numpy()
-            self.folder.rewind(0)
+            if folder is not None:
+                folder.rewind(0)
             return False
         self.point = _Point(*(tensors[name].numpy() for name in ("free", "residual", "jacobian")))
-        self.folder.rewind(self.counters["iteration"])
+        if folder is not None:
+            folder.rewind(self.counters["iteration"])
         return True
 
     def _uncertainty(self) -> Uncertainty:
@@ -378,6 +386,12 @@ class _Fit:
                 " which is optimistic"
             )
         notes += entangled(found, list(self.parameters))
+        noise = self.trials.noise
+        if noise is not None and math.sqrt(point.misfit) > UNLIKELY * noise:
+            notes.append(
+                f"what is left is {math.sqrt(point.misfit) / noise:.2g} times the stated noise: the"
+                " law or the scene is not that of what was seen, and the 95 % bands do not hold"
+            )
         correlation = tuple(tuple(float(v) for v in row) for row in found.correlation)
         return ParameterFit(
             tuple(self._rows(found)), correlation, point.misfit, c["start_misfit"],

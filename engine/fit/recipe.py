@@ -48,6 +48,9 @@ class Recipe:
     """Epochs between new estimates of the hidden states, where only positions are used."""
     rejections: int = 10
     """Failed updates in a row after which the fit ends with its last good law."""
+    patience: int | None = None
+    """Epochs without gain on held-out frames after which the fit ends; the law that was best there
+    is taken. None looks at no held-out frames and takes the last law."""
 
     def __post_init__(self) -> None:
         """Refuse counts and rates that train nothing."""

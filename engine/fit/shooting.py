@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Segment-parallel multiple shooting: training a law inside the simulation.
 
-The motion is cut into segments; each restarts from a recorded or estimated state, and all of a
+A motion is cut into segments; each restarts from a recorded or estimated state, and all of a
 batch run side by side as worlds of one model. Bock and Plitt 1984 for the idea, Ma et al. 2023
-(NCLaw) for the growing length of the segments.
+(NCLaw) for the growing length of the segments. Several motions share each update.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,16 +21,14 @@ from torch import Tensor, nn
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..errors import GradientError, SimulationError
-from ..restarts import Restarts
-from ..solver import Checkpoint, Solver
+from .held import Held
+from .lesson import SHARDS, Lesson, Piece
 from .recipe import Recipe
-from .run_folder import RunFolder, load_optimizer, optimizer_tensors
+from .run_folder import RunFolder, Tell, load_optimizer, optimizer_tensors
+from .team import Team
 
 GOOD = "good."
 """Before the names of tensors in a checkpoint: the last law that ran, and its moments."""
-SHARDS = 2
-"""Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
-
 RECOVERY = 1.02
 """Factor on a lowered learning rate after each update that worked, up to its schedule."""
 MEMORY = 0.95
@@ -43,24 +41,6 @@ SHARE = 0.2
 """Of the latest gradient in the geometric mean of their lengths."""
 STRETCH = 1.15
 """Factor on shortened segments after each epoch, up to their schedule."""
-
-
-@dataclass
-class Shard:
-    """What one part of the batches runs on: a solver with scratch memory of its own."""
-
-    solver: Solver
-    models: dict[tuple[int, int], Any] = field(default_factory=dict)
-
-    def model(self, base: Any, starts: Sequence[int], length: int) -> Any:
-        """The segments as worlds; kept where the clock makes no difference."""
-        key = (len(starts), length)
-        if not self.solver.timeless(base):
-            return self.solver.segments(base, starts, length)
-        if key not in self.models:
-            self.models = {k: m for k, m in self.models.items() if k[1] == length}
-            self.models[key] = self.solver.segments(base, starts, length)
-        return self.models[key]
 
 
 def parts(law: ConstitutiveLaw) -> dict[str, list[nn.Parameter]]:
@@ -76,25 +56,20 @@ def parts(law: ConstitutiveLaw) -> dict[str, list[nn.Parameter]]:
 class Training:
     """A law, what it is fitted to, and where the fit stands."""
 
-    solver: Solver
-    model: Any
-    """One world, from rest, with the law that is fitted."""
+    lessons: Sequence[Lesson]
     law: ConstitutiveLaw
-    x: Tensor
-    """Observed positions [m], shape (f, n, 3)."""
-    step: Tensor
-    """Of the frames, shape (f,), int64, evenly spaced from 0."""
-    restarts: Callable[[int], Restarts]
-    """States at the frames, asked for anew at the start of each epoch (its number is given)."""
+    """Of the models of all lessons."""
     recipe: Recipe
     folder: RunFolder
     seed: int = 0
     threads: int = 2
-    tell: Callable[[dict[str, Any]], None] = lambda metrics: None
+    team: Team = field(default_factory=Team)
+    held: Held | None = None
+    """Frames by which the law is chosen and the end is found; None takes the last law."""
+    tell: Tell = lambda metrics: None
 
     def __post_init__(self) -> None:
         """Set the optimizer up and go back to the last checkpoint, if there is one."""
-        self.every = int(self.step[1] - self.step[0])
         groups = parts(self.law)
         rates = {
             "elasticity": self.recipe.rate_elasticity,
@@ -106,7 +81,6 @@ class Training:
             [{"params": groups[n], "lr": rates[n]} for n in self.names], lr=1e-3
         )
         self.parameters = list(self.law.parameters())
-        self.shards = [Shard(replace(self.solver)) for _ in range(SHARDS)]
         self.epoch = 0
         self.update = 0
         self.share = 0.0
@@ -118,13 +92,16 @@ class Training:
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
         self.good = self._snapshot()
-        found = self.folder.load()
+        found = self.team.led(self.folder.load)
         if found is not None:
             tensors, counters = found
             self._restore(tensors, counters)
             # an update may still prove bad after the checkpoint, and is then undone as without it
             self.good = {k.removeprefix(GOOD): v for k, v in tensors.items() if k.startswith(GOOD)}
-            self.folder.rewind(self.epoch)
+            if self.held is not None:
+                self.held.restore(tensors, counters)
+            if self.team.leads:
+                self.folder.rewind(self.epoch)
 
     def _restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         names = [n for n, _ in self.law.named_parameters()]
@@ -152,43 +129,70 @@ class Training:
         }  # fmt: skip
 
     def run(self) -> None:
-        """Train to the last epoch, or until the law cannot be improved without diverging."""
-        # on a GPU both would launch on the same stream
-        workers = 1 if self.model.x0.is_cuda else max(1, min(self.threads, SHARDS))
-        with ThreadPoolExecutor(workers) as pool:
-            while self.epoch < self.recipe.epochs:
-                began = time.perf_counter()
-                restarts = self.restarts(self.epoch)
-                losses: list[float] = []
-                norms: list[dict[str, float]] = []
-                batches = self._batches(self._length())
-                for number, starts in enumerate(batches):
-                    self.share = (self.epoch + number / len(batches)) / self.recipe.epochs
-                    try:
-                        loss, gradients = self._reachable(pool, restarts, starts)
-                    except (SimulationError, GradientError) as error:
-                        if self._reject(str(error)):
-                            return
-                        continue
-                    self.in_a_row = 0
-                    self.slowdown = min(1.0, RECOVERY * self.slowdown)
-                    self.good = self._snapshot()
-                    norms.append(self._step(gradients))
-                    losses.append(loss)
-                length = self._length()
-                self.reach *= STRETCH
-                self.epoch += 1
-                self._finish_epoch(length, losses, norms, time.perf_counter() - began)
+        """Train to the last epoch, or until the law cannot be improved any more."""
+        # on a GPU all would launch on the same stream
+        on_gpu = self.parameters[0].is_cuda
+        workers = 1 if on_gpu else max(1, min(self.threads, SHARDS * len(self.lessons)))
+        pool = ThreadPoolExecutor(workers)
+        try:
+            while self.epoch < self.recipe.epochs and not self._patience_is_over():
+                if self._run_epoch(pool):
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if self.held is not None and self.held.best:
+            self.held.install(self.law)
+            self.notes.append(
+                f"the law after epoch {self.held.epoch} was taken, the best on the held-out"
+                f" frames, which chose it: mean squared error {self.held.error:.3g} there"
+            )
 
-    def _length(self) -> int:
-        """Steps of a segment now: as scheduled, or as many as the law survives."""
-        wanted = self.recipe.length(self.epoch, self.every, int(self.step[-1]))
-        if wanted <= self.reach:
-            return wanted
-        return max(self.every, int(self.reach) // self.every * self.every)
+    def _patience_is_over(self) -> bool:
+        if self.held is None or not self.held.exhausted(self.epoch):
+            return False
+        self.notes.append(
+            f"ended after epoch {self.epoch - 1}: {self.held.patience} epochs brought no gain on"
+            " the held-out frames"
+        )
+        return True
+
+    def _run_epoch(self, pool: ThreadPoolExecutor) -> bool:
+        """One pass over the motions; whether the fit ends here, before it is complete."""
+        began = time.perf_counter()
+        for lesson in self.lessons:
+            lesson.begin(self.epoch)
+        losses: list[float] = []
+        norms: list[dict[str, float]] = []
+        batches = self._batches(self._lengths())
+        for number, starts in enumerate(batches):
+            self.share = (self.epoch + number / len(batches)) / self.recipe.epochs
+            try:
+                loss, gradients = self._reachable(pool, starts)
+            except (SimulationError, GradientError) as error:
+                if self._reject(str(error)):
+                    return True
+                continue
+            self.in_a_row = 0
+            self.slowdown = min(1.0, RECOVERY * self.slowdown)
+            self.good = self._snapshot()
+            norms.append(self._step(gradients))
+            losses.append(loss)
+        length = max(self._lengths())
+        self.reach *= STRETCH
+        found = {}
+        if self.held is not None:
+            error = self.held.judge(self.law, self.epoch, self.team, pool)
+            found["held_out"] = error if math.isfinite(error) else None
+        self.epoch += 1
+        self._finish_epoch(length, losses, norms, found, time.perf_counter() - began)
+        return False
+
+    def _lengths(self) -> list[int]:
+        """Steps of a segment of each lesson now: as scheduled, or as many as the law survives."""
+        return [lesson.length(self.recipe, self.epoch, self.reach) for lesson in self.lessons]
 
     def _reachable(
-        self, pool: ThreadPoolExecutor, restarts: Restarts, starts: Sequence[int]
+        self, pool: ThreadPoolExecutor, starts: Sequence[Sequence[int]]
     ) -> tuple[float, list[Tensor]]:
         """`_gradient` over segments as long as the law survives, at least `recipe.shortest`.
 
@@ -201,9 +205,10 @@ class Training:
             GradientError: Likewise.
         """
         while True:
-            length = self._length()
+            lengths = self._lengths()
+            length = max(lengths)
             try:
-                loss, gradients = self._gradient(pool, restarts, starts, length)
+                loss, gradients = self._gradient(pool, starts, lengths)
                 self._check_length(length, gradients)
                 self.proven = length
                 return loss, gradients
@@ -218,7 +223,7 @@ class Training:
                 what = "gradients exploded" if exploded else "then diverged"
                 self.tell({"epoch": self.epoch, "note": (
                     f"epoch {self.epoch}: the law ran {step or length} steps, {what};"
-                    f" segments shortened to {self._length()} steps"
+                    f" segments shortened to {max(self._lengths())} steps"
                 )})  # fmt: skip
 
     def _check_length(self, length: int, gradients: Sequence[Tensor]) -> None:
@@ -238,74 +243,40 @@ class Training:
             new = norm**SHARE
             self.typical = self.typical ** (1.0 - SHARE) * new if self.typical > 0.0 else norm
 
-    def _batches(self, length: int) -> list[list[int]]:
-        """Steps at which the segments of each update start: all of the motion, evenly, once.
+    def _batches(self, lengths: Sequence[int]) -> list[list[list[int]]]:
+        """Of each update, for each lesson, the steps at which segments start.
 
-        Drawn from a generator of the seed and the epoch alone. One update an epoch takes the
-        segments one after another from the start, as published; see also `Recipe.from_start`.
+        Drawn from generators of the seed, the epoch and the lesson's number alone.
         """
-        last = int(self.step[-1])
-        count = math.ceil(last / length)
-        if self.recipe.from_start:
-            return [[0]] * min(count, self.recipe.updates)
-        if self.recipe.updates == 1 or count == 1:
-            return [[k * length for k in range(count)]]
-        draw = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        updates = max(1, min(self.recipe.updates, count // self.recipe.smallest))
-        size = math.ceil(count / updates)
-        total = size * updates
-        room = (last - length) // self.every + 1
-        jitter = torch.rand(total, generator=draw, dtype=torch.float64)
-        at = ((torch.arange(total) + jitter) / total * room).floor().long().clamp(max=room - 1)
-        at[0] = 0
-        order = torch.randperm(total, generator=draw)
-        starts = (at[order] * self.every).tolist()
-        return [starts[k : k + size] for k in range(0, total, size)]
+        recipe = self.recipe
+        counts = [math.ceil(k.last / n) for k, n in zip(self.lessons, lengths, strict=True)]
+        if recipe.from_start:
+            updates = min(max(counts), recipe.updates)
+        else:
+            updates = max(1, min(recipe.updates, sum(counts) // recipe.smallest))
+        columns = []
+        for number, (lesson, length) in enumerate(zip(self.lessons, lengths, strict=True)):
+            seed = 1_000_003 * self.seed + self.epoch + 998_244_353 * number
+            draw = torch.Generator().manual_seed(seed)
+            columns.append(lesson.starts(length, updates, recipe, draw))
+        return [list(row) for row in zip(*columns, strict=True)]
 
     def _gradient(
-        self, pool: ThreadPoolExecutor, restarts: Restarts, starts: Sequence[int], length: int
+        self, pool: ThreadPoolExecutor, starts: Sequence[Sequence[int]], lengths: Sequence[int]
     ) -> tuple[float, list[Tensor]]:
-        """Loss of a batch and its gradient with respect to the law's parameters."""
-        pieces = [list(starts[k::SHARDS]) for k in range(SHARDS)]
-        jobs = [
-            pool.submit(self._shard_gradient, shard, restarts, piece, length)
-            for shard, piece in zip(self.shards, pieces, strict=True)
-            if piece
-        ]
-        failures = [job.exception() for job in jobs]
-        for failure in failures:
-            if failure is not None:
-                raise failure
-        results = [job.result() for job in jobs]
-        loss = math.fsum(r[0] for r in results)
-        gradients = [
-            torch.stack(shards).sum(0) for shards in zip(*(r[1] for r in results), strict=True)
-        ]
-        return loss, gradients
+        """Loss of a batch and its gradient with respect to the law's parameters.
 
-    def _shard_gradient(
-        self, shard: Shard, restarts: Restarts, starts: list[int], length: int
-    ) -> tuple[float, list[Tensor]]:
-        model = shard.model(self.model, starts, length)
-        n, every = self.model.n, self.every
-        frames = torch.tensor([s // every for s in starts])
-        with torch.enable_grad():
-            state = shard.solver.restart(model, restarts.at(frames))
-            offsets = torch.arange(every, length + 1, every)
-            out = shard.solver.rollout(
-                model, state, length, observe=offsets.tolist(), adjoint=Checkpoint(length)
-            )
-            # frame f of segment w is observed frame (start_w + offset_f) / every, if there is one
-            wanted = frames[None] + (offsets // every)[:, None]
-            inside = (wanted < len(self.x)).to(out.x)
-            seen = self.x[wanted.clamp(max=len(self.x) - 1)]
-            gap = out.x.reshape(len(offsets), len(starts), n, 3) - seen
-            errors = gap.square().mean((2, 3)) * inside
-            # as published: mean squared error a step, times 1e4 / steps a segment, over all steps
-            loss = errors.sum() * every * 1e4 / length
-            gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True,
-                                            materialize_grads=True)  # fmt: skip
-        return float(loss.detach()), list(gradients)
+        Args:
+            pool: What does the jobs.
+            starts: Of the segments of each lesson.
+            lengths: Of the segments of each lesson.
+        """
+        batch = zip(self.lessons, starts, lengths, strict=True)
+        jobs = [job for lesson, own, length in batch for job in lesson.jobs(own, length)]
+        found: list[Piece] = self.team.share(jobs, pool)
+        loss = math.fsum(piece.loss for piece in found)
+        columns = zip(*(piece.gradients for piece in found), strict=True)
+        return loss, [torch.stack(column).sum(0) for column in columns]
 
     def _step(self, gradients: Sequence[Tensor]) -> dict[str, float]:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -353,7 +324,12 @@ class Training:
         return False
 
     def _finish_epoch(
-        self, length: int, losses: list[float], norms: list[dict[str, float]], seconds: float
+        self,
+        length: int,
+        losses: list[float],
+        norms: list[dict[str, float]],
+        found: dict[str, float | None],
+        seconds: float,
     ) -> None:
         metrics: dict[str, Any] = {
             "epoch": self.epoch - 1,
@@ -365,7 +341,13 @@ class Training:
         for name in self.names:
             if norms:
                 metrics[f"gradient_{name}"] = sum(n[name] for n in norms) / len(norms)
-        self.folder.report_epoch(metrics)
-        good = {GOOD + name: value for name, value in self.good.items()}
-        self.folder.save(self._snapshot() | good, self._counters())
+        metrics |= found
+        tensors = self._snapshot() | {GOOD + name: value for name, value in self.good.items()}
+        counters = self._counters()
+        if self.held is not None:
+            tensors |= self.held.tensors()
+            counters |= self.held.counters()
+        if self.team.leads:
+            self.folder.report_epoch(metrics)
+            self.folder.save(tensors, counters)
         self.tell(metrics)

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import SimulationError
+from ..joint import Joint
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .experiment import Build, Experiment
 from .follow import fitting_step, follow
 from .parameter import Parameter
+from .team import Team
 
 Points = Sequence[np.ndarray]
 """Free coordinates, shape (p,) each."""
@@ -34,6 +36,8 @@ class Trials:
     experiments: Sequence[Experiment]
     """In one unit, see `comparable`."""
     parameters: Mapping[str, Parameter]
+    team: Team = field(default_factory=Team)
+    """Who shares the experiments."""
 
     def values(self, free: np.ndarray) -> dict[str, float]:
         """Of the parameters at free coordinates."""
@@ -77,18 +81,17 @@ class Trials:
             SimulationError: A simulation failed.
         """
         total = len(points) * len(self.experiments)
-        columns = []
-        for number, (experiment, dt) in enumerate(zip(self.experiments, steps, strict=True)):
-            done = number / len(self.experiments)
 
-            def told(share: float, done: float = done) -> None:
-                tell(done + share / len(self.experiments), total)
+        def job(number: int) -> list[np.ndarray]:
+            def told(share: float) -> None:
+                tell((number + share) / len(self.experiments), total)
 
-            motions = self.motions(experiment, points, dt, told)
-            columns.append([
-                self._residual(experiment, free, motion)
-                for free, motion in zip(points, motions, strict=True)
-            ])  # fmt: skip
+            experiment = self.experiments[number]
+            motions = self.motions(experiment, points, steps[number], told)
+            pairs = zip(points, motions, strict=True)
+            return [self._residual(experiment, free, motion) for free, motion in pairs]
+
+        columns = self.team.share([partial(job, k) for k in range(len(self.experiments))])
         return [np.concatenate(rows) for rows in zip(*columns, strict=True)]
 
     @torch.no_grad()
@@ -119,6 +122,12 @@ class Trials:
             return self.misfits([point])[0]
         except (SimulationError, ValueError):
             return math.inf
+
+    @property
+    def noise(self) -> float | None:
+        """Standard deviation of a residual, as it was stated; None if it was not."""
+        first = self.experiments[0].observation
+        return 1.0 if isinstance(first, Joint) else first.noise
 
     @cached_property
     def groups(self) -> np.ndarray:

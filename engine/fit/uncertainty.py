@@ -166,7 +166,8 @@ def entangled(found: Uncertainty, names: Sequence[str]) -> list[str]:
     """
     said = []
     for direction in found.blind:
-        part = [i for i in np.argsort(-np.abs(direction)) if abs(direction[i]) > SHARE]
+        order = np.argsort(-np.abs(direction)).tolist()
+        part: list[int] = [i for i in order if abs(direction[i]) > SHARE]
         if len(part) < 2:
             continue
         together = " : ".join(f"{direction[i]:+.2f}" for i in part)

@@ -29,6 +29,7 @@ from ..repeat import repeated
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.fit.team import Team
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
@@ -102,6 +103,10 @@ def add_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("tracks in pixels")
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
     group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
+    group.add_argument(
+        "--numerics", action="store_true",
+        help="simulate again with other particles and half the cell, for bands with those errors",
+    )  # fmt: skip
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
@@ -118,45 +123,59 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     options = selection.chosen_options(found)
     states = found.states or ("recorded" if "material" in options else "positions")
     known = states == "recorded" or "material" in options
-    solver: Any = selection.make_solver(script, found)
+    team, solver = together(script, found)
     read = named(found, script, solver)
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     law = starting_law(found, folder).to(solver.device, solver.dtype)
-    recipe = chosen_recipe(found, law, states)
+    recipe = chosen_recipe(found, law, states, [m for e in read for m in e.recordings])
     scenes = [selection.make_scene(script, law, found, e.options) for e in read]
-    with FitProgress(script.name, recipe.epochs, "epochs") as progress:
+    truths = [selection.make_scene(script, None, found, e.options) for e in read]
+    seen = [observed(e, solver, s) for e, s in zip(read, scenes, strict=True)]
+    with team, FitProgress(
+        script.name, recipe.epochs, "epochs", shown=team.leads
+    ) as progress:  # fmt: skip
         report = fit(
-            scenes[0], solver, observed(read[0], solver, scenes[0]),
-            folder=folder, states=states, recipe=recipe,
-            truth=selection.make_scene(script, None, found) if known else None,
-            hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-            resume=found.resume, source=sources(found), command=again,
-            tell=progress,
+            scenes, solver, seen, folder=folder, states=states, recipe=recipe,
+            truth=truths if known else None, names=[e.name for e in read],
+            hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
+            resume=found.resume, source=sources(found), command=again, tell=progress,
         )  # fmt: skip
-    return sum_up(report, folder)
+    return sum_up(report, folder) if progress.shown else 0
 
 
 def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
     """Fit named numbers of the scene; `again` is the command that does the same once more."""
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
+    from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.parameter import choose
 
     given = selection.chosen_options(found)
-    solver: Any = selection.make_solver(script, found)
+    team, solver = together(script, found)
     begin = starts(found.parameters)
-    read = named(found, script, solver, {name.partition(".")[0] for name in begin})
+    read = named(found, script, solver, begin)
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     seen = [judged(e, found, script, solver) for e in read]
     parameters = choose(script.build, begin, given)
     iterations = found.epochs or ITERATIONS
-    with FitProgress(script.name, iterations, "iterations", tuple(parameters)) as progress:
+    with team, FitProgress(
+        script.name, iterations, "iterations", parameters, shown=team.leads
+    ) as progress:  # fmt: skip
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
-            max_iterations=iterations, resume=found.resume, source=sources(found),
-            command=again, tell=progress,
+            max_iterations=iterations, numerics=Numerics() if found.numerics else None,
+            resume=found.resume, source=sources(found), command=again, team=team, tell=progress,
         )  # fmt: skip
-    return sum_up(report, folder)
+    return sum_up(report, folder) if progress.shown else 0
+
+
+def together(script: Script, found: argparse.Namespace) -> tuple[Team, Any]:
+    """The processes that torchrun started, and the solver on the device of this one."""
+    from rheograd.engine.fit.team import Team
+
+    solver: Any = selection.make_solver(script, found)
+    team = Team.here(solver.device)
+    return team, dataclasses.replace(solver, device=team.device)
 
 
 def sources(found: argparse.Namespace) -> str:
@@ -206,12 +225,16 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
 
 
-def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw, states: str) -> Recipe:
+def chosen_recipe(
+    found: argparse.Namespace, law: ConstitutiveLaw, states: str, recordings: Sequence[Any]
+) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.trajectory import Trajectory
 
     recipes = {"published": Recipe.published, "polish": Recipe.polish}
-    suited = partial(Recipe.suited, law, states=states)
+    pixels = not all(isinstance(r, Trajectory) for r in recordings)
+    suited = partial(Recipe.suited, law, states="pixels" if pixels else states)
     start = recipes.get(found.recipe, suited)()
     changes: dict[str, Any] = {
         "epochs": found.epochs, "updates": found.updates, "longest": found.longest,

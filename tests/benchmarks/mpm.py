@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from rheograd.engine.fit.lesson import PositionLesson
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
@@ -179,6 +180,9 @@ def epoch(threads: int, epochs: int) -> None:
     model = solver.discretize(nclaw.build(law))
     step = torch.arange(0, 1001, 5)
     known = recorded(solver, solver.discretize(nclaw.build(material="jelly")), step)
+    lesson = PositionLesson(
+        solver, model, list(law.parameters()), known.x, step, lambda number: known
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     marks: list[tuple[float, float]] = []
 
@@ -192,8 +196,7 @@ def epoch(threads: int, epochs: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         training = Training(
-            solver, model, law, known.x, step, lambda number: known,
-            Recipe.published(300), RunFolder(Path(folder) / "run", {}, resume=False),
+            [lesson], law, Recipe.published(300), RunFolder(Path(folder) / "run", {}, resume=False),
             threads=threads, tell=tell,
         )  # fmt: skip
         tell({})

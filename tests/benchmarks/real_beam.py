@@ -183,7 +183,7 @@ def main() -> None:
             "parameters": [asdict(p) for p in done.fit.parameters],
         }  # fmt: skip
         print(f"\n{found.solver}, {length:g} mm, tilt {tilt:g}°, ν {poisson:g},"
-              f" dt {1e6 * done.fit.steps[0]:.0f} µs, fitted in {row['seconds']:.0f} s")  # fmt: skip
+              f" dt {1e6 * row['dt']:.0f} µs, fitted in {row['seconds']:.0f} s")  # fmt: skip
         for p in done.fit.parameters:
             print(f"  {p.name} {p.value:.6g} {p.unit} ({p.low95:.6g} to {p.high95:.6g})")
         cases = [(name, name, {}) for name in RECORDINGS[:2]]

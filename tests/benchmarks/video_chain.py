@@ -153,10 +153,10 @@ def bound(tracks: Tracks, truth: Truth) -> PixelTracks:
 def fit(seen: Observation, truth: Truth, numerics: Numerics | None = NUMERICS) -> ParameterFit:
     """Find what is hidden."""
     chosen = {n: Parameter(v, *ORDINARY[n][1:]) for n, v in truth.start.items()}
-    solver = SOLVER.at_step(STEP)
     return fit_parameters(
-        build, solver, seen, chosen, given=truth.throw, search=1, numerics=numerics
-    )
+        build, SOLVER.at_step(STEP), seen, chosen, given=truth.throw, tolerance=1e-4, search=1,
+        numerics=numerics,
+    )  # fmt: skip
 
 
 ROWS = {
