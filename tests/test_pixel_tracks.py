@@ -76,6 +76,26 @@ def test_tracks_are_bound_where_their_rays_meet_the_body() -> None:
     assert float(gap.max()) < 0.5 and float(gap.median()) < 0.1
 
 
+def test_tracks_near_an_edge_are_left_out() -> None:
+    """A patch there shows two faces, or what is behind."""
+    run = motion()
+    middle = run.x[0].mean(0)
+    # 0.3 px, 3 px, 8 px and 30 px from the right edge of the front face, and on its top edge
+    view = camera()
+    inside = torch.tensor([0.3, 3.0, 8.0, 30.0]) / (view.focal[0] / 1.575)
+    front = torch.stack([0.125 - inside, 0 * inside, 0 * inside + 0.125], 1)
+    top = torch.tensor([[0.0, 0.125 - 1e-4, 0.125]])
+    at = middle + torch.cat([front, top])
+    pixels = view.project(at).at.numpy()[None].repeat(len(run), 0)
+    tracks = Tracks(pixels, run.time.numpy(), SIZE, None, view, "made")
+    assert bound(run, tracks).bound.tolist() == [2, 3]
+    assert bound(run, tracks, rim=2.0).bound.tolist() == [1, 2, 3]
+    assert bound(run, tracks, rim=0.0).bound.tolist() == [0, 1, 2, 3, 4]
+    # where nothing else is seen they are better than nothing
+    alone = replace(tracks, pixels=pixels[:, :1])
+    assert bound(run, alone).bound.tolist() == [0]
+
+
 def test_the_residual_is_in_standard_deviations_and_counts_gaps_as_nothing() -> None:
     run = motion()
     tracks = seen_by(camera(), run)
