@@ -266,7 +266,7 @@ class Training:
         recipe = self.recipe
         counts = [math.ceil(k.last / n) for k, n in zip(self.lessons, lengths, strict=True)]
         if recipe.from_start:
-            updates = min(max(counts), recipe.updates)
+            updates = max(recipe.least, min(max(counts), recipe.updates))
         else:
             updates = max(1, min(recipe.updates, sum(counts) // recipe.smallest))
         columns = []
