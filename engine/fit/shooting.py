@@ -144,7 +144,7 @@ class Training:
     def run(self) -> None:
         """Train to the last epoch, or until the law cannot be improved any more."""
         # on a GPU all would launch on the same stream
-        on_gpu = self.parameters[0].is_cuda
+        on_gpu = any(lesson.on_gpu for lesson in self.lessons)
         workers = 1 if on_gpu else max(1, min(self.threads, SHARDS * len(self.lessons)))
         pool = ThreadPoolExecutor(workers)
         try:
