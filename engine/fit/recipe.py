@@ -132,7 +132,10 @@ class Recipe:
             return cls.unscaled(epochs)
         found = cls.unscaled(epochs) if bare else cls(epochs=epochs)
         found = replace(found, from_start=True, shortest=50)
-        return replace(found, grown=0.5, patience=20) if states == "pixels" else found
+        if states != "pixels":
+            return found
+        faster = {} if bare else {"rate_elasticity": 1e-2}
+        return replace(found, grown=0.5, least=4, patience=20, **faster)
 
     def length(self, epoch: int, unit: int, motion: int) -> int:
         """Steps of a segment in an epoch.

@@ -163,10 +163,7 @@ def run(name: str, seen: Sequence[tuple[int, Observation]], options: argparse.Na
     """Fit and judge."""
     law = InvariantSmooth(2e4, seed=options.seed)
     before = error(law, unseen)
-    states = "positions" if isinstance(seen[0][1], Positions) else "pixels"
-    recipe = Recipe.suited(law, options.epochs, states=states)
-    if options.rate:
-        recipe = replace(recipe, rate_elasticity=options.rate)
+    recipe = Recipe.suited(law, options.epochs, states="pixels")
     began = time.perf_counter()
     folder = options.out / f"{name.replace(', ', '-').replace(' ', '-')}-{options.seed}"
     report = fit(
@@ -195,9 +192,8 @@ def main() -> None:
     """A table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="ROW", help="some rows")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, help="of the elasticity, if not the suited one")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/pixel-law"))
