@@ -239,6 +239,8 @@ def test_lengths_and_rates_of_a_recipe(growth: Literal["geometric", "cosine"]) -
     assert lengths == sorted(lengths)
     assert lengths[10] == {"geometric": 100, "cosine": 215}[growth]
     assert all(length % 5 == 0 for length in lengths)
+    grown = replace(recipe, grown=0.5)
+    assert [grown.length(epoch, 5, 1000) for epoch in range(21)] == [*lengths[::2], *[400] * 10]
     slow = replace(recipe, warm=0.2, final=0.1)
     rates = [slow.rate(share) for share in (0.0, 0.1, 0.2, 0.6, 1.0)]
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.55, 0.1])
@@ -268,6 +270,8 @@ def test_from_the_start_an_epoch_repeats_its_segment(tmp_path: Path) -> None:
     assert batches(made, 4) == [[0]] * 6
     assert batches(made, 12) == [[0]] * 4
     assert batches(made, STEPS) == [[0]]
+    made.recipe = replace(made.recipe, least=3)
+    assert batches(made, STEPS) == [[0]] * 3
 
 
 def test_one_update_an_epoch_takes_all_segments_in_turn(tmp_path: Path) -> None:
@@ -292,6 +296,12 @@ def test_a_burst_of_the_gradient_is_clipped_by_its_running_mean(tmp_path: Path) 
         assert made._clip("flow", [weight]) == pytest.approx(size)
         assert float(weight.grad.norm()) == pytest.approx(kept, rel=1e-5)
         assert made.usual["flow"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("wrong", [{"patience": 0}, {"grown": 0.0}, {"grown": 1.1}, {"least": 0}])
+def test_recipes_that_train_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Recipe(**wrong)
 
 
 def test_segments_are_no_longer_than_the_motion() -> None:

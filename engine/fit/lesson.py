@@ -49,6 +49,8 @@ class Lesson(ABC):
 
     last: int
     """Steps of the motion."""
+    on_gpu: bool = False
+    """Whether its simulations run there."""
 
     def begin(self, epoch: int) -> None:  # noqa: B027 (most have nothing to prepare)
         """Prepare an epoch."""
@@ -107,7 +109,7 @@ class PositionLesson(Lesson):
     def __post_init__(self) -> None:
         """Make room for the parts."""
         self.every = int(self.step[1] - self.step[0])
-        self.last = int(self.step[-1])
+        self.last, self.on_gpu = int(self.step[-1]), self.model.x0.is_cuda
         self.shards = [Shard(replace(self.solver)) for _ in range(SHARDS)]
         self.known: Restarts
 
@@ -197,7 +199,7 @@ class SightLesson(Lesson):
     def __post_init__(self) -> None:
         """Find the fewest frames that can be compared."""
         self.step = torch.round(self.observation.time / self.model.dt).long()
-        self.last = int(self.step[-1])
+        self.last, self.on_gpu = int(self.step[-1]), self.model.x0.is_cuda
         self.fewest = fewest_frames(self.observation)
         self.window: tuple[int, Observation] = (len(self.step), self.observation)
         noise = 1.0 if self.observation.unit == "σ" else self.observation.noise

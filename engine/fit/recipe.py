@@ -44,6 +44,8 @@ class Recipe:
     """Whether all segments start with the motion, where the state is known; all that follows is
     carried along by the simulation. While it is short an epoch repeats the segment, for as many
     updates as `updates` says or the motion has steps for."""
+    least: int = 1
+    """Updates an epoch has at least where segments start with the motion, however long they are."""
     warm: float = 0.0
     """Share of all updates over which the learning rate rises from 0."""
     refresh: int = 4
@@ -60,6 +62,7 @@ class Recipe:
             "epochs",
             "updates",
             "smallest",
+            "least",
             "shortest",
             "longest",
             "refresh",
@@ -129,7 +132,10 @@ class Recipe:
             return cls.unscaled(epochs)
         found = cls.unscaled(epochs) if bare else cls(epochs=epochs)
         found = replace(found, from_start=True, shortest=50)
-        return replace(found, grown=0.5, patience=20) if states == "pixels" else found
+        if states != "pixels":
+            return found
+        faster = {} if bare else {"rate_elasticity": 1e-2}
+        return replace(found, grown=0.5, least=4, patience=20, **faster)
 
     def length(self, epoch: int, unit: int, motion: int) -> int:
         """Steps of a segment in an epoch.

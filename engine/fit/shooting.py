@@ -144,7 +144,7 @@ class Training:
     def run(self) -> None:
         """Train to the last epoch, or until the law cannot be improved any more."""
         # on a GPU all would launch on the same stream
-        on_gpu = self.parameters[0].is_cuda
+        on_gpu = any(lesson.on_gpu for lesson in self.lessons)
         workers = 1 if on_gpu else max(1, min(self.threads, SHARDS * len(self.lessons)))
         pool = ThreadPoolExecutor(workers)
         try:
@@ -266,7 +266,7 @@ class Training:
         recipe = self.recipe
         counts = [math.ceil(k.last / n) for k, n in zip(self.lessons, lengths, strict=True)]
         if recipe.from_start:
-            updates = min(max(counts), recipe.updates)
+            updates = max(recipe.least, min(max(counts), recipe.updates))
         else:
             updates = max(1, min(recipe.updates, sum(counts) // recipe.smallest))
         columns = []
