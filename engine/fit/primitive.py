@@ -441,7 +441,7 @@ def _band(known: Uncertainty, row: np.ndarray, span: float) -> float | None:
         return None
     if (np.abs(row) < STEP * span).all():
         return 0.0
-    return known.quantile * float(np.sqrt(max(row @ known.covariance @ row, 0.0)))
+    return float(np.max(known.quantile)) * float(np.sqrt(max(row @ known.covariance @ row, 0.0)))
 
 
 def _numbers(kind: Kind, pose: Pose) -> dict[str, tuple[float, str]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ from .. import laws, selection
 from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
 from ..options import Parser, converter, count, number
+from ..progress import say
 from ..repeat import repeated
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.recipe import Recipe
     from rheograd.engine.fit.team import Team
+    from rheograd.engine.observation import Observation
+    from rheograd.engine.scene import Scene
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
@@ -129,21 +132,45 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     team, solver = together(script, found)
     read = named(found, script, solver)
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
-    law = starting_law(found, folder).to(solver.device, solver.dtype)
-    recipe = chosen_recipe(found, law, states, [m for e in read for m in e.recordings])
-    scenes = [selection.make_scene(script, law, found, e.options) for e in read]
-    truths = [selection.make_scene(script, None, found, e.options) for e in read]
-    seen = [observed(e, solver, s) for e, s in zip(read, scenes, strict=True)]
-    with team, FitProgress(
-        script.name, recipe.epochs, "epochs", shown=team.leads
-    ) as progress:  # fmt: skip
-        report = fit(
-            scenes, solver, seen, folder=folder, states=states, recipe=recipe,
-            truth=truths if known else None, names=[e.name for e in read],
-            hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
-            resume=found.resume, source=sources(found), command=again, tell=progress,
-        )  # fmt: skip
+
+    def scenes(law: ConstitutiveLaw | None) -> list[Scene]:
+        return [selection.make_scene(script, law, found, e.options) for e in read]
+
+    truths = scenes(None)
+    seen = [observed(e, solver, scene) for e, scene in zip(read, truths, strict=True)]
+    with team:
+        stress = partial(expected_stress, found, scenes, solver, seen, team)
+        law = starting_law(found, folder, stress).to(solver.device, solver.dtype)
+        recipe = chosen_recipe(found, law, states, seen)
+        with FitProgress(script.name, recipe.epochs, "epochs", shown=team.leads) as progress:
+            report = fit(
+                scenes(law), solver, seen, folder=folder, states=states, recipe=recipe,
+                truth=truths if known else None, names=[e.name for e in read],
+                hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
+                resume=found.resume, source=sources(found), command=again, tell=progress,
+            )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
+
+
+def expected_stress(
+    found: argparse.Namespace,
+    scenes: Callable[[ConstitutiveLaw | None], list[Scene]],
+    solver: Any,
+    seen: Sequence[Observation],
+    team: Team,
+) -> float:
+    """Stress that a new law is made for [Pa]: as given, or as what cameras saw asks for."""
+    from rheograd.engine.fit.expected import expected_young
+    from rheograd.engine.fit.quantity import quantity
+    from rheograd.engine.observation import Positions
+
+    if found.stress_scale is not None:
+        return found.stress_scale
+    if all(isinstance(o, Positions) for o in seen):
+        return STRESS
+    young = expected_young(scenes, solver, seen, team=team)
+    say(f"it moves about like an elastic solid of {quantity(young, 'Pa')}: the law starts there")
+    return young
 
 
 def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
@@ -218,8 +245,15 @@ def starts(words: str) -> dict[str, float | None]:
     return named
 
 
-def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
+def starting_law(
+    found: argparse.Namespace, folder: Path, stress: Callable[[], float]
+) -> ConstitutiveLaw:
     """The law before the fit: that of the folder when resuming, of a file, or a new one.
+
+    Args:
+        found: What was given.
+        folder: Of the fit.
+        stress: Finds out for what stress a new law is made [Pa].
 
     Raises:
         ValueError: There is no such law, or it could not be saved.
@@ -238,19 +272,19 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
         laws.require_savable(law)
         return law
     bare = kinds[name] is InvariantFull or found.recipe == "published"
-    stress = found.stress_scale or (1.0 if bare else STRESS)
-    return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
+    scale = found.stress_scale or (1.0 if bare else stress())
+    return kinds[name](scale, found.flow_scale or 1e-3, seed=found.seed)
 
 
 def chosen_recipe(
-    found: argparse.Namespace, law: ConstitutiveLaw, states: str, recordings: Sequence[Any]
+    found: argparse.Namespace, law: ConstitutiveLaw, states: str, seen: Sequence[Observation]
 ) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
-    from rheograd.engine.trajectory import Trajectory
+    from rheograd.engine.observation import Positions
 
     recipes = {"published": Recipe.published, "polish": Recipe.polish}
-    pixels = not all(isinstance(r, Trajectory) for r in recordings)
+    pixels = not all(isinstance(o, Positions) for o in seen)
     suited = partial(Recipe.suited, law, states="pixels" if pixels else states)
     start = recipes.get(found.recipe, suited)()
     changes: dict[str, Any] = {
