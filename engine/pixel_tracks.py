@@ -161,7 +161,7 @@ class PixelTracks(Observation):
         return self.camera.project(self.carried.at(trajectory.x)).at
 
     def residual(self, trajectory: Trajectory) -> Tensor:
-        """See `Observation.residual`; [px], outliers drawn in, shape (t, k, 2)."""
+        """See `Observation.residual`; [px], shape (t, k, 2)."""
         if len(trajectory) != len(self.tracks.time):
             raise ValueError(
                 f"the simulated motion has {len(trajectory)} frames, the tracks"
@@ -170,8 +170,11 @@ class PixelTracks(Observation):
         predicted = self.predicted(trajectory)
         seen = self.seen().to(predicted.device)[..., None]
         pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
-        gap = torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
-        return tempered(gap, OUTLIER * self.noise)
+        return torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
+
+    def robust(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.robust`."""
+        return tempered(self.residual(trajectory), OUTLIER * self.noise)
 
 
 def _cast(

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -29,6 +28,7 @@ from rheograd.engine.suggestion import did_you_mean
 from . import selection
 from .observing import Source, bound, markers
 from .options import parameters
+from .progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.experiment import Experiment
@@ -176,7 +176,7 @@ def _say(name: str, options: Mapping[str, Any]) -> None:
         f"--{k.replace('_', '-')} {','.join(map(str, v)) if isinstance(v, tuple) else v}"
         for k, v in options.items()
     )
-    print(f"{name} was made with {words}: so is its scene here", file=sys.stderr)
+    say(f"{name} was made with {words}: so is its scene here")
 
 
 def _joined(experiments: Sequence[Named]) -> list[Named]:

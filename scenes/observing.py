@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.moving_surface import MovingSurface
@@ -126,10 +127,9 @@ def bound(
     found = PixelTracks.bind(
         recording, surface, model.x0, camera=camera, noise=source.noise or NOISE
     )
-    print(
+    say(
         f"{source.path}: {len(found.bound)} of {recording.pixels.shape[1]} tracks are on the body;"
-        " its surface is carried by the simulation",
-        file=sys.stderr,
+        " its surface is carried by the simulation"
     )
     return found
 

@@ -108,7 +108,9 @@ def test_the_residual_is_in_standard_deviations_and_counts_gaps_as_nothing() -> 
     assert float((residual[0] - exact[0]).abs().max()) < 0.05
     other = replace(found, carried=bound(run, tracks).carried)
     expected = tempered(torch.tensor([-0.3, 0.0], dtype=torch.float64), 3.0 * 0.1)
-    assert other.residual(run)[0, 0].tolist() == pytest.approx(expected.tolist(), abs=0.01)
+    assert other.residual(run)[0, 0].tolist() == pytest.approx([-0.3, 0.0], abs=0.01)
+    assert other.robust(run)[0, 0].tolist() == pytest.approx(expected.tolist(), abs=0.01)
+    assert float(other.error(run)) > float(other.misfit(run))
     assert len(other.window(0, 4).time) == 4 and other.window(0, 4).seen().shape[0] == 4
 
 

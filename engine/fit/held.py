@@ -16,6 +16,7 @@ from ..errors import SimulationError
 from ..observation import Observation
 from .lesson import moved
 from .team import Team
+from .weights import taken, weights
 
 BEST = "best."
 """Before the names of tensors in a checkpoint: the law that was best on the held-out frames."""
@@ -42,7 +43,7 @@ class Tail:
             motion = moved(self.solver, self.model, time, step, None)
         except SimulationError:
             return math.inf, 1
-        residual = self.observation.residual(motion)[self.first :]
+        residual = self.observation.robust(motion)[self.first :]
         count = int(self.observation.seen()[self.first :].sum()) * residual.shape[-1]
         return float(residual.double().square().sum()), count
 
@@ -67,19 +68,12 @@ class Held:
         error = math.fsum(part[0] for part in parts) / max(1, count)
         if error < self.error:
             self.error, self.epoch = error, epoch
-            self.best = {n: p.detach().clone() for n, p in law.named_parameters()}
+            self.best = weights(law)
         return error
 
     def exhausted(self, epochs: int) -> bool:
         """Whether the patience is at its end after so many epochs."""
         return self.epoch >= 0 and epochs - 1 - self.epoch >= self.patience
-
-    def install(self, law: nn.Module) -> None:
-        """Give a law the best parameters, if there are any."""
-        with torch.no_grad():
-            for name, parameter in law.named_parameters():
-                if name in self.best:
-                    parameter.copy_(self.best[name])
 
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint."""
@@ -91,6 +85,6 @@ class Held:
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Undo `tensors` and `counters`."""
-        self.best = {k.removeprefix(BEST): v for k, v in tensors.items() if k.startswith(BEST)}
+        self.best = taken(tensors, BEST)
         self.epoch = counters["best_epoch"]
         self.error = math.inf if counters["best_error"] is None else counters["best_error"]

@@ -144,7 +144,6 @@ def fit(
     if hold_out is None:
         hold_out = HOLD_OUT if truth is None else 0.0
     experiments, solver = arranged(scenes, observations, truths, names, solver, hold_out)
-    lessons = [_lesson(e, law, states, recipe) for e in experiments]
     config = {
         "scene": ", ".join(dict.fromkeys(s.name for s in scenes)), "observation": source,
         "law": law.name, "states": "pixels" if sights else states, "hold_out": hold_out,
@@ -152,6 +151,8 @@ def fit(
     }  # fmt: skip
     run = team.led(lambda: RunFolder(folder, config, resume=resume))
     start = _start(run, law, team)
+    law.load_state_dict(start.state_dict())
+    lessons = [_lesson(e, law, states, recipe) for e in experiments]
     training = Training(
         lessons, law, recipe, run, seed=seed, threads=threads, team=team,
         held=_held(experiments, recipe), tell=tell,

@@ -33,6 +33,8 @@ from .uncertainty import Uncertainty, entangled, estimate
 
 DIFFERENCE = {torch.float32: 4e-3, torch.float64: 1e-4}
 """Half a central difference in a free coordinate, by the solver's precision."""
+EXACT = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""Residuals of this size beside their change by a unit of a coordinate are rounding."""
 LONGEST = 1.0
 """Largest change of a free coordinate in one step."""
 SHORTEST = 1e-8
@@ -285,8 +287,14 @@ class _Fit:
         else:
             c["caution"] = min(c["caution"] * 10, 1e6)
             c["in_a_row"] += 1
-            c["converged"] = bool(trial is not None and expected < ROUGH * self.tolerance)
+            rough = expected < ROUGH * self.tolerance or self._exact()
+            c["converged"] = bool(trial is not None and rough)
         self._finish(accepted)
+
+    def _exact(self) -> bool:
+        """Whether what is left is rounding."""
+        least = EXACT[self.trials.solver.dtype] * np.linalg.norm(self.point.jacobian, axis=0).max()
+        return bool(np.linalg.norm(self.point.residual) < least)
 
     def _try(self, free: np.ndarray) -> _Point | None:
         """The trial point; None if it cannot be simulated. May shorten the step for all."""
@@ -376,6 +384,7 @@ class _Fit:
         c, point, found = self.counters, self.point, self._uncertainty()
         notes = list(c["notes"])
         if self.numerics is not None:
+            self.tell({"doing": "numerical error", "share": 0.0, "scenes": self.numerics.scenes})
             found = numerical_error(
                 self.trials, point.free, c["steps"], point.residual, point.jacobian,
                 found.determined, self.numerics,

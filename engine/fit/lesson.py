@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..errors import SimulationError
 from ..observation import Observation
 from ..restarts import Restarts
 from ..solver import Checkpoint, Solver
@@ -26,6 +27,8 @@ from .recipe import Recipe
 
 SHARDS = 2
 """Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
+TELLING = 3.0
+"""From how many standard deviations on a difference says something about the law."""
 CENTIMETRE = 1e-2
 """Positions that do not state their noise count as if they were known so well [m]."""
 
@@ -178,8 +181,10 @@ class PositionLesson(Lesson):
 class SightLesson(Lesson):
     """Anything else that was seen of a motion, learned from its start on, over ever more frames.
 
-    The loss is the mean squared residual component, in standard deviations where the observation
-    states its noise.
+    The first epochs take as many frames as it needs for the law as it is now to be off by more than
+    the noise: a body in flight says nothing about its material. The loss is the mean squared
+    residual component, in standard deviations where the observation states its noise, else in those
+    of the law as it is now.
     """
 
     solver: Solver
@@ -195,9 +200,29 @@ class SightLesson(Lesson):
         self.last = int(self.step[-1])
         self.fewest = fewest_frames(self.observation)
         self.window: tuple[int, Observation] = (len(self.step), self.observation)
+        noise = 1.0 if self.observation.unit == "σ" else self.observation.noise
+        self.shortest, usual = self._telling(noise or 0.0)
+        self.scale = noise or usual
+
+    @torch.no_grad()
+    def _telling(self, noise: float) -> tuple[int, float]:
+        """Step of the first frame in which the law is off by more than the noise; how far in all.
+
+        0 and 1 where the law cannot run so far.
+        """
+        try:
+            motion = moved(self.solver, self.model, self.observation.time, self.step, None)
+        except SimulationError:
+            return 0, 1.0
+        squares = self.observation.robust(motion).double().square().sum((1, 2)).cpu()
+        count = self.observation.seen().sum(1).cpu() * self.observation.components
+        off = torch.nonzero(squares > (TELLING * noise) ** 2 * count).flatten()
+        usual = float((squares.sum() / count.sum()).sqrt())
+        return (int(self.step[off[0]]) if len(off) else 0), usual or 1.0
 
     def length(self, recipe: Recipe, epoch: int, reach: float) -> int:
         """See `Lesson.length`; the step of a frame."""
+        recipe = replace(recipe, shortest=max(recipe.shortest, self.shortest))
         wanted = min(recipe.length(epoch, 1, self.last), reach)
         count = int((self.step <= wanted).sum())
         return int(self.step[max(count, self.fewest) - 1])
@@ -219,8 +244,7 @@ class SightLesson(Lesson):
         view = self.window[1]
         with torch.enable_grad():
             motion = moved(self.solver, self.model, view.time, self.step[:count], Checkpoint())
-            scale = view.noise or 1.0
-            return differentiated(view.misfit(motion) / scale**2, self.parameters)
+            return differentiated(view.misfit(motion) / self.scale**2, self.parameters)
 
 
 def fewest_frames(observation: Observation) -> int:

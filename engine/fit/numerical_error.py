@@ -46,6 +46,11 @@ class Numerics:
     seed: int = 0
     """Of the particles."""
 
+    @property
+    def scenes(self) -> int:
+        """How many simulations of each experiment that takes."""
+        return self.samplings + int(self.refined)
+
     def __post_init__(self) -> None:
         """See the class."""
         if self.samplings < 0 or (self.samplings == 0 and not self.refined):

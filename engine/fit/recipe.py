@@ -38,6 +38,8 @@ class Recipe:
     up over a run."""
     growth: Literal["geometric", "cosine"] = "geometric"
     """How the length grows between them: by the same factor each epoch, or as published."""
+    grown: float = 1.0
+    """Share of the epochs after which segments are longest."""
     from_start: bool = False
     """Whether all segments start with the motion, where the state is known; all that follows is
     carried along by the simulation. While it is short an epoch repeats the segment, for as many
@@ -72,6 +74,10 @@ class Recipe:
                 "learning rates must be positive; got"
                 f" {self.rate_elasticity} and {self.rate_plasticity}"
             )
+        if not 0.0 < self.grown <= 1.0:
+            raise ValueError(f"grown is a share above 0, at most 1; got {self.grown:g}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be 1 epoch or more; got {self.patience}")
 
     @classmethod
     def published(cls, epochs: int = 300) -> Recipe:
@@ -115,13 +121,15 @@ class Recipe:
         Args:
             law: Before the fit.
             epochs: See the class.
-            states: "recorded", or "positions" where no state but the first is known.
+            states: "recorded"; "positions" where no state but the first is known; "pixels" where
+                only some points are seen.
         """
         bare = isinstance(law, InvariantFull) and law.stress_scale == 1.0
         if bare and states == "recorded":
             return cls.unscaled(epochs)
         found = cls.unscaled(epochs) if bare else cls(epochs=epochs)
-        return replace(found, from_start=True, shortest=50)
+        found = replace(found, from_start=True, shortest=50)
+        return replace(found, grown=0.5, patience=20) if states == "pixels" else found
 
     def length(self, epoch: int, unit: int, motion: int) -> int:
         """Steps of a segment in an epoch.
@@ -131,7 +139,7 @@ class Recipe:
             unit: Steps between frames, of which the length is a multiple.
             motion: Steps in all, the most that a segment can have.
         """
-        share = epoch / max(1, self.epochs - 1)
+        share = min(1.0, epoch / max(1, self.epochs - 1) / self.grown)
         longest = min(self.longest, motion)
         shortest = min(self.shortest, longest)
         if self.growth == "geometric":

@@ -26,7 +26,10 @@ from .lesson import SHARDS, Lesson, Piece
 from .recipe import Recipe
 from .run_folder import RunFolder, Tell, load_optimizer, optimizer_tensors
 from .team import Team
+from .weights import install, taken, weights
 
+REFRESHED = "refreshed."
+"""Before the names of tensors in a checkpoint: the law by which hidden states were estimated."""
 GOOD = "good."
 """Before the names of tensors in a checkpoint: the last law that ran, and its moments."""
 RECOVERY = 1.02
@@ -92,22 +95,21 @@ class Training:
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
         self.good = self._snapshot()
+        self.refreshed = weights(self.law)
         found = self.team.led(self.folder.load)
         if found is not None:
             tensors, counters = found
             self._restore(tensors, counters)
             # an update may still prove bad after the checkpoint, and is then undone as without it
-            self.good = {k.removeprefix(GOOD): v for k, v in tensors.items() if k.startswith(GOOD)}
+            self.good = taken(tensors, GOOD)
+            self._estimate_again(tensors)
             if self.held is not None:
                 self.held.restore(tensors, counters)
             if self.team.leads:
                 self.folder.rewind(self.epoch)
 
     def _restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        names = [n for n, _ in self.law.named_parameters()]
-        with torch.no_grad():
-            for name, parameter in zip(names, self.parameters, strict=True):
-                parameter.copy_(tensors[f"law.{name}"])
+        install(self.law, taken(tensors, "law."))
         load_optimizer(self.optimizer, tensors)
         self.epoch, self.update = counters["epoch"], counters["update"]
         self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
@@ -115,8 +117,19 @@ class Training:
         self.typical, self.proven = counters["typical"], counters["proven"]
         self.notes, self.usual = counters["notes"], dict(counters["usual"])
 
+    def _estimate_again(self, tensors: dict[str, Tensor]) -> None:
+        """The hidden states as they were estimated some epochs before the checkpoint."""
+        if self.epoch % self.recipe.refresh == 0:
+            return
+        now = weights(self.law)
+        self.refreshed = taken(tensors, REFRESHED)
+        install(self.law, self.refreshed)
+        for lesson in self.lessons:
+            lesson.begin(self.epoch)
+        install(self.law, now)
+
     def _snapshot(self) -> dict[str, Tensor]:
-        law = {f"law.{n}": p.detach().clone() for n, p in self.law.named_parameters()}
+        law = {f"law.{n}": p for n, p in weights(self.law).items()}
         moments = {k: v.clone() for k, v in optimizer_tensors(self.optimizer).items()}
         return law | moments
 
@@ -141,7 +154,7 @@ class Training:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if self.held is not None and self.held.best:
-            self.held.install(self.law)
+            install(self.law, self.held.best)
             self.notes.append(
                 f"the law after epoch {self.held.epoch} was taken, the best on the held-out"
                 f" frames, which chose it: mean squared error {self.held.error:.3g} there"
@@ -159,6 +172,8 @@ class Training:
     def _run_epoch(self, pool: ThreadPoolExecutor) -> bool:
         """One pass over the motions; whether the fit ends here, before it is complete."""
         began = time.perf_counter()
+        if self.epoch % self.recipe.refresh == 0:
+            self.refreshed = weights(self.law)
         for lesson in self.lessons:
             lesson.begin(self.epoch)
         losses: list[float] = []
@@ -342,7 +357,9 @@ class Training:
             if norms:
                 metrics[f"gradient_{name}"] = sum(n[name] for n in norms) / len(norms)
         metrics |= found
-        tensors = self._snapshot() | {GOOD + name: value for name, value in self.good.items()}
+        tensors = self._snapshot()
+        for prefix, values in ((GOOD, self.good), (REFRESHED, self.refreshed)):
+            tensors |= {prefix + name: value for name, value in values.items()}
         counters = self._counters()
         if self.held is not None:
             tensors |= self.held.tensors()

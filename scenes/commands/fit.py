@@ -28,6 +28,8 @@ from ..options import Parser, converter, count, number
 from ..repeat import repeated
 
 if TYPE_CHECKING:
+    from rheograd.engine.fit.experiment import Experiment
+    from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.recipe import Recipe
     from rheograd.engine.fit.team import Team
     from rheograd.materials.law import ConstitutiveLaw
@@ -104,8 +106,8 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
     group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
     group.add_argument(
-        "--numerics", action="store_true",
-        help="simulate again with other particles and half the cell, for bands with those errors",
+        "--numerics", action=argparse.BooleanOptionalAction, default=True,
+        help="add to the bands what other particles and half the cell would change (default: yes)",
     )  # fmt: skip
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
@@ -147,7 +149,6 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     """Fit named numbers of the scene; `again` is the command that does the same once more."""
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
-    from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.parameter import choose
 
     given = selection.chosen_options(found)
@@ -163,7 +164,7 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     ) as progress:  # fmt: skip
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
-            max_iterations=iterations, numerics=Numerics() if found.numerics else None,
+            max_iterations=iterations, numerics=numerics(found, solver, seen),
             resume=found.resume, source=sources(found), command=again, team=team, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
@@ -181,6 +182,21 @@ def together(script: Script, found: argparse.Namespace) -> tuple[Team, Any]:
 def sources(found: argparse.Namespace) -> str:
     """Paths of what was seen, for the report."""
     return ", ".join(map(str, found.observation))
+
+
+def numerics(
+    found: argparse.Namespace, solver: Any, experiments: Sequence[Experiment]
+) -> Numerics | None:
+    """What is simulated for the numerical error of a fit to pixels by particles; else nothing."""
+    from rheograd.engine.fit.numerical_error import Numerics
+    from rheograd.engine.joint import Joint
+    from rheograd.engine.mpm import MPMSolver
+    from rheograd.engine.pixel_tracks import PixelTracks
+
+    seen = [e.observation for e in experiments]
+    parts = [p for o in seen for p in (o.parts if isinstance(o, Joint) else (o,))]
+    pixels = all(isinstance(p, PixelTracks) for p in parts)
+    return Numerics() if found.numerics and pixels and isinstance(solver, MPMSolver) else None
 
 
 def starts(words: str) -> dict[str, float | None]:
