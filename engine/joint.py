@@ -14,6 +14,7 @@ from .observation import Observation
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from .moving_surface import MovingSurface
     from .vision.camera import Camera
 
 TICK = 1e-7
@@ -60,6 +61,11 @@ class Joint(Observation):
             own = torch.searchsorted(time, part.time - TICK)
             yield part, own
 
+    def split(self, trajectory: Trajectory) -> Iterator[tuple[Observation, Trajectory]]:
+        """Each part, and the frames of a motion that are its own."""
+        for part, own in self._frames():
+            yield part, trajectory.pick(own.to(trajectory.x.device))
+
     def seen(self) -> Tensor:
         """See `Observation.seen`; a column for each component of each track."""
         columns = []
@@ -103,9 +109,13 @@ class Joint(Observation):
                 parts.append(part.window(int(inside[0]), int(inside[-1]) + 1))
         return Joint(tuple(parts))
 
-    def rebound(self, rest: Tensor) -> Joint:
+    def rebound(self, trajectory: Trajectory) -> Joint:
         """See `Observation.rebound`."""
-        return Joint(tuple(part.rebound(rest) for part in self.parts))
+        return Joint(tuple(part.rebound(own) for part, own in self.split(trajectory)))
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> Joint:
+        """See `Observation.carried_by`."""
+        return Joint(tuple(part.carried_by(surface, rest) for part in self.parts))
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]

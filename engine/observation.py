@@ -13,6 +13,7 @@ from torch import Tensor
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from .moving_surface import MovingSurface
     from .vision.camera import Camera
 
 
@@ -59,22 +60,28 @@ class Observation(ABC):
         """Which tracks have errors in common, by equal numbers, shape (k,), int64."""
         return torch.arange(self.seen().shape[1])
 
-    def rebound(self, rest: Tensor) -> Self:
-        """The same for bodies that start elsewhere; itself where that makes no difference.
+    def rebound(self, trajectory: Trajectory) -> Self:
+        """The same bound to bodies where they start; itself where that makes no difference.
 
         Args:
-            rest: Particles or nodes as they start [m], shape (n, 3).
+            trajectory: Frames at `time`; the first shows the start if it is at time 0.
         """
         return self
 
-    def through(self, cameras: tuple[Camera, ...]) -> Self:
-        """The same as seen by other cameras, as many as there are.
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> Self:
+        """The same for bodies of the same shape that are made of other particles.
+
+        Args:
+            surface: Of the bodies, as those carry it.
+            rest: The particles as they start [m], shape (n, 3).
 
         Raises:
-            ValueError: It was not seen by cameras.
+            ValueError: It is of particles and nothing else.
         """
-        if cameras:
-            raise ValueError(f"{type(self).__name__} are not from cameras: there is none to fit")
+        raise ValueError(f"{type(self).__name__} are of the particles of one model, not of others")
+
+    def through(self, cameras: tuple[Camera, ...]) -> Self:
+        """The same as seen by other cameras, as many as there are."""
         return self
 
     def misfit(self, trajectory: Trajectory) -> Tensor:

@@ -98,10 +98,15 @@ class PixelTracks(Observation):
         on = Spot(spot.triangle[hit], spot.weights[hit])
         return cls(tracks, camera, first[hit], surface.spots(on), surface, rest, noise)
 
-    def rebound(self, rest: Tensor) -> PixelTracks:
+    def rebound(self, trajectory: Trajectory) -> PixelTracks:
         """See `Observation.rebound`; what misses the body there goes to its nearest corner."""
-        rest = rest.detach().cpu().double()
-        return self if torch.equal(rest, self.rest) else self._bound(self.camera, rest)
+        rest = trajectory.x[0].detach().cpu().double()
+        same = float(trajectory.time[0]) > 0.0 or torch.equal(rest, self.rest)
+        return self if same else self._bound(self.camera, rest)
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> PixelTracks:
+        """See `Observation.carried_by`."""
+        return replace(self, surface=surface)._bound(self.camera, rest.detach().cpu().double())
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
@@ -124,6 +129,13 @@ class PixelTracks(Observation):
     def seen(self) -> Tensor:
         """See `Observation.seen`."""
         return torch.from_numpy(self.tracks.seen)[:, self.bound]
+
+    @property
+    def used(self) -> Tracks:
+        """The tracks that are bound, without the others."""
+        t, own = self.tracks, self.bound.numpy()
+        quality = None if t.quality is None else t.quality[:, own]
+        return replace(t, pixels=t.pixels[:, own], quality=quality)
 
     def window(self, start: int, stop: int) -> PixelTracks:
         """The frames from `start` to before `stop`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from rheograd.engine.fit.parameter import Parameter
     from rheograd.engine.fit.report import FitReport
 
 TRAINING = "preparing states, and the first run on a machine compiles kernels: this takes a while"
@@ -27,9 +28,10 @@ class FitProgress:
         title: str,
         total: int,
         unit: str,
-        values: Sequence[str] = (),
+        values: Mapping[str, Parameter] | None = None,
         *,
         remedy: str = "add --resume to go on",
+        shown: bool = True,
     ) -> None:
         """Nothing is shown before the context is entered.
 
@@ -37,17 +39,19 @@ class FitProgress:
             title: What is fitted.
             total: Number of epochs.
             unit: What they are called.
-            values: Metrics to show beside the loss, by name.
+            values: Parameters to show beside the loss, with their bands.
             remedy: What to do after an interruption.
+            shown: Whether anything is shown; one of several processes speaks.
         """
-        self.remedy = remedy
-        self.done, self.total, self.unit, self.values = 0, total, unit, values
+        self.remedy, self.shown = remedy, shown
+        self.done, self.total, self.unit, self.values = 0, total, unit, dict(values or {})
         self._title = title
         self._progress = Progress(title, total, unit=unit, reason=TRAINING)
         self._judging = False
 
     def __enter__(self) -> Self:
-        self._progress.__enter__()
+        if self.shown:
+            self._progress.__enter__()
         return self
 
     def __exit__(
@@ -56,7 +60,8 @@ class FitProgress:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self._progress.__exit__(kind, error, where)
+        if self.shown:
+            self._progress.__exit__(kind, error, where)
         if kind is KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"after {self.done} of {self.total} {self.unit}; {self.remedy}"
@@ -64,6 +69,8 @@ class FitProgress:
 
     def __call__(self, metrics: Mapping[str, Any]) -> None:
         """Take what the fit tells."""
+        if not self.shown:
+            return
         if "note" in metrics:
             self._progress.say(str(metrics["note"]))
         elif "judged" in metrics:
@@ -73,10 +80,20 @@ class FitProgress:
             self._progress.to(self.done, f"{metrics['doing']}: {share}")
         else:
             self.done = int(metrics["epoch"]) + 1
-            words = [f"{name} {metrics[name]:.4g}" for name in self.values]
+            words = [self._known(name, metrics) for name in self.values]
             if metrics.get("loss") is not None:
                 words.append(f"loss {metrics['loss']:.3g}")
             self._progress.to(self.done, ", ".join(words))
+
+    def _known(self, name: str, metrics: Mapping[str, Any]) -> str:
+        """A parameter with half of its 95 % band."""
+        from rheograd.engine.fit.quantity import quantity
+
+        unit, value, band = self.values[name].unit, metrics[name], metrics["bands"][name]
+        if band is None:
+            return f"{name} {quantity(value, unit)} (unknown)"
+        half = 0.5 * (band[1] - band[0])
+        return f"{name} {quantity(value, unit, known_to=half)} ± {quantity(half, unit, digits=2)}"
 
     def _judge(self, metrics: Mapping[str, Any]) -> None:
         if not self._judging:

@@ -1,99 +1,223 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was observed, as the command line of a fit names it."""
+"""Files of what was seen, as observations of a scene."""
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import selection
+from .progress import say
 
 if TYPE_CHECKING:
+    from rheograd.engine.moving_surface import MovingSurface
     from rheograd.engine.observation import Observation
-    from rheograd.engine.pixel_tracks import PixelTracks
     from rheograd.engine.scene import Scene
     from rheograd.engine.trajectory import Trajectory
     from rheograd.engine.vision.tracks import Tracks
 
     from .catalog import Script
 
-
-def observed(found: argparse.Namespace, solver: Any) -> Trajectory | Tracks:
-    """The motion in the file; a file of steps without times has the solver's."""
-    from rheograd.engine.trajectory import Trajectory
-    from rheograd.engine.vision.tracks import Tracks, holds_tracks
-
-    if holds_tracks(found.observation):
-        return Tracks.load(found.observation)
-    if found.camera is not None:
-        raise ValueError(f"got --camera, and {found.observation} is not a file of tracks")
-    step = None if found.frame_rate is not None else getattr(solver, "dt", None)
-    if found.observation.suffix == ".c3d":
-        step = None
-    return Trajectory.load(
-        found.observation, dt=step, frame_rate=found.frame_rate, units=found.units
-    )
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
+COVER = 0.1
+"""Standard deviation of a pixel's share in silhouettes, unless told otherwise."""
 
 
-def motions(
-    found: argparse.Namespace,
-    script: Script,
-    solver: Any,
-    given: Mapping[str, Any],
-    recording: Trajectory | Tracks,
-) -> Mapping[str, Observation]:
-    """What is fitted, first, and longer motions by which the fit is judged.
+@dataclass(frozen=True)
+class Source:
+    """A file, and what it does not say itself."""
+
+    path: Path
+    camera: Path | None = None
+    noise: float | None = None
+    """Standard deviation of a component in the unit of its residuals."""
+    frame_rate: float | None = None
+    """[1/s]"""
+    units: str | None = None
+    """Of length in the file."""
+    side: str | None = None
+    """Of the body, on which a force was measured: x+, or a group of its mesh."""
+    axis: tuple[float, float, float] | None = None
+    """Direction of the force that holds that side."""
+    whole: bool = True
+    """Whether clouds show all of the surface."""
+
+    @cached_property
+    def kind(self) -> str:
+        """positions, markers, tracks, silhouettes, clouds or force.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        from rheograd.engine.vision.tracks import holds_tracks
+
+        if not self.path.exists():
+            raise FileNotFoundError(f"no such file: {self.path}; check the path")
+        if self.path.suffix == ".c3d":
+            return "markers"
+        if self.path.suffix == ".csv":
+            return "force"
+        if self.path.suffix.lower() in VIDEOS:
+            return "silhouettes"
+        if self.path.is_dir() or _holds_clouds(self.path):
+            return "clouds"
+        return "tracks" if holds_tracks(self.path) else "positions"
+
+    def load(self, solver: Any) -> Trajectory | Tracks | None:
+        """Positions, markers or tracks; of other kinds nothing, for they are read when bound.
+
+        Args:
+            solver: Its step times a file of steps without times.
+        """
+        from rheograd.engine.trajectory import Trajectory
+        from rheograd.engine.vision.tracks import Tracks
+
+        if self.camera is not None and self.kind not in ("tracks", "silhouettes"):
+            raise ValueError(
+                f"got a camera, and {self.path} holds {self.kind}: it goes with tracks or with a"
+                " video of masks"
+            )
+        if self.kind == "tracks":
+            return Tracks.load(self.path)
+        if self.kind not in ("positions", "markers"):
+            return None
+        step = None if self.frame_rate is not None else getattr(solver, "dt", None)
+        return Trajectory.load(
+            self.path, dt=None if self.kind == "markers" else step,
+            frame_rate=self.frame_rate, units=self.units,
+        )  # fmt: skip
+
+
+def _holds_clouds(path: Path) -> bool:
+    import zipfile
+
+    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as held:
+        return "points.npy" in held.namelist()
+
+
+def bound(
+    source: Source, recording: Trajectory | Tracks | None, solver: Any, scene: Scene
+) -> Observation:
+    """What was seen, bound to the bodies of a scene where they start.
 
     Raises:
-        ValueError: The recording is of another kind than the scene can be compared with.
+        ValueError: They do not go together, or something was not said.
     """
-    from rheograd.engine.fit.judge import HOLD_OUT, held_out
     from rheograd.engine.observation import Positions
-    from rheograd.engine.vision.tracks import Tracks
-
-    scene = selection.make_scene(script, None, found)
-    if isinstance(recording, Tracks):
-        share = HOLD_OUT if found.hold_out is None else found.hold_out
-        return held_out(_tracks(found, solver, scene, recording), scene, share)
-    if recording.markers:
-        rest = solver.discretize(scene).x0
-        return _markers(found, script, rest, given, recording)
-    share = HOLD_OUT if found.hold_out is None else found.hold_out
-    return held_out(Positions(recording), scene, share)
-
-
-def _tracks(found: argparse.Namespace, solver: Any, scene: Scene, tracks: Tracks) -> PixelTracks:
-    """Tracks bound to the surface of the scene's bodies at its start."""
-    from rheograd.engine.moving_surface import MovingSurface
     from rheograd.engine.pixel_tracks import NOISE, PixelTracks
-    from rheograd.engine.vision.camera_files import load_camera
+    from rheograd.engine.trajectory import Trajectory
 
+    if isinstance(recording, Trajectory):
+        return Positions(recording, source.noise)
     model = solver.discretize(scene)
+    if source.kind == "force":
+        return _force(source, model, scene)
+    surface = surface_of(scene, model)
+    if source.kind == "clouds":
+        return _clouds(source, surface)
+    camera = _camera(source)
+    if source.kind == "silhouettes":
+        return _silhouettes(source, surface, model.x0, camera)
+    assert recording is not None
+    found = PixelTracks.bind(
+        recording, surface, model.x0, camera=camera, noise=source.noise or NOISE
+    )
+    say(
+        f"{source.path}: {len(found.bound)} of {recording.pixels.shape[1]} tracks are on the body;"
+        " its surface is carried by the simulation"
+    )
+    return found
+
+
+def surface_of(scene: Scene, model: Any) -> MovingSurface:
+    """The surface of a scene's bodies, carried by what is simulated."""
+    from rheograd.engine.moving_surface import MovingSurface
+
     cells = getattr(model, "cells", None)
     if cells is not None:
-        surface = MovingSurface.of_cells(cells, model.x0, model.body)
-    else:
-        shapes = [body.shape.surface() for body in scene.bodies]
-        surface = MovingSurface.of_particles(shapes, model.x0.cpu().double(), model.body)
-    camera = None if found.camera is None else load_camera(found.camera)
-    bound = PixelTracks.bind(tracks, surface, model.x0, camera=camera, noise=found.noise or NOISE)
-    print(
-        f"{len(bound.bound)} of {tracks.pixels.shape[1]} tracks are on the body; its surface is"
-        " carried by the simulation",
-        file=sys.stderr,
+        return MovingSurface.of_cells(cells, model.x0, model.body)
+    shapes = [body.shape.surface() for body in scene.bodies]
+    return MovingSurface.of_particles(shapes, model.x0.cpu().double(), model.body)
+
+
+def _camera(source: Source) -> Any:
+    from rheograd.engine.vision.camera_files import load_camera
+
+    return None if source.camera is None else load_camera(source.camera)
+
+
+def _silhouettes(source: Source, surface: MovingSurface, rest: Any, camera: Any) -> Observation:
+    from rheograd.engine.silhouettes import Silhouettes
+    from rheograd.engine.vision.video import open_video
+
+    if camera is None:
+        raise ValueError(f"{source.path} is a video of masks without a camera: add --camera FILE")
+    video = open_video(source.path, frame_rate=source.frame_rate)
+    return Silhouettes.bind(
+        video.grey(), video.time, surface, rest, camera=camera, noise=source.noise or COVER
     )
-    return bound
 
 
-def _markers(
-    found: argparse.Namespace,
-    script: Script,
-    rest: Any,
-    given: Mapping[str, Any],
-    recording: Trajectory,
+def _clouds(source: Source, surface: MovingSurface) -> Observation:
+    from rheograd.engine.lengths import LENGTHS
+    from rheograd.engine.point_clouds import PointClouds, read_clouds
+    from rheograd.engine.suggestion import did_you_mean
+
+    unit = source.units or "m"
+    if unit not in LENGTHS:
+        raise ValueError(
+            f"got units {unit!r}{did_you_mean(unit, LENGTHS)}, expected one of {', '.join(LENGTHS)}"
+        )
+    clouds, times = read_clouds(source.path, frame_rate=source.frame_rate, scale=LENGTHS[unit])
+    return PointClouds.bind(clouds, times, surface, whole=source.whole, noise=source.noise)
+
+
+def _force(source: Source, model: Any, scene: Scene) -> Observation:
+    import torch
+
+    from rheograd.engine.force_curve import ForceCurve, read_curve
+
+    if source.side is None or source.axis is None:
+        raise ValueError(
+            f"{source.path} does not say where its force was measured: give side and axis in an"
+            ' experiments file, such as side = "x+" and axis = [1, 0, 0]'
+        )
+    table = torch.from_numpy(read_curve(source.path))
+    times, force = table.unbind(1)
+    chosen = _side(source.side, scene, model.x0)
+    return ForceCurve.bind(
+        times, force, model.x0, lambda rest: chosen, axis=source.axis, noise=source.noise
+    )
+
+
+def _side(name: str, scene: Scene, rest: Any) -> Any:
+    """Which nodes (n,) lie on a side, such as x+, or belong to a group of the only body's mesh."""
+    import torch
+
+    from rheograd.engine.mesh.volume_mesh import VolumeMesh
+
+    x = rest.detach().cpu().double()
+    if len(name) == 2 and name[0] in "xyz" and name[1] in "+-":
+        along = x[:, "xyz".index(name[0])] * (1.0 if name[1] == "+" else -1.0)
+        return along > along.max() - 1e-6 * (along.max() - along.min())
+    shape = scene.bodies[0].shape
+    if len(scene.bodies) != 1 or not isinstance(shape, VolumeMesh):
+        raise ValueError(
+            f"got side = {name!r}, expected x-, x+, y-, y+, z- or z+, or a group of the mesh that"
+            " is the only body of the scene"
+        )
+    chosen = torch.zeros(len(x), dtype=torch.bool)
+    chosen[shape.nodes_of(name)] = True
+    return chosen
+
+
+def markers(
+    script: Script, rest: Any, given: Mapping[str, Any], recording: Trajectory, path: Path
 ) -> Mapping[str, Observation]:
     """Markers bound to the particles of the scene, (n, 3) at rest, by its own `observe`."""
     from rheograd.engine.fit.judge import LONGER, SEEN
@@ -101,16 +225,16 @@ def _markers(
     observe = getattr(script.module, "observe", None)
     if observe is None:
         raise ValueError(
-            f"{found.observation} holds markers, and {script.name} does not say where they are:"
+            f"{path} holds markers, and {script.name} does not say where they are:"
             " it needs observe(recording, rest, ...) -> Markers beside build()"
         )
     takes = inspect.signature(observe).parameters
     chosen = {name: value for name, value in given.items() if name in takes}
-    bound = observe(recording, rest, **chosen)
-    bindings: dict[str, Observation] = {SEEN: bound}
+    found = observe(recording, rest, **chosen)
+    bindings: dict[str, Observation] = {SEEN: found}
     seconds = takes["seconds"].default if "seconds" in takes else None
     if seconds is not None:
         longer = observe(recording, rest, **{**chosen, "seconds": 2 * seconds})
-        if len(longer.time) > 1.5 * len(bound.time):
+        if len(longer.time) > 1.5 * len(found.time):
             bindings[LONGER] = longer
     return bindings

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -14,6 +15,12 @@ PATIENCE = 5.0
 INTERVAL = 10.0
 """Seconds between lines on a pipe."""
 REASON = "preparing: the first run on a machine compiles its kernels, which can take minutes"
+
+
+def say(line: str) -> None:
+    """A line on stderr, by the first of several processes."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -117,16 +117,25 @@ def chosen_options(found: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def make_scene(script: Script, law: Any, found: argparse.Namespace) -> Scene:
+def make_scene(
+    script: Script, law: Any, found: argparse.Namespace, options: Mapping[str, Any] | None = None
+) -> Scene:
     """Build the scene, with readable errors where the script itself is at fault.
 
     Points that it states one by one are as many as it means, on the grid that it states.
+
+    Args:
+        script: The scene's.
+        law: What its bodies are made of; None leaves it to the scene.
+        found: What was given on the command line.
+        options: The scene's own, in place of those that were given there.
     """
     from rheograd.engine.scene import Scene
     from rheograd.engine.shapes import Particles
 
     takes = {p.name for p in parameters(script.build)}
-    given = {name: value for name, value in chosen_options(found).items() if name in takes}
+    chosen = chosen_options(found) if options is None else options
+    given = {name: value for name, value in chosen.items() if name in takes}
     scene = script.build(law, **given)
     if not isinstance(scene, Scene):
         raise ValueError(f"{script.name}: build() gave a {type(scene).__name__}, expected a Scene")

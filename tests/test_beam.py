@@ -59,9 +59,9 @@ def test_stiffness_and_damping_are_recovered_from_markers() -> None:
     fit = fit_parameters(beam.build, SOLVER, markers, STARTS, search=0)
     assert fit.values["young"] == pytest.approx(3e5, rel=1e-2)
     assert fit.values["damping"] == pytest.approx(2e-3, rel=1e-2)
-    motion = follow([beam.build(**place(fit.values, {}, beam.build))], SOLVER, markers, dt=fit.dt)[
-        0
-    ]
+    motion = follow(
+        [beam.build(**place(fit.values, {}, beam.build))], SOLVER, markers, dt=fit.steps[0]
+    )[0]
     assert float(markers.pose(motion).clock) == pytest.approx(1e-2 * (begin - 20), abs=1e-3)
 
 

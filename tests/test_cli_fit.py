@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes import progress
@@ -38,15 +39,16 @@ def test_how_far_a_fit_is(
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     with (
         pytest.raises(KeyboardInterrupt, match="after 1 of 9 iterations; add --resume to go on"),
-        FitProgress("beam", 9, "iterations", ("young",)) as tell,
+        FitProgress("beam", 9, "iterations", {"young": Parameter(1e5, unit="Pa")}) as tell,
     ):
-        tell({"epoch": 0, "loss": 2e-6, "young": 1e5})
+        tell({"epoch": 0, "loss": 2e-6, "young": 1e5, "bands": {"young": [9.9e4, 1.01e5]}})
         tell({"epoch": 1, "note": "a step was rejected"})
         tell({"judged": 0, "of": 4, "motion": "reconstruction"})
         tell({"judged": 2, "of": 4, "motion": "twice the time"})
         raise KeyboardInterrupt
     assert capsys.readouterr().err.splitlines() == [
-        "beam: 1 of 9 iterations, 11 %, young 1e+05, loss 2e-06", "a step was rejected",
+        "beam: 1 of 9 iterations, 11 %, young 100.0 kPa ± 1.0 kPa, loss 2e-06",
+        "a step was rejected",
         "beam, judged: 0 of 4 simulations, 0 %, reconstruction",
         "beam, judged: 2 of 4 simulations, 50 %, twice the time",
     ]  # fmt: skip
@@ -140,7 +142,7 @@ class TestFit:
         assert main(["run", small, "--steps", "400", "--every", "5", "--out", str(seen)]) == 0
         capsys.readouterr()
         assert "longer than the simulation" in refuse("fit", small, seen, *folder)
-        assert "no trajectory file" in refuse("fit", small, tmp_path / "b.npz", *folder)
+        assert "no such file" in refuse("fit", small, tmp_path / "b.npz", *folder)
         assert "invariant-smooth" in refuse("fit", small, seen, "--law", "invariant", *folder)
         x = Trajectory.load(seen).window(0, 20)
         np.savez(tmp_path / "few.npz", time=x.time, x=x.x[:, :100])

@@ -185,4 +185,4 @@ def test_the_command_line_fits_numbers_to_tracks(
     assert "did you mean corotated" in capsys.readouterr().err
     law = ["fit", str(script), str(tmp_path / "t.npz"), "--law", "invariant-smooth"]
     assert main([*law, "--out", str(tmp_path / "c")]) == 2
-    assert "holds tracks in pixels, expected positions" in capsys.readouterr().err
+    assert "do not say what camera saw them" in capsys.readouterr().err

@@ -75,7 +75,6 @@ def test_the_gradient_of_a_loss_in_pixels(several: bool) -> None:
     model = solver.discretize(scene(law))
     tracks = pixels()
     view = Joint((tracks, pixels(eye=(2.0, 0.4, 0.5), noise=0.4))) if several else tracks
-    view = view.rebound(model.x0)
     parameters = list(law.parameters())
     lesson = SightLesson(solver, model, parameters, view)
     length = 45

@@ -12,7 +12,7 @@ from scipy import ndimage
 from rheograd.engine.vision.registration import Patches, Spline, at_rest
 from rheograd.engine.vision.seeds import features, grid, read_mask
 from rheograd.engine.vision.strain import neck, strain
-from rheograd.engine.vision.tracker import Tracker
+from rheograd.engine.vision.tracker import PATIENCE, SELDOM, Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import Video, open_video
 
@@ -112,6 +112,31 @@ def test_hidden_points_are_left_out_and_come_back() -> None:
     beside[3:7] = np.abs(truth[3:7, :, 0] - 125) < 25 + 18
     assert error[seen & ~beside].max() < 0.05
     assert error[seen & beside].max() < 1.0
+
+
+def test_points_that_were_hidden_for_long_come_back() -> None:
+    """They are looked for seldom, but are: all within a few frames after the bar has gone."""
+
+    class Long(Shown):
+        def motion(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+            return np.eye(2), np.array([0.8 * frame, 0.3 * frame])
+
+        def grey(self) -> Iterator[np.ndarray]:
+            for frame, picture in enumerate(super().grey()):
+                if 2 <= frame < 2 + PATIENCE + 6:
+                    picture = picture.copy()
+                    picture[:, 90:150] = 90
+                yield picture
+
+    frames = 2 + PATIENCE + 6 + SELDOM
+    video = Long(Path("made"), SIZE, frames, 30.0)
+    at = grid(next(video.grey()), None, 6, half=60)
+    pixels, _ = Tracker().follow(video, at)
+    error = np.linalg.norm(pixels - video.truth(at), axis=-1)
+    behind = np.abs(at[:, 0] - 120) < 25
+    assert behind.sum() >= 4
+    assert np.isnan(error[2 + PATIENCE, behind]).all() and np.isfinite(error[-1]).all()
+    assert error[-1].max() < 0.05
 
 
 def test_a_point_beyond_the_picture_is_not_seen() -> None:

@@ -102,7 +102,7 @@ def arranged(
     for k, (scene, name) in enumerate(zip(scenes, names, strict=True)):
         own = replace(solver)
         model = own.discretize(scene)
-        motions = {n: o.rebound(model.x0) for n, o in kept[k].items()}
+        motions = dict(kept[k])
         truth = truths[k] if truths else None
         seen = motions[SEEN]
         if truth is not None and isinstance(seen, Positions):

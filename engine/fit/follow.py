@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,11 +54,10 @@ def _common(a: float, b: float) -> float:
     return a
 
 
-def at_recorded_step(solver: Any, motion: Trajectory) -> Any:
-    """The solver with the step of the simulation that made a motion, where that tells it."""
-    if solver.dt is None and "dt" in motion.metadata:
-        return solver.at_step(float(motion.metadata["dt"]))
-    return solver
+def at_recorded_step(solver: Any, motions: Iterable[Trajectory]) -> Any:
+    """The solver with the shortest step of the runs that made motions, where they tell it."""
+    told = [float(m.metadata["dt"]) for m in motions if "dt" in m.metadata]
+    return solver.at_step(min(told)) if solver.dt is None and told else solver
 
 
 def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation) -> float:

@@ -4,49 +4,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..markers import Markers
-from ..observation import Observation
-from ..scene import Scene
 from ..trajectory import Trajectory
-from .judge import judge
-from .least_squares import fit_parameters
-from .parameter import Parameter, place
+from .experiment import Build, Experiment, comparable
+from .judge import SEEN, Case, Judgement, judge
+from .least_squares import ParameterFit, fit_parameters
+from .numerical_error import Numerics
+from .overlays import overlays
+from .parameter import Parameter
 from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import Tell
+from .team import Team
 
 
 def identify(
-    build: Callable[..., Scene],
+    build: Build,
     solver: Any,
-    motions: Mapping[str, Observation],
+    experiments: Sequence[Experiment],
     parameters: Mapping[str, Parameter],
     *,
     folder: Path | str,
     given: Mapping[str, Any] | None = None,
     max_iterations: int = 20,
+    numerics: Numerics | None = None,
     resume: bool = False,
     source: str = "",
     command: str = "",
+    team: Team | None = None,
     tell: Tell = lambda metrics: None,
 ) -> FitReport:
-    """Fit parameters to the first motion and judge them by all.
+    """Fit parameters to what was seen of one or more motions, and judge them.
 
     Args:
         build: Makes the scene from keywords.
         solver: How it is simulated.
-        motions: What was seen, by name; the first is fitted.
-        parameters: What is fitted, by keyword of build().
+        experiments: What was seen.
+        parameters: What is fitted, by keyword of build() or a name of `Experiment`.
         folder: Where law.safetensors, metrics, checkpoint and report go.
-        given: Other keywords of build().
+        given: Other keywords of build(), of all experiments.
         max_iterations: Steps at most.
+        numerics: See `fit_parameters`.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
         command: Command line that does it again, for the report; by default that of the process.
+        team: Processes that share the experiments; the first of them judges and writes.
         tell: Is told each iteration's metrics, notes, and how far the judging is.
 
     Returns:
@@ -56,35 +63,76 @@ def identify(
         ValueError: The pieces do not go together, or `folder` holds another fit.
         SimulationError: The simulation diverges with the parameters as they start.
     """
-    given, seen = dict(given or {}), next(iter(motions.values()))
+    given, team = dict(given or {}), team or Team()
+    whole = comparable([replace(e, given={**given, **e.given}) for e in experiments])
     fitted = fit_parameters(
-        build, solver, seen, parameters, given=given, folder=folder,
-        max_iterations=max_iterations, resume=resume, tell=tell,
+        build, solver, whole, parameters, folder=folder, max_iterations=max_iterations,
+        numerics=numerics, resume=resume, team=team, tell=tell,
     )  # fmt: skip
     starts = {name: p.start for name, p in parameters.items()}
-    before, scene = (build(**place(v, given, build)) for v in (starts, fitted.values))
-    if not solver.static:  # another step would be another motion, by its numerical damping
-        solver = solver.at_step(fitted.dt)
-    judged = judge(before, scene, solver, motions, tell=tell)
-    notes = list(fitted.notes)
-    if isinstance(seen, Markers) and judged.motion is not None:
-        notes.append(setup(seen, judged.motion))
+
+    def report() -> FitReport:
+        after = _cases(build, solver, whole, fitted.steps, fitted.values)
+        before = _cases(build, solver, whole, fitted.steps, starts)
+        judged = judge(after, before, tell=tell)
+        made = _report(fitted, after, before, judged, Path(folder))
+        made = replace(
+            made, observation=source, command=command or command_line(),
+            settings={"parameters": ", ".join(parameters), **{k: str(v) for k, v in given.items()}},
+        )  # fmt: skip
+        next(iter(after.values())).scene.bodies[0].law.save(Path(folder) / "law.safetensors")
+        write_report(folder, made)
+        return made
+
+    return team.led(report)
+
+
+def _report(
+    fitted: ParameterFit, after: Mapping[str, Case], before: Mapping[str, Case],
+    judged: Judgement, folder: Path,
+) -> FitReport:  # fmt: skip
+    """All but what was asked; pictures go to the folder."""
+    first, start = (next(iter(cases.values())) for cases in (after, before))
+    notes = [*fitted.notes, *_setups(after, judged)]
     if not fitted.converged:
         notes.append("it ended before it converged: resume it with more --epochs")
-    low, high = scene.bodies[0].shape.bounds
-    report = FitReport(
-        kind="parameters", scene=scene.name, observation=source,
-        settings={"parameters": ", ".join(parameters), **{k: str(v) for k, v in given.items()}},
+    low, high = first.scene.bodies[0].shape.bounds
+    unit = first.observation.unit
+    pictures, movies = overlays(after, judged.motions, folder)
+    return FitReport(
+        kind="parameters", scene=first.scene.name, observation="", settings={},
         errors=judged.errors, start_errors=judged.start_errors, losses=fitted.losses,
-        seconds=fitted.seconds, size=float((high - low).max()), unit=seen.unit,
-        components=seen.components, loss_unit=f"{seen.unit}²",
+        trained=tuple(name for name in after if name.endswith(SEEN)),
+        seconds=fitted.seconds, size=float((high - low).max()), unit=unit,
+        components=first.observation.components, loss_unit=f"{unit}²",
         parameters=fitted.parameters, correlation=fitted.correlation,
-        law_fitted=scene.bodies[0].law, law_start=before.bodies[0].law, step=fitted.dt,
-        notes=tuple(notes), command=command or command_line(),
+        law_fitted=first.scene.bodies[0].law, law_start=start.scene.bodies[0].law,
+        step=min(fitted.steps), notes=tuple(notes), pictures=pictures, movies=movies,
     )  # fmt: skip
-    scene.bodies[0].law.save(Path(folder) / "law.safetensors")
-    write_report(folder, report)
-    return report
+
+
+def _cases(
+    build: Build, solver: Any, experiments: Sequence[Experiment], steps: Sequence[float],
+    values: Mapping[str, float],
+) -> dict[str, Case]:  # fmt: skip
+    """Each motion by its name, with the name of the experiment before it if there are several."""
+    cases = {}
+    for e, dt in zip(experiments, steps, strict=True):
+        # another step would be another motion, by its numerical damping
+        own = solver if solver.static else solver.at_step(dt)
+        for name, observation in {SEEN: e.observation, **e.others}.items():
+            title = f"{e.name}: {name}" if len(experiments) > 1 else name
+            seen = replace(e, observation=observation).seen(build, values)
+            cases[title] = Case(e.scene(build, values), own, seen)
+    return cases
+
+
+def _setups(cases: Mapping[str, Case], judged: Judgement) -> Iterator[str]:
+    """What was estimated of markers' cameras along with the fit."""
+    for name, case in cases.items():
+        motion = judged.motions[name]
+        if isinstance(case.observation, Markers) and motion is not None and name.endswith(SEEN):
+            yield setup(case.observation, motion)
 
 
 def setup(markers: Markers, motion: Trajectory) -> str:

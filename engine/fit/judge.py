@@ -25,14 +25,22 @@ HOLD_OUT = 0.1
 Seen = TypeVar("Seen", bound=Observation)
 
 
+class Case(NamedTuple):
+    """A motion that was seen, and a scene that is compared with it."""
+
+    scene: Scene
+    solver: Any
+    observation: Observation
+
+
 class Judgement(NamedTuple):
     """Errors by motion, mean squared residual components; infinite where one diverges."""
 
     errors: dict[str, float]
     start_errors: dict[str, float]
     """Before the fit."""
-    motion: Trajectory | None
-    """Of the fitted scene at the times of the first observation; None if it diverges."""
+    motions: dict[str, Trajectory | None]
+    """Of the fitted scenes at the times of the observations; None where one diverges."""
 
 
 def held_out(observation: Seen, scene: Scene, share: float = HOLD_OUT) -> dict[str, Seen]:
@@ -63,37 +71,35 @@ def held_out(observation: Seen, scene: Scene, share: float = HOLD_OUT) -> dict[s
 
 
 def judge(
-    before: Scene,
-    after: Scene,
-    solver: Any,
-    motions: Mapping[str, Observation],
+    after: Mapping[str, Case],
+    before: Mapping[str, Case],
     *,
     tell: Tell = lambda metrics: None,
 ) -> Judgement:
     """Simulate every observed motion with the scene as it was and as it was fitted.
 
     Args:
-        before: The scene before the fit.
-        after: The scene with what was fitted.
-        solver: How both are simulated.
-        motions: What was seen, by name.
+        after: What was seen and the scene after the fit, by name.
+        before: Likewise before it.
         tell: Is told how many simulations are `judged` `of` all, before each and at the end.
     """
-    jobs = [(scene, name) for name in motions for scene in (after, before)]
-    found: list[Trajectory | None] = []
-    for done, (scene, name) in enumerate(jobs):
-        tell({"judged": done, "of": len(jobs), "motion": name})
-        found.append(replay(scene, solver, motions[name]))
-    tell({"judged": len(jobs), "of": len(jobs), "motion": ""})
-    errors = [
-        math.inf if run is None else float(motions[name].misfit(run))
-        for (_, name), run in zip(jobs, found, strict=True)
-    ]
-    names = list(motions)
-    return Judgement(
-        dict(zip(names, errors[::2], strict=True)), dict(zip(names, errors[1::2], strict=True)),
-        found[0],
-    )  # fmt: skip
+    motions: dict[str, Trajectory | None] = {}
+    errors: list[dict[str, float]] = [{}, {}]
+    total = len(after) + len(before)
+    for number, name in enumerate(after):
+        for side, cases in enumerate((after, before)):
+            tell({"judged": 2 * number + side, "of": total, "motion": name})
+            case = cases[name]
+            run = replay(case.scene, case.solver, case.observation)
+            errors[side][name] = _error(case.observation, run)
+            motions.setdefault(name, run)
+    tell({"judged": total, "of": total, "motion": ""})
+    return Judgement(errors[0], errors[1], motions)
+
+
+@torch.no_grad()
+def _error(seen: Observation, run: Trajectory | None) -> float:
+    return math.inf if run is None else float(seen.rebound(run).misfit(run))
 
 
 @torch.no_grad()

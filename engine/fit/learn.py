@@ -21,8 +21,9 @@ from ..scene import Scene
 from ..solver import Solver
 from .experiments import Experiment, arranged, several
 from .held import Held, Tail
-from .judge import HOLD_OUT, SEEN, TAIL, judge
+from .judge import HOLD_OUT, SEEN, TAIL, Case, Judgement, judge
 from .lesson import Lesson, PositionLesson, SightLesson
+from .overlays import overlays
 from .recipe import Recipe
 from .report import FitReport, command_line
 from .report_files import write_report
@@ -242,11 +243,18 @@ def _report(
     jobs = [partial(_judged, e, law, start, k, experiments, training.tell)
             for k, e in enumerate(experiments)]  # fmt: skip
     found = team.share(jobs)
+    pictures: dict[str, Path] = {}
+    movies: dict[str, Path] = {}
+    if team.leads:
+        for e, judged in zip(experiments, found, strict=True):
+            drawn = overlays(_cases(e, e.scene), judged.motions, run.path)
+            pictures |= drawn[0]
+            movies |= drawn[1]
     return FitReport(
         kind="law", scene=run.config["scene"], observation=run.config["observation"],
         settings=run.config,
-        errors={name: value for errors, _ in found for name, value in errors.items()},
-        start_errors={name: value for _, errors in found for name, value in errors.items()},
+        errors={name: value for judged in found for name, value in judged.errors.items()},
+        start_errors={n: value for judged in found for n, value in judged.start_errors.items()},
         losses=[m["loss"] for m in lines], segments=[m["segment"] for m in lines],
         seconds=sum(m["seconds"] for m in lines), size=first.size,
         trained=tuple(e.label(SEEN) for e in experiments),
@@ -254,7 +262,13 @@ def _report(
         law_fitted=law, law_start=start,
         law_truth=None if first.truth is None else first.truth.bodies[0].law,
         step=first.model.dt, notes=tuple(training.notes), command=command or command_line(),
+        pictures=pictures, movies=movies,
     )  # fmt: skip
+
+
+def _cases(e: Experiment, scene: Scene) -> dict[str, Case]:
+    """An experiment's motions by the names of a report, to be compared with a scene."""
+    return {e.label(name): Case(scene, e.solver, seen) for name, seen in e.motions.items()}
 
 
 def _judged(
@@ -264,19 +278,16 @@ def _judged(
     number: int,
     experiments: Sequence[Experiment],
     tell: Tell,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Errors of an experiment's motions by the names of a report, fitted and before."""
+) -> Judgement:
+    """An experiment's motions, fitted and before; of simulations only what is to be drawn."""
     before = 2 * sum(len(other.motions) for other in experiments[:number])
     count = 2 * sum(len(other.motions) for other in experiments)
 
     def told(metrics: Any) -> None:
         tell({**metrics, "judged": before + metrics["judged"], "of": count})
 
-    judged = judge(with_law(e.scene, law, start), e.scene, e.solver, e.motions, tell=told)
-    return (
-        {e.label(name): error for name, error in judged.errors.items()},
-        {e.label(name): error for name, error in judged.start_errors.items()},
-    )
+    judged = judge(_cases(e, e.scene), _cases(e, with_law(e.scene, law, start)), tell=told)
+    return judged if e.motions[SEEN].cameras else judged._replace(motions={})
 
 
 def _restarts(

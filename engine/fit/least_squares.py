@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few numbers of a scene fitted to an observed motion by the method of Levenberg and Marquardt.
 
-Any keyword of a scene's build() can be fitted: moduli, damping, density, friction, velocity. Every
+Any keyword of a scene's build() can be fitted: moduli, damping, density, friction, velocity; and
+what any scene and any camera has (`Experiment`). Several experiments are fitted together. Every
 parameter is fitted in a coordinate without bounds (`Parameter`), so no kernel sees one that is out
 of range. The trial point and its neighbours for central differences, 2p + 1 scenes, run as worlds
 of one model. A diverging simulation is a rejected step.
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,32 @@ import torch
 
 from ..errors import SimulationError
 from ..observation import Observation
-from ..scene import Scene
-from .follow import fitting_step, follow
-from .parameter import Parameter, place
+from .experiment import Build, Experiment, comparable
+from .numerical_error import Numerics, check, numerical_error
+from .parameter import Parameter
 from .report import FittedParameter
 from .run_folder import RunFolder, Tell
-from .uncertainty import estimate
+from .team import Team
+from .trials import Trials
+from .uncertainty import Uncertainty, entangled, estimate
 
 DIFFERENCE = {torch.float32: 4e-3, torch.float64: 1e-4}
 """Half a central difference in a free coordinate, by the solver's precision."""
+EXACT = {torch.float32: 1e-5, torch.float64: 1e-10}
+"""Residuals of this size beside their change by a unit of a coordinate are rounding."""
 LONGEST = 1.0
 """Largest change of a free coordinate in one step."""
 SHORTEST = 1e-8
 """A step that changes no coordinate by more than this ends a fit."""
-SLACK = 1.2
-"""How far the step length may exceed the automatic one before it is shortened."""
+SLACK = 2.0
+"""How far the step length may exceed the automatic one before it is shortened: another step is
+another motion, by its numerical damping."""
 REJECTIONS = 8
 """Rejected steps in a row that end a fit."""
 SEARCH = 3
 """Points on either side of the start that are tried first, along each parameter in turn."""
+UNLIKELY = 3.0
+"""Residuals that are this many times the stated noise are not explained by it."""
 ROUGH = 100.0
 """Rejected steps that promised a gain of no more tolerances than this met the noise of rounding."""
 
@@ -52,7 +60,7 @@ class ParameterFit:
     correlation: tuple[tuple[float, ...], ...]
     """Of the errors of the free coordinates, shape (p, p)."""
     misfit: float
-    """Mean squared residual component at the end, in the observation's unit squared."""
+    """Mean squared residual component at the end, in the observations' unit squared."""
     start_misfit: float
     """Of the parameters as they were given."""
     losses: tuple[float, ...]
@@ -61,8 +69,8 @@ class ParameterFit:
     """Whether it ended because nothing was left to gain."""
     by_track: bool
     """Whether errors along a track were taken together in the uncertainty."""
-    dt: float
-    """Step of the simulations [s]."""
+    steps: tuple[float, ...]
+    """Length of a step of each experiment's simulations [s]."""
     notes: tuple[str, ...]
     """Sentences on what happened, such as rejected steps."""
     seconds: float
@@ -74,17 +82,19 @@ class ParameterFit:
 
 
 def fit_parameters(
-    build: Callable[..., Scene],
+    build: Build,
     solver: Any,
-    observation: Observation,
+    observation: Observation | Sequence[Experiment],
     parameters: Mapping[str, Parameter],
     *,
     given: Mapping[str, Any] | None = None,
     max_iterations: int = 20,
     tolerance: float = 1e-5,
     search: int = SEARCH,
+    numerics: Numerics | None = None,
     folder: Path | str | None = None,
     resume: bool = False,
+    team: Team | None = None,
     tell: Tell = lambda metrics: None,
 ) -> ParameterFit:
     """Fit parameters of a scene.
@@ -93,17 +103,22 @@ def fit_parameters(
         build: Makes the scene from keywords; scenes differ in parameters only.
         solver: How it is simulated; without a step of its own it takes one that meets the
             observed times.
-        observation: What was seen, in time from the start of the simulation.
-        parameters: What is fitted, by keyword of build(); velocity.x is the first of three.
-        given: Other keywords of build().
+        observation: What was seen, in time from the start of the simulation; or experiments, with
+            what of theirs differs.
+        parameters: What is fitted, by keyword of build(), velocity.x being the first of three, or
+            by a name of `Experiment`.
+        given: Other keywords of build(), of all experiments.
         max_iterations: Steps at most, rejected ones included.
         tolerance: Relative gain of the misfit below which it ends.
         search: Points on either side of the start, 20 % apart, that are tried first along each
             parameter in turn; a motion that repeats itself has many local optima.
+        numerics: What is simulated in the end to learn how far the parameters depend on the
+            particles and the grid; None: the bands hold the scatter along tracks and no more.
         folder: Gets config.json, metrics.jsonl and a checkpoint after each iteration; None writes
             nothing.
         resume: Go on from the checkpoint in the folder, to the same result to the last bit on a
             CPU.
+        team: Processes that share the experiments, to the same result; by default this one alone.
         tell: Is given what metrics.jsonl gets.
 
     Raises:
@@ -112,38 +127,47 @@ def fit_parameters(
     """
     if not parameters:
         raise ValueError("got no parameters to fit, expected one or more names with a start")
-    return _Fit(
-        build, solver, observation, dict(parameters), dict(given or {}), tolerance, tell,
-        _folder(folder, resume, solver, observation, parameters, given, search, tolerance),
-    ).run(max_iterations, search)  # fmt: skip
+    given = dict(given or {})
+    if isinstance(observation, Observation):
+        observation = [Experiment(observation)]
+    experiments = comparable(
+        [replace(e, given={**given, **e.given}) for e in observation]
+    )  # fmt: skip
+    team = team or Team()
+    trials = Trials(build, solver, experiments, dict(parameters), team)
+    if numerics is not None:
+        check(trials, np.array([p.free(p.start) for p in parameters.values()]))
+    run = None
+    if folder is not None:
+        config = _config(trials, search, tolerance)
+        opened = team.led(lambda: RunFolder(folder, config, resume=resume))
+        run = opened if team.leads else None
+    return _Fit(trials, tolerance, tell, run, numerics).run(max_iterations, search)
 
 
-def _folder(
-    path: Path | str | None,
-    resume: bool,
-    solver: Any,
-    observation: Observation,
-    parameters: Mapping[str, Parameter],
-    given: Mapping[str, Any] | None,
-    search: int,
-    tolerance: float,
-) -> RunFolder | None:
-    if path is None:
-        return None
-    time = observation.time
-    config = {
+def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
+    """What makes it another fit if it changes."""
+    return {
         "kind": "parameters",
         "parameters": {
             name: [repr(v) for v in (p.start, p.lower, p.upper, p.unit)]
-            for name, p in parameters.items()
+            for name, p in trials.parameters.items()
         },
-        "given": {name: repr(value) for name, value in (given or {}).items()},
-        "solver": repr(solver),
-        "observation": [type(observation).__name__, len(time), repr(float(time[-1]))],
+        "solver": repr(trials.solver),
+        "experiments": [
+            {
+                "name": e.name,
+                "given": {name: repr(value) for name, value in e.given.items()},
+                "observation": [
+                    type(e.observation).__name__, len(e.observation.time),
+                    repr(float(e.observation.time[-1])),
+                ],
+            }
+            for e in trials.experiments
+        ],
         "search": search,
         "tolerance": tolerance,
-    }
-    return RunFolder(path, config, resume=resume)
+    }  # fmt: skip
 
 
 @dataclass
@@ -166,19 +190,16 @@ class _Fit:
     """One fit: everything that changes is in the checkpoint."""
 
     def __init__(
-        self, build: Callable[..., Scene], solver: Any, observation: Observation,
-        parameters: dict[str, Parameter], given: dict[str, Any], tolerance: float, tell: Tell,
-        folder: RunFolder | None,
+        self, trials: Trials, tolerance: float, tell: Tell, folder: RunFolder | None,
+        numerics: Numerics | None,
     ) -> None:  # fmt: skip
-        self.build, self.solver, self.observation = build, solver, observation
-        self.parameters, self.given, self.tolerance = parameters, given, tolerance
-        self.tell, self.folder = tell, folder
-        self.seen = observation.seen().cpu()
+        self.trials, self.parameters, self.tolerance = trials, trials.parameters, tolerance
+        self.tell, self.folder, self.numerics = tell, folder, numerics
         self.clock = time.perf_counter()
         self.doing = "start"
         self.point: _Point
         self.counters: dict[str, Any] = {
-            "iteration": 0, "caution": 1e-3, "in_a_row": 0, "dt": 0.0, "start_misfit": math.nan,
+            "iteration": 0, "caution": 1e-3, "in_a_row": 0, "steps": [], "start_misfit": math.nan,
             "losses": [], "notes": [], "converged": False, "seconds": 0.0, "searched": 0,
         }  # fmt: skip
         self.found: np.ndarray | None = None
@@ -196,47 +217,14 @@ class _Fit:
 
     # ---- evaluations
 
-    def _values(self, free: np.ndarray) -> dict[str, float]:
-        pairs = zip(self.parameters.items(), free, strict=True)
-        return {name: p.value(float(z)) for (name, p), z in pairs}
-
-    def _scenes(self, points: list[np.ndarray]) -> list[Scene]:
-        keywords = [place(self._values(free), self.given, self.build) for free in points]
-        return [self.build(**words) for words in keywords]
-
-    def _residuals(self, points: list[np.ndarray], dt: float) -> list[np.ndarray]:
-        """Residuals at several points, which run as worlds of one model."""
-
-        def tell(share: float) -> None:
-            self.tell({"doing": self.doing, "share": share, "scenes": len(points)})
-
-        with torch.no_grad():
-            motions = follow(self._scenes(points), self.solver, self.observation, dt=dt, tell=tell)
-            found = [self.observation.residual(motion)[self.seen] for motion in motions]
-        return [r.reshape(-1).double().cpu().numpy() for r in found]
-
-    def _misfits(self, points: list[np.ndarray]) -> list[float]:
-        """Of several points at once; if that fails one by one, infinite where it still does."""
-        try:
-            dt = fitting_step(self.solver, self._scenes(points), self.observation)
-            rows = self._residuals(points, dt)
-        except (SimulationError, ValueError):
-            if len(points) == 1:
-                raise
-            return [self._misfits(points[:1])[0], *(self._or_infinite(p) for p in points[1:])]
-        return [float(r @ r) / len(r) for r in rows]
-
-    def _or_infinite(self, point: np.ndarray) -> float:
-        try:
-            return self._misfits([point])[0]
-        except (SimulationError, ValueError):
-            return math.inf
+    def _told(self, share: float, scenes: int) -> None:
+        self.tell({"doing": self.doing, "share": share, "scenes": scenes})
 
     def _evaluate(self, free: np.ndarray) -> _Point:
         """Residual and central differences."""
-        step, p = DIFFERENCE[self.solver.dtype], len(free)
+        step, p = DIFFERENCE[self.trials.solver.dtype], len(free)
         moves = np.concatenate([np.zeros((1, p)), step * np.eye(p), -step * np.eye(p)])
-        rows = self._residuals(list(free + moves), self.counters["dt"])
+        rows = self.trials.residuals(list(free + moves), self.counters["steps"], self._told)
         columns = [(rows[1 + i] - rows[1 + p + i]) / (2 * step) for i in range(p)]
         point = _Point(free, rows[0], np.stack(columns, 1))
         if not np.isfinite(point.residual).all() or not np.isfinite(point.jacobian).all():
@@ -257,14 +245,14 @@ class _Fit:
             self.doing = f"search along {names[axis]}"
             moves = [k * widths[axis] for k in (0, *range(-search, 0), *range(1, search + 1))]
             points = [free + np.eye(len(free))[axis] * move for move in moves]
-            misfits = self._misfits(points)
+            misfits = self.trials.misfits(points, self._told)
             if axis == 0:
                 c["start_misfit"] = misfits[0]
             free = points[int(np.argmin(misfits))]
             c["searched"] = axis + 1
             if self.folder is not None:
                 self.folder.save({"found": torch.from_numpy(free)}, c)
-        c["dt"] = fitting_step(self.solver, self._scenes([free]), self.observation)
+        c["steps"] = self.trials.steps([free])
         self.doing = "start"
         self.point = self._evaluate(free)
         self.doing = "iteration"
@@ -299,21 +287,28 @@ class _Fit:
         else:
             c["caution"] = min(c["caution"] * 10, 1e6)
             c["in_a_row"] += 1
-            c["converged"] = bool(trial is not None and expected < ROUGH * self.tolerance)
+            rough = expected < ROUGH * self.tolerance or self._exact()
+            c["converged"] = bool(trial is not None and rough)
         self._finish(accepted)
+
+    def _exact(self) -> bool:
+        """Whether what is left is rounding."""
+        least = EXACT[self.trials.solver.dtype] * np.linalg.norm(self.point.jacobian, axis=0).max()
+        return bool(np.linalg.norm(self.point.residual) < least)
 
     def _try(self, free: np.ndarray) -> _Point | None:
         """The trial point; None if it cannot be simulated. May shorten the step for all."""
         c = self.counters
         try:
-            wanted = fitting_step(self.solver, self._scenes([free]), self.observation)
-            if self.solver.dt is None and c["dt"] > SLACK * wanted:
-                c["dt"] = wanted
-                self._note(f"time step shortened to {wanted:.3g} s for stiffer parameters")
+            wanted = self.trials.steps([free])
+            pairs = zip(c["steps"], wanted, strict=True)
+            if self.trials.solver.dt is None and any(dt > SLACK * new for dt, new in pairs):
+                c["steps"] = wanted
+                self._note(f"time step shortened to {min(wanted):.3g} s for stiffer parameters")
                 self.point = self._evaluate(self.point.free)
             return self._evaluate(free)
         except (SimulationError, ValueError) as error:
-            tried = ", ".join(f"{n} = {v:.4g}" for n, v in self._values(free).items())
+            tried = ", ".join(f"{n} = {v:.4g}" for n, v in self.trials.values(free).items())
             why = str(error).split(";")[0]
             self._note(f"step to {tried} rejected, the next is more cautious: {why}")
             return None
@@ -331,8 +326,8 @@ class _Fit:
         c["seconds"] += seconds
         metrics = {
             "epoch": c["iteration"], "loss": self.point.misfit, "accepted": accepted,
-            "caution": c["caution"], "dt": c["dt"], **self._values(self.point.free),
-            "seconds": seconds,
+            "caution": c["caution"], "dt": min(c["steps"]), "seconds": seconds,
+            **self.trials.values(self.point.free), "bands": self._bands(),
         }  # fmt: skip
         c["iteration"] += 1
         if self.folder is not None:
@@ -345,47 +340,70 @@ class _Fit:
         self.tell(metrics)
 
     def _resumed(self) -> bool:
-        saved = None if self.folder is None else self.folder.load()
-        if saved is None or self.folder is None:
+        folder = self.folder  # of the leader; the others hear from it
+        saved = self.trials.team.led(lambda: None if folder is None else folder.load())
+        if saved is None:
             return False
         tensors, self.counters = saved
         if "found" in tensors:  # the search was not at its end
             self.found = tensors["found"].numpy()
-            self.folder.rewind(0)
+            if folder is not None:
+                folder.rewind(0)
             return False
         self.point = _Point(*(tensors[name].numpy() for name in ("free", "residual", "jacobian")))
-        self.folder.rewind(self.counters["iteration"])
+        if folder is not None:
+            folder.rewind(self.counters["iteration"])
         return True
 
-    def _result(self) -> ParameterFit:
-        c, point = self.counters, self.point
-        track = self._tracks()
-        found = estimate(point.jacobian, point.residual, track)
+    def _uncertainty(self) -> Uncertainty:
+        return estimate(self.point.jacobian, self.point.residual, self.trials.groups)
+
+    def _bands(self) -> dict[str, list[float] | None]:
+        """The 95 % band of each parameter as far as it is known now."""
+        return {
+            row.name: None if row.low95 is None or row.high95 is None else [row.low95, row.high95]
+            for row in self._rows(self._uncertainty())
+        }
+
+    def _rows(self, found: Uncertainty) -> list[FittedParameter]:
         rows = []
         for i, (name, p) in enumerate(self.parameters.items()):
-            z, spread = float(point.free[i]), float(found.std[i])
-            known = bool(found.determined[i])
-            reach = found.quantile * spread
+            z, spread = float(self.point.free[i]), float(found.std[i])
+            known, reach = bool(found.determined[i]), float(found.reach[i])
+            parts = {cause: float(std[i]) * p.slope(z) for cause, std in found.parts.items()}
             rows.append(
                 FittedParameter(
                     name, p.value(z), p.unit, spread * p.slope(z) if known else None,
                     p.value(z - reach) if known else None, p.value(z + reach) if known else None,
-                    known, p.start,
+                    known, p.start, parts if known else {},
                 )
             )  # fmt: skip
+        return rows
+
+    def _result(self) -> ParameterFit:
+        c, point, found = self.counters, self.point, self._uncertainty()
+        notes = list(c["notes"])
+        if self.numerics is not None:
+            self.tell({"doing": "numerical error", "share": 0.0, "scenes": self.numerics.scenes})
+            found = numerical_error(
+                self.trials, point.free, c["steps"], point.residual, point.jacobian,
+                found.determined, self.numerics,
+            ).added_to(found)  # fmt: skip
         if not found.by_track and found.determined.any():
-            c["notes"].append(
+            notes.append(
                 "no more tracks than parameters: the uncertainty takes every frame as independent,"
                 " which is optimistic"
             )
+        notes += entangled(found, list(self.parameters))
+        noise = self.trials.noise
+        if noise is not None and math.sqrt(point.misfit) > UNLIKELY * noise:
+            notes.append(
+                f"what is left is {math.sqrt(point.misfit) / noise:.2g} times the stated noise: the"
+                " law or the scene is not that of what was seen, and the 95 % bands do not hold"
+            )
         correlation = tuple(tuple(float(v) for v in row) for row in found.correlation)
         return ParameterFit(
-            tuple(rows), correlation, point.misfit, c["start_misfit"], tuple(c["losses"]),
-            bool(c["converged"]), found.by_track, c["dt"], tuple(c["notes"]), c["seconds"],
+            tuple(self._rows(found)), correlation, point.misfit, c["start_misfit"],
+            tuple(c["losses"]), bool(c["converged"]), found.by_track, tuple(c["steps"]),
+            tuple(notes), c["seconds"],
         )  # fmt: skip
-
-    def _tracks(self) -> np.ndarray:
-        """Track of each entry of the residual, shape (m,)."""
-        t, k = self.seen.shape
-        numbers = torch.arange(k).expand(t, k)[self.seen].numpy()
-        return np.repeat(numbers, len(self.point.residual) // len(numbers))

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ..scene import Scene
 from ..suggestion import did_you_mean
 
-COMPONENTS = "xyz"
+AXES = "xyz"
+GRAVITY, CAMERA = "gravity", "camera"
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,14 @@ ORDINARY: Mapping[str, tuple[float, float, float, str]] = {
     "yield_stress": (1e4, 0.0, math.inf, "Pa"),
     "velocity": (0.0, -math.inf, math.inf, "m/s"),
     "spin": (0.0, -math.inf, math.inf, "rad/s"),
-    "gravity": (-9.81, -math.inf, math.inf, "m/s²"),
+    "gravity": (0.0, -math.inf, math.inf, "m/s²"),
+    "camera.scale": (1.0, 0.0, math.inf, "-"),
+    "camera.turn": (0.0, -math.inf, math.inf, "rad"),
+    "camera.move": (0.0, -math.inf, math.inf, "m"),
 }
 """A start for a scene that has none, bounds and unit, by the name of a parameter of build()."""
+SMALL: Mapping[str, float] = {"camera.turn": 0.05, "camera.move": 0.05, "gravity": 1.0}
+"""What counts as a change of numbers that may be 0."""
 
 
 def choose(
@@ -114,38 +122,70 @@ def choose(
 
     Args:
         build: The scene's; its keyword parameters that are numbers, or three numbers of which one
-            is written velocity.x, can be fitted.
+            is written velocity.x, can be fitted, and what any scene has, see `Experiment`.
         names: What is fitted, with where it starts; None: where the scene has it.
         given: Values of the scene's parameters that were chosen otherwise.
 
     Raises:
-        ValueError: build() has no such parameter, or it is not a number.
+        ValueError: There is no such parameter, or it is not a number.
     """
+    return {name: _chosen(build, name, start, given) for name, start in names.items()}
+
+
+def _chosen(
+    build: Callable[..., Scene], name: str, start: float | None, given: Mapping[str, Any]
+) -> Parameter:
     keywords = {
         name: p.default
         for name, p in inspect.signature(build).parameters.items()
         if p.kind is p.KEYWORD_ONLY
     }
-    found = {}
-    for name, start in names.items():
-        base, _, component = name.partition(".")
-        default = given.get(base, keywords.get(base))
-        if isinstance(default, tuple) and component in (*COMPONENTS,):
-            default = default[COMPONENTS.index(component)]
-        numeric = isinstance(default, int | float) and not isinstance(default, bool)
-        if base not in keywords or not (numeric or default is None) or isinstance(default, bool):
-            known = [k for k, v in keywords.items() if isinstance(v, float)]
-            known += [f"{k}.x" for k, v in keywords.items() if isinstance(v, tuple)]
-            raise ValueError(
-                f"the scene has no number {name!r} to fit{did_you_mean(name, known)}: there are"
-                f" {', '.join(known)}"
-            )
-        ordinary, lower, upper, unit = ORDINARY.get(base, (1.0, -math.inf, math.inf, "-"))
-        value: Any = start if start is not None else default
-        if value is None or (start is None and not lower < value < upper):
-            value = ordinary
-        found[name] = Parameter(float(value), lower, upper, unit)
-    return found
+    plain = name.partition("@")[0]
+    base, _, component = plain.partition(".")
+    if base in (GRAVITY, CAMERA) and base not in keywords:
+        return _setup(plain, start, build, given)
+    default = given.get(base, keywords.get(base))
+    if isinstance(default, tuple) and component in (*AXES,):
+        default = default[AXES.index(component)]
+    numeric = isinstance(default, int | float) and not isinstance(default, bool)
+    if base not in keywords or not (numeric or default is None) or isinstance(default, bool):
+        known = [k for k, v in keywords.items() if isinstance(v, float)]
+        known += [f"{k}.x" for k, v in keywords.items() if isinstance(v, tuple)]
+        known += [n for n in SETUP if n.partition(".")[0] not in keywords]
+        raise ValueError(
+            f"the scene has no number {name!r} to fit{did_you_mean(name, known)}: there are"
+            f" {', '.join(known)}"
+        )
+    ordinary, lower, upper, unit = ORDINARY.get(base, (1.0, -math.inf, math.inf, "-"))
+    value: Any = start if start is not None else default
+    if value is None or (start is None and not lower < value < upper):
+        value = ordinary
+    return Parameter(float(value), lower, upper, unit)
+
+
+SETUP = (
+    *(f"{GRAVITY}.{axis}" for axis in AXES), f"{CAMERA}.scale",
+    *(f"{CAMERA}.{what}.{axis}" for what in ("turn", "move") for axis in AXES),
+)  # fmt: skip
+"""Numbers that any scene, or any camera, has."""
+
+
+def _setup(
+    name: str, start: float | None, build: Callable[..., Scene], given: Mapping[str, Any]
+) -> Parameter:
+    """A number of gravity or the cameras."""
+    if name not in SETUP:
+        raise ValueError(
+            f"there is no number {name!r} to fit{did_you_mean(name, SETUP)}: there are"
+            f" {', '.join(SETUP)}"
+        )
+    base = name if name in ORDINARY else name.rpartition(".")[0]
+    ordinary, lower, upper, unit = ORDINARY[base]
+    if start is None and base == GRAVITY:
+        pull = torch.as_tensor(build(**given).gravity).tolist()
+        start = pull[AXES.index(name[-1])]
+    value = ordinary if start is None else start
+    return Parameter(float(value), lower, upper, unit, SMALL.get(base))
 
 
 def place(values: Mapping[str, float], given: Mapping[str, Any], build: Any) -> dict[str, Any]:
@@ -157,6 +197,6 @@ def place(values: Mapping[str, float], given: Mapping[str, Any], build: Any) -> 
             out[base] = value
             continue
         vector = list(out.get(base, inspect.signature(build).parameters[base].default))
-        vector[COMPONENTS.index(component)] = value
+        vector[AXES.index(component)] = value
         out[base] = tuple(vector)
     return out

@@ -44,6 +44,8 @@ class FittedParameter:
     """Whether the data determines it at all."""
     start: float | None = None
     """Value before the fit, in `unit`."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviations by cause in `unit`, where more than the scatter along tracks is in it."""
 
 
 @dataclass(frozen=True)

@@ -154,10 +154,8 @@ class Patches:
             places = self._places(warp, active)
             values, spread = _normalised(picture(places), self.weight[active])
             correlation[active] = (values * self.template[active]).sum(1)
-            change = -np.einsum(
-                "kij,kpj,kp->ki", self.inverse[active], self.steepest[active],
-                self.template[active] - values,
-            )  # fmt: skip
+            slope = (self.template[active] - values)[:, None] @ self.steepest[active]
+            change = -np.einsum("kij,kj->ki", self.inverse[active], slope[:, 0])
             lost = (
                 (spread < 1e-3) | ~np.isfinite(change).all(1) | (np.abs(change[:, ::3]) > 20).any(1)
             )

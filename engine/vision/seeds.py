@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .registration import Array
+from .registration import FLAT, Array
 from .video import read_picture
 
 COUNT = 200
 """Features sought unless told otherwise."""
 QUALITY = 0.02
 """Least corner strength of a feature, as a share of the strongest."""
+TEXTURE = 0.25
+"""Texture is where brightness varies by this share of its variation where that is largest."""
+PIECE = 0.003
+"""Smallest piece of texture, as a share of the picture."""
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Array:
@@ -35,6 +40,34 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Array:
     if not mask.any():
         raise ValueError(f"{path} is dark all over, expected it bright where the object is")
     return mask
+
+
+def textured(picture: Array, half: int = 15) -> Array:
+    """Where the first frame shows texture, for want of a mask: shape (height, width), bool.
+
+    All of it if that is nowhere.
+
+    Args:
+        picture: Brightness, shape (height, width).
+        half: Of the patches that will be followed: brightness is looked at over so many pixels.
+    """
+    from scipy import ndimage
+
+    values = np.asarray(picture, np.float32)
+    fine = values - ndimage.gaussian_filter(values, 0.5 * half)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(np.square(fine), 2 * half + 1), 0.0))
+    rough = spread > max(FLAT, TEXTURE * float(np.percentile(spread, 99)))
+    # a window sees texture before its middle is there
+    rough = ndimage.binary_fill_holes(
+        ndimage.binary_erosion(rough, iterations=half, border_value=1)
+    )
+    pieces: Any = ndimage.label(rough)
+    label = pieces[0]
+    sizes = np.bincount(label.ravel())
+    large = sizes >= PIECE * picture.size
+    large[0] = False
+    found = large[label]
+    return found if found.any() else np.ones(picture.shape, bool)
 
 
 def features(picture: Array, mask: Array | None, count: int = COUNT, half: int = 15) -> Array:

@@ -21,6 +21,11 @@ NEIGHBOURS = 8
 """Points by whose motion one is judged, and found again."""
 STRAY = 0.25
 """How far a point may be from where its neighbours say, in their distance."""
+PATIENCE = 8
+"""Frames for which a lost point is looked for in each; from then on in one of `SELDOM`."""
+SELDOM = 5
+CLOSER = 0.05
+"""Change of the place where a lost point is thought to be [px] that is worth another look."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class _Course:
         self.warp = at_rest(patches.at)
         self.before = self.warp.copy()
         self.seen = patches.usable.copy()
+        self.missed = np.zeros(len(patches), int)
         gaps = np.linalg.norm(patches.at[:, None] - patches.at[None], axis=-1)
         self.gaps = np.where(np.eye(len(gaps), dtype=bool), np.inf, gaps)
 
@@ -109,11 +115,15 @@ class _Course:
         seen = found.correlation >= self.tracker.gate
         seen &= ~self._strays(found.warp, seen)
         warp, correlation = found.warp, np.where(seen, found.correlation, 0.0)
+        sought = np.full_like(warp, np.inf)
         for _ in range(2):  # those it lost are looked for where their neighbours went
             guess, told = self._by_neighbours(warp, seen)
-            missing = everyone[~seen & told & self.patches.usable]
+            worth = self._worth_a_look(guess, picture.shape)
+            worth &= np.abs(guess - sought).max((1, 2)) > CLOSER
+            missing = everyone[~seen & told & worth]
             if not len(missing):
                 break
+            sought[missing] = guess[missing]
             again = self.patches.find(spline, guess, missing)
             back = again.correlation >= self.tracker.gate
             warp = np.where(
@@ -127,8 +137,16 @@ class _Course:
         guess, told = self._by_neighbours(warp, seen)
         lost = ~seen & told
         warp[lost] = guess[lost]
+        self.missed = np.where(seen, 0, self.missed + 1)
         self.before, self.warp, self.seen, self.picture = self.warp, warp, seen, picture
         return seen, correlation, warp
+
+    def _worth_a_look(self, guess: Array, shape: tuple[int, ...]) -> Array:
+        """Which lost points may be found in this frame, shape (k,), bool."""
+        often = (self.missed < PATIENCE) | ((self.missed + np.arange(len(guess))) % SELDOM == 0)
+        room = np.array([shape[1], shape[0]]) - 1 + self.tracker.half
+        within = ((guess[:, :, 2] >= -self.tracker.half) & (guess[:, :, 2] <= room)).all(1)
+        return self.patches.usable & often & within
 
     def _flow(self, picture: Array) -> Array:
         """Places by Lucas and Kanade since the last frame, begun with the last velocity."""

@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import laws, selection
+from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
-from ..observing import motions, observed
 from ..options import Parser, converter, count, number
 from ..repeat import repeated
 
 if TYPE_CHECKING:
+    from rheograd.engine.fit.experiment import Experiment
+    from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.fit.team import Team
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
@@ -61,8 +64,10 @@ def add_arguments(parser: Parser) -> None:
     states, _ = converter(Literal["recorded", "positions"])
     recipe, _ = converter(Literal["rheograd", "published", "polish"])
     parser.add_argument(
-        "observation", type=Path, metavar="OBSERVATION", help=".npz or .vtkhdf; markers: .c3d"
-    )
+        "observation", type=Path, nargs="+", metavar="OBSERVATION",
+        help=".npz or .vtkhdf, markers .c3d, tracks .npz, masks .mp4, point clouds, or a .toml of"
+        " experiments; several are fitted together",
+    )  # fmt: skip
     parser.add_argument(
         "--law",
         metavar="NAME|FILE|FILE.py:CLASS",
@@ -100,6 +105,10 @@ def add_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("tracks in pixels")
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
     group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
+    group.add_argument(
+        "--numerics", action=argparse.BooleanOptionalAction, default=True,
+        help="add to the bands what other particles and half the cell would change (default: yes)",
+    )  # fmt: skip
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
@@ -111,33 +120,29 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.learn import fit
-    from rheograd.engine.observation import Positions
-    from rheograd.engine.trajectory import Trajectory
 
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
     states = found.states or ("recorded" if "material" in options else "positions")
     known = states == "recorded" or "material" in options
-    solver: Any = selection.make_solver(script, found)
-    seen = observed(found, solver)
-    if not isinstance(seen, Trajectory):
-        raise ValueError(
-            f"{found.observation} holds tracks in pixels, expected positions of all particles to"
-            " train a learned law; numbers are fitted to tracks: --parameters young,friction"
-        )
-    solver = at_recorded_step(solver, seen)
+    team, solver = together(script, found)
+    read = named(found, script, solver)
+    solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     law = starting_law(found, folder).to(solver.device, solver.dtype)
-    recipe = chosen_recipe(found, law, states)
-    with FitProgress(script.name, recipe.epochs, "epochs") as progress:
+    recipe = chosen_recipe(found, law, states, [m for e in read for m in e.recordings])
+    scenes = [selection.make_scene(script, law, found, e.options) for e in read]
+    truths = [selection.make_scene(script, None, found, e.options) for e in read]
+    seen = [observed(e, solver, s) for e, s in zip(read, scenes, strict=True)]
+    with team, FitProgress(
+        script.name, recipe.epochs, "epochs", shown=team.leads
+    ) as progress:  # fmt: skip
         report = fit(
-            selection.make_scene(script, law, found), solver, Positions(seen),
-            folder=folder, states=states, recipe=recipe,
-            truth=selection.make_scene(script, None, found) if known else None,
-            hold_out=found.hold_out, seed=found.seed, threads=found.threads,
-            resume=found.resume, source=str(found.observation), command=again,
-            tell=progress,
+            scenes, solver, seen, folder=folder, states=states, recipe=recipe,
+            truth=truths if known else None, names=[e.name for e in read],
+            hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
+            resume=found.resume, source=sources(found), command=again, tell=progress,
         )  # fmt: skip
-    return sum_up(report, folder)
+    return sum_up(report, folder) if progress.shown else 0
 
 
 def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
@@ -145,23 +150,53 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
     from rheograd.engine.fit.parameter import choose
-    from rheograd.engine.trajectory import Trajectory
 
     given = selection.chosen_options(found)
-    solver: Any = selection.make_solver(script, found)
-    recording = observed(found, solver)
-    if isinstance(recording, Trajectory):
-        solver = at_recorded_step(solver, recording)
-    seen = motions(found, script, solver, given, recording)
-    parameters = choose(script.build, starts(found.parameters), given)
+    team, solver = together(script, found)
+    begin = starts(found.parameters)
+    read = named(found, script, solver, begin)
+    solver = at_recorded_step(solver, [m for e in read for m in e.motions])
+    seen = [judged(e, found, script, solver) for e in read]
+    parameters = choose(script.build, begin, given)
     iterations = found.epochs or ITERATIONS
-    with FitProgress(script.name, iterations, "iterations", tuple(parameters)) as progress:
+    with team, FitProgress(
+        script.name, iterations, "iterations", parameters, shown=team.leads
+    ) as progress:  # fmt: skip
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
-            max_iterations=iterations, resume=found.resume, source=str(found.observation),
-            command=again, tell=progress,
+            max_iterations=iterations, numerics=numerics(found, solver, seen),
+            resume=found.resume, source=sources(found), command=again, team=team, tell=progress,
         )  # fmt: skip
-    return sum_up(report, folder)
+    return sum_up(report, folder) if progress.shown else 0
+
+
+def together(script: Script, found: argparse.Namespace) -> tuple[Team, Any]:
+    """The processes that torchrun started, and the solver on the device of this one."""
+    from rheograd.engine.fit.team import Team
+
+    solver: Any = selection.make_solver(script, found)
+    team = Team.here(solver.device)
+    return team, dataclasses.replace(solver, device=team.device)
+
+
+def sources(found: argparse.Namespace) -> str:
+    """Paths of what was seen, for the report."""
+    return ", ".join(map(str, found.observation))
+
+
+def numerics(
+    found: argparse.Namespace, solver: Any, experiments: Sequence[Experiment]
+) -> Numerics | None:
+    """What is simulated for the numerical error of a fit to pixels by particles; else nothing."""
+    from rheograd.engine.fit.numerical_error import Numerics
+    from rheograd.engine.joint import Joint
+    from rheograd.engine.mpm import MPMSolver
+    from rheograd.engine.pixel_tracks import PixelTracks
+
+    seen = [e.observation for e in experiments]
+    parts = [p for o in seen for p in (o.parts if isinstance(o, Joint) else (o,))]
+    pixels = all(isinstance(p, PixelTracks) for p in parts)
+    return Numerics() if found.numerics and pixels and isinstance(solver, MPMSolver) else None
 
 
 def starts(words: str) -> dict[str, float | None]:
@@ -206,12 +241,16 @@ def starting_law(found: argparse.Namespace, folder: Path) -> ConstitutiveLaw:
     return kinds[name](stress, found.flow_scale or 1e-3, seed=found.seed)
 
 
-def chosen_recipe(found: argparse.Namespace, law: ConstitutiveLaw, states: str) -> Recipe:
+def chosen_recipe(
+    found: argparse.Namespace, law: ConstitutiveLaw, states: str, recordings: Sequence[Any]
+) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
+    from rheograd.engine.trajectory import Trajectory
 
     recipes = {"published": Recipe.published, "polish": Recipe.polish}
-    suited = partial(Recipe.suited, law, states=states)
+    pixels = not all(isinstance(r, Trajectory) for r in recordings)
+    suited = partial(Recipe.suited, law, states="pixels" if pixels else states)
     start = recipes.get(found.recipe, suited)()
     changes: dict[str, Any] = {
         "epochs": found.epochs, "updates": found.updates, "longest": found.longest,

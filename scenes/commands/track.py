@@ -4,12 +4,15 @@
 Points are features in the mask, a grid, or given ones; each is held to its look in the first frame,
 so that errors do not add up, and is left out of frames in which it is not seen. --out gets them as
 .npz, for rheograd fit; --overlay the video with the tracks; --strain a picture of the strain of a
-flat specimen.
+flat specimen, with what it tells of the material without a force, which --json keeps. For --strain
+without --mask points are chosen where the first frame shows texture, and those that do not deform
+with the specimen are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +30,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     add_arguments(parser)
     found = parser.read(tokens)
-    outputs = [path for path in (found.out, found.overlay, found.strain) if path is not None]
+    if found.json is not None and found.strain is None:
+        raise ValueError("got --json without --strain: it keeps what the strain tells")
+    outputs = written(found)
     if not outputs:
         raise ValueError("got no --out, --overlay or --strain: nothing would be kept")
     for path in outputs:
@@ -44,6 +49,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help=".npz of the tracks")
     parser.add_argument("--overlay", type=Path, metavar="FILE", help=".mp4 of the video with them")
     parser.add_argument("--strain", type=Path, metavar="FILE", help=".png of the strain")
+    parser.add_argument("--json", type=Path, metavar="FILE", help=".json of what the strain tells")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.add_argument("--mask", type=Path, metavar="FILE",
                         help="picture, bright where the object is at first")  # fmt: skip
@@ -107,11 +113,16 @@ def run(found: argparse.Namespace) -> int:
         f" {kept} in the last frame, likeness {np.median(quality[seen]):.3f} in the median"
     )
     if found.strain is not None:
-        draw_strain(video, pixels, found.strain)
-    for path in (found.out, found.overlay, found.strain):
-        if path is not None:
-            say(f"wrote {path}")
+        tell_strain(video, pixels, mask, found)
+    for path in written(found):
+        say(f"wrote {path}")
     return 0
+
+
+def written(found: argparse.Namespace) -> list[Path]:
+    """Files that were asked for."""
+    asked = (found.out, found.overlay, found.strain, found.json)
+    return [path for path in asked if path is not None]
 
 
 def seeds(found: argparse.Namespace, video: Video) -> tuple[Any, Any]:
@@ -122,7 +133,7 @@ def seeds(found: argparse.Namespace, video: Video) -> tuple[Any, Any]:
     """
     import numpy as np
 
-    from rheograd.engine.vision.seeds import COUNT, features, grid, read_mask
+    from rheograd.engine.vision.seeds import COUNT, features, grid, read_mask, textured
     from rheograd.engine.vision.tracks import Tracks
 
     ways = [way for way in ("features", "grid", "points") if getattr(found, way) is not None]
@@ -140,29 +151,49 @@ def seeds(found: argparse.Namespace, video: Video) -> tuple[Any, Any]:
                 f" {video.size[0]} x {video.size[1]} px"
             )
         return points, mask
+    if found.strain is not None and mask is None:
+        mask = textured(first, found.half)
     if found.grid is not None:
         return grid(first, mask, found.grid, found.half), mask
     return features(first, mask, found.features or COUNT, found.half), mask
 
 
-def draw_strain(video: Video, pixels: Any, path: Path) -> None:
-    """The strain of the last frame, and a sentence about it."""
+def tell_strain(video: Video, pixels: Any, mask: Any, found: argparse.Namespace) -> None:
+    """Draw the strain of the specimen; say and keep what it tells."""
     import numpy as np
 
-    from rheograd.engine.vision.strain import draw, neck, strain
+    from rheograd.engine.vision.strain import body, neck, strain
+    from rheograd.engine.vision.strain_picture import draw
+    from rheograd.engine.vision.tension import LEAST, tension
 
-    known = np.isfinite(pixels[0]).all(1)
-    field = strain(pixels[:, known])
+    whole = found.mask is not None or found.points is not None
+    kept = np.isfinite(pixels[0]).all(1) if whole else body(pixels)
+    steady = kept & (np.isfinite(pixels).all(-1).mean(0) >= LEAST)
+    kept = steady if steady.sum() >= 6 else kept
+    followed = pixels[:, kept]
+    field = strain(followed)
+    thin = neck(followed, field)
     for picture in video.rgb():
         last = picture
-    draw(last, pixels[:, known], field, path, title=str(video.path.name))
-    thin = neck(pixels[:, known], field)
-    place = ", ".join(f"{v:.0f}" for v in thin.place)
-    found = f"a neck at ({place}) px of the first frame" if thin.found else "no neck"
     say(
-        f"logarithmic strain along the specimen: {thin.median:.3f} in the median, at most"
-        f" {thin.strain:.3f} over its width: {found}"
+        f"strain of {int(kept.sum())} points, each a mean over {2 * field.reach:.0f} px:"
+        f" {thin.median:.3f} along the specimen in the median, {thin.strain:.3f} where it is most"
     )
+    place = ", ".join(f"{v:.0f}" for v in thin.place)
+    say(f"a neck at ({place}) px of the first frame" if thin.found else "no neck")
+    told, reason = None, ""
+    try:
+        told = tension(followed, field)
+        for line in told.lines():
+            say(line)
+    except ValueError as error:
+        reason = str(error)
+        say(f"nothing told of the material: {reason}")
+    draw(last, followed, field, found.strain, mask=mask, tension=told, title=video.path.name)
+    if found.json is not None:
+        table = {"nothing": reason} if told is None else told.table()
+        text = json.dumps({"neck": thin.table(), **table}, indent=2)
+        found.json.write_text(text + "\n", encoding="utf-8")
 
 
 def say(line: str) -> None:

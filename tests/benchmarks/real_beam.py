@@ -110,7 +110,7 @@ def study(folder: Path, solver: Any, seconds: float = 0.5, search: int = 0, **gi
     }
     fit = fit_parameters(beam.build, solver, markers, starts, given=given, search=search)
     motion = follow(
-        [beam.build(**place(fit.values, given, beam.build))], solver, markers, dt=fit.dt
+        [beam.build(**place(fit.values, given, beam.build))], solver, markers, dt=fit.steps[0]
     )[0]
     return Study(fit, solver, given, markers, markers.pose(motion))
 
@@ -134,7 +134,7 @@ def predict(done: Study, name: str, folder: Path, **changes: Any) -> Comparison:
         freedom = SEATED_AGAIN if name.startswith("load") else CLOCK
         markers = markers.known(done.pose, freedom, tip)
     markers = markers.between(0.0, 1.0)
-    motion = follow([scene], done.solver, markers, dt=done.fit.dt)[0]
+    motion = follow([scene], done.solver, markers, dt=done.fit.steps[0])[0]
     pose = markers.pose(motion)
     found = markers.predicted(motion, pose).mean(1)
     seen = markers.recording.x.double().mean(1)
@@ -178,12 +178,12 @@ def main() -> None:
         done = study(folder, _solver(found, length * 1e-3), tilt=tilt, poisson=poisson)
         row: dict[str, Any] = {
             "solver": found.solver, "length_mm": length, "tilt": tilt, "poisson": poisson,
-            "dt": done.fit.dt,
+            "dt": done.fit.steps[0],
             "seconds": time.perf_counter() - begun, "rms": math.sqrt(done.fit.misfit),
             "parameters": [asdict(p) for p in done.fit.parameters],
         }  # fmt: skip
         print(f"\n{found.solver}, {length:g} mm, tilt {tilt:g}°, ν {poisson:g},"
-              f" dt {1e6 * done.fit.dt:.0f} µs, fitted in {row['seconds']:.0f} s")  # fmt: skip
+              f" dt {1e6 * row['dt']:.0f} µs, fitted in {row['seconds']:.0f} s")  # fmt: skip
         for p in done.fit.parameters:
             print(f"  {p.name} {p.value:.6g} {p.unit} ({p.low95:.6g} to {p.high95:.6g})")
         cases = [(name, name, {}) for name in RECORDINGS[:2]]
