@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -87,6 +87,15 @@ class Joint(Observation):
 
     def residual(self, trajectory: Trajectory) -> Tensor:
         """See `Observation.residual`; in standard deviations, shape (t, k, 1)."""
+        return self._columns(trajectory, lambda part, own: part.residual(own))
+
+    def robust(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.robust`; in standard deviations, shape (t, k, 1)."""
+        return self._columns(trajectory, lambda part, own: part.robust(own))
+
+    def _columns(
+        self, trajectory: Trajectory, of: Callable[[Observation, Trajectory], Tensor]
+    ) -> Tensor:
         if len(trajectory) != len(self.time):
             raise ValueError(
                 f"the simulated motion has {len(trajectory)} frames, the observations"
@@ -95,7 +104,7 @@ class Joint(Observation):
         columns = []
         for part, own in self._frames():
             assert part.noise is not None
-            rows = part.residual(trajectory.pick(own.to(trajectory.x.device))) / part.noise
+            rows = of(part, trajectory.pick(own.to(trajectory.x.device))) / part.noise
             blank = rows.new_zeros(len(trajectory), rows.shape[1] * rows.shape[2])
             columns.append(blank.index_copy(0, own.to(rows.device), rows.flatten(1)))
         return torch.cat([c.to(columns[0]) for c in columns], 1)[..., None]

@@ -84,9 +84,19 @@ class Observation(ABC):
         """The same as seen by other cameras, as many as there are."""
         return self
 
+    def robust(self, trajectory: Trajectory) -> Tensor:
+        """Residuals as a fit takes them: with outliers drawn in, where there may be some."""
+        return self.residual(trajectory)
+
     def misfit(self, trajectory: Trajectory) -> Tensor:
-        """Mean squared residual component over all that was observed."""
-        residual = self.residual(trajectory)
+        """Mean square of `robust` components over all that was observed: what a fit makes small."""
+        return self._mean_square(self.robust(trajectory))
+
+    def error(self, trajectory: Trajectory) -> Tensor:
+        """Mean squared residual component over all that was observed: how far it really is."""
+        return self._mean_square(self.residual(trajectory))
+
+    def _mean_square(self, residual: Tensor) -> Tensor:
         return residual.square().sum() / (self.seen().sum() * residual.shape[-1])
 
 

@@ -22,6 +22,12 @@ NOISE = 0.3
 """Standard deviation of a track unless told otherwise [px]."""
 OUTLIER = 3.0
 """From how many standard deviations on a track counts less."""
+RIM = 5.0
+"""How near to an edge of the surface a track may be unless told otherwise [px]."""
+BEND = 0.8
+"""Cosine of the angle between normals from which on the surface has an edge between them."""
+AROUND = 16
+"""Directions in which an edge is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,7 @@ class PixelTracks(Observation):
         *,
         camera: Camera | None = None,
         noise: float = NOISE,
+        rim: float = RIM,
     ) -> PixelTracks:
         """Bind each track to what its pixel of the first frame shows of the surface.
 
@@ -68,6 +75,8 @@ class PixelTracks(Observation):
             rest: Particles or nodes at that time [m], shape (n, 3).
             camera: What saw them; that of the tracks if None.
             noise: Standard deviation of a track [px].
+            rim: Tracks nearer than this to an edge of the surface, as the first frame shows it, are
+                left out [px], unless all are: their patches show what lies on either side.
 
         Raises:
             ValueError: There is no camera, or no track is on the body.
@@ -95,8 +104,10 @@ class PixelTracks(Observation):
                 f"none of {len(first)} tracks of {tracks.source or 'the video'} is on the body in"
                 f" the first frame, {why}: check the camera's pose and the scene's first position"
             )
-        on = Spot(spot.triangle[hit], spot.weights[hit])
-        return cls(tracks, camera, first[hit], surface.spots(on), surface, rest, noise)
+        used = hit & ~_at_rim(tracks, first, camera, surface, rest, rim)
+        used = used if bool(used.any()) else hit
+        on = Spot(spot.triangle[used], spot.weights[used])
+        return cls(tracks, camera, first[used], surface.spots(on), surface, rest, noise)
 
     def rebound(self, trajectory: Trajectory) -> PixelTracks:
         """See `Observation.rebound`; what misses the body there goes to its nearest corner."""
@@ -150,7 +161,7 @@ class PixelTracks(Observation):
         return self.camera.project(self.carried.at(trajectory.x)).at
 
     def residual(self, trajectory: Trajectory) -> Tensor:
-        """See `Observation.residual`; [px], outliers drawn in, shape (t, k, 2)."""
+        """See `Observation.residual`; [px], shape (t, k, 2)."""
         if len(trajectory) != len(self.tracks.time):
             raise ValueError(
                 f"the simulated motion has {len(trajectory)} frames, the tracks"
@@ -159,8 +170,11 @@ class PixelTracks(Observation):
         predicted = self.predicted(trajectory)
         seen = self.seen().to(predicted.device)[..., None]
         pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
-        gap = torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
-        return tempered(gap, OUTLIER * self.noise)
+        return torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
+
+    def robust(self, trajectory: Trajectory) -> Tensor:
+        """See `Observation.robust`."""
+        return tempered(self.residual(trajectory), OUTLIER * self.noise)
 
 
 def _cast(
@@ -186,6 +200,27 @@ def _cast(
         triangle[~hit] = faces.any(2).int().argmax(1)
         weights[~hit] = faces[torch.arange(len(corner)), triangle[~hit]].to(weights)
     return Spot(triangle, weights), hit
+
+
+def _at_rim(
+    tracks: Tracks, which: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor, rim: float
+) -> Tensor:
+    """Which tracks (k,) of the first frame have an edge or nothing of the surface near, (k,)."""
+    vertices = surface.vertices(rest)
+    reach = 10.0 * float((vertices - camera.position).norm(dim=1).max())
+    mesh = RayMesh(vertices, surface.triangles)
+    a, b, c = vertices[surface.triangles].unbind(1)
+    normals = torch.linalg.cross(b - a, c - a)
+    normals = normals / normals.norm(dim=1, keepdim=True)
+    angle = torch.arange(AROUND, dtype=torch.float64) * (2.0 * math.pi / AROUND)
+    ring = rim * torch.stack([angle.cos(), angle.sin()], 1)
+    around = torch.cat([torch.zeros(1, 2, dtype=torch.float64), ring if rim > 0.0 else ring[:0]])
+    pixels = torch.from_numpy(tracks.pixels[0])[which] + around[:, None]
+    spot, hit, _ = mesh.hits(camera.position, camera.rays(pixels).reshape(-1, 3), reach)
+    shown = torch.zeros(len(hit), 3, dtype=torch.float64)
+    shown[hit] = normals[spot.triangle]
+    shown = shown.reshape(len(around), -1, 3)
+    return ((shown * shown[0]).sum(-1) < BEND).any(0)
 
 
 def tempered(gap: Tensor, outlier: float) -> Tensor:

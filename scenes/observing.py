@@ -128,8 +128,8 @@ def bound(
         recording, surface, model.x0, camera=camera, noise=source.noise or NOISE
     )
     say(
-        f"{source.path}: {len(found.bound)} of {recording.pixels.shape[1]} tracks are on the body;"
-        " its surface is carried by the simulation"
+        f"{source.path}: {len(found.bound)} of {recording.pixels.shape[1]} tracks are on the body"
+        " and off its edges; its surface is carried by the simulation"
     )
     return found
 

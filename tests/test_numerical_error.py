@@ -185,7 +185,9 @@ def test_half_the_cell_tells_where_a_fit_to_a_finer_truth_is_off() -> None:
     assert done.values == plain.values, "bands are wider, values the same"
     young = done.parameters[0]
     off = np.log(young.value / YOUNG)
-    assert abs(off) > 3.0 * plain.parameters[0].std / YOUNG, "the scatter of tracks covers it"
+    scatter = plain.parameters[0].std
+    assert scatter is not None and young.low95 is not None and young.high95 is not None
+    assert abs(off) > 3.0 * scatter / YOUNG, "the scatter of tracks covers it"
     assert young.low95 < YOUNG < young.high95
     trials = Trials(build, SOLVER, [Experiment(truth)], START)
     free = np.array([START[n].free(v) for n, v in done.values.items()])

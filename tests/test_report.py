@@ -105,6 +105,19 @@ def learned(**changes: object) -> FitReport:
     return replace(report, **changes)  # type: ignore[arg-type]
 
 
+def test_a_range_says_what_is_in_it(tmp_path: Path) -> None:
+    write_report(tmp_path / "plain", measured())
+    assert "not from errors of the model" in (tmp_path / "plain" / "report.html").read_text()
+    young, poisson = measured().parameters
+    parts = {"tracks": 500.0, "particles": 1200.0, "cells": 2000.0}
+    write_report(tmp_path / "all", measured(parameters=(replace(young, parts=parts), poisson)))
+    page = (tmp_path / "all" / "report.html").read_text()
+    assert "not from errors of the model" not in page
+    assert "500 Pa (tracks), 1.2 kPa (particles), 2.0 kPa (cells)" in page
+    told = json.loads((tmp_path / "all" / "report.json").read_text())
+    assert told["parameters"][0]["parts"] == parts
+
+
 def measured(**changes: object) -> FitReport:
     young = FittedParameter("young", 308230.0, "Pa", 2400.0, 303526.0, 312934.0, True, 1e5)
     poisson = FittedParameter("poisson", 0.41, "-", 0.35, -0.28, 1.1, False, 0.3)

@@ -37,6 +37,10 @@ with Team.here() as team:
         team.share([lambda k=k: fails(k) for k in range(3)])
     except SimulationError as error:
         print(error, error.step)
+    try:
+        team.led(lambda: open("/nowhere/at/all"))
+    except OSError as error:
+        print(error.strerror)
 """
 
 WAITS = """
@@ -68,8 +72,9 @@ def test_results_come_in_order_and_the_first_error_to_all(tmp_path: Path) -> Non
     assert (first.code, second.code) == (0, 0), first.err + second.err
     expected = [(k, k % 2, float(torch.full((2,), 0.1 * k).sum())) for k in range(5)]
     failed = "at step 15, a particle left the grid 15"
-    assert first.out.splitlines() == [str(expected), "True 0 []", failed]
-    assert second.out.splitlines() == [str(expected), "False 0 []", failed]
+    missing = "No such file or directory"
+    assert first.out.splitlines() == [str(expected), "True 0 []", failed, missing]
+    assert second.out.splitlines() == [str(expected), "False 0 []", failed, missing]
 
 
 @pytest.mark.parametrize("words", [[], ["busy"]], ids=["waiting", "working"])

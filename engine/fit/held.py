@@ -43,7 +43,7 @@ class Tail:
             motion = moved(self.solver, self.model, time, step, None)
         except SimulationError:
             return math.inf, 1
-        residual = self.observation.residual(motion)[self.first :]
+        residual = self.observation.robust(motion)[self.first :]
         count = int(self.observation.seen()[self.first :].sum()) * residual.shape[-1]
         return float(residual.double().square().sum()), count
 

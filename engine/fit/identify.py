@@ -49,7 +49,8 @@ def identify(
         folder: Where law.safetensors, metrics, checkpoint and report go.
         given: Other keywords of build(), of all experiments.
         max_iterations: Steps at most.
-        numerics: See `fit_parameters`.
+        numerics: What is simulated in the end so that bands hold the error of particles and cells
+            too; None: they do not.
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
         command: Command line that does it again, for the report; by default that of the process.

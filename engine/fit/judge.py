@@ -99,7 +99,7 @@ def judge(
 
 @torch.no_grad()
 def _error(seen: Observation, run: Trajectory | None) -> float:
-    return math.inf if run is None else float(seen.rebound(run).misfit(run))
+    return math.inf if run is None else float(seen.rebound(run).error(run))
 
 
 @torch.no_grad()

@@ -216,7 +216,7 @@ class SightLesson(Lesson):
             motion = moved(self.solver, self.model, self.observation.time, self.step, None)
         except SimulationError:
             return 0, 1.0
-        squares = self.observation.residual(motion).double().square().sum((1, 2)).cpu()
+        squares = self.observation.robust(motion).double().square().sum((1, 2)).cpu()
         count = self.observation.seen().sum(1).cpu() * self.observation.components
         off = torch.nonzero(squares > (TELLING * noise) ** 2 * count).flatten()
         usual = float((squares.sum() / count.sum()).sqrt())

@@ -40,7 +40,7 @@ def overlays(
         for number, (seen, own) in enumerate(_tracked(case.observation, motion)):
             with torch.no_grad():
                 simulated = seen.predicted(own).cpu().double().numpy()
-                gap = float(seen.misfit(own))
+                gap = float(seen.error(own))
             mine = seen.used
             label = f"{name}, camera {number + 1}" if len(case.observation.cameras) > 1 else name
             file = "seen-" + re.sub(r"[^\w]+", "-", label).strip("-")

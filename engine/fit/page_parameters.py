@@ -44,12 +44,31 @@ def parameters(report: FitReport) -> str:
         )
     return (
         "<section><h2>The parameters</h2>\n<p>With the range that holds the true value with a "
-        "probability of 95 %, as far as the law and the scene are right: it comes from the "
-        "scatter of the observation about the fit, not from errors of the model.</p>\n"
+        f"probability of 95 %, as far as the law and the scene are right: {_source(report)}</p>\n"
         '<div class="scroll"><table><thead><tr><th>parameter</th><th class="n">start</th>'
         '<th class="n">fitted</th><th class="n">95 % range</th><th>start ○, fitted ●</th>'
         f"<th>verdict</th></tr></thead><tbody>{rows}</tbody></table></div>\n"
         f"{warning}{_correlation(report)}</section>"
+    )
+
+
+def _source(report: FitReport) -> str:
+    """What is in the ranges."""
+    parted = [p for p in report.parameters if p.parts]
+    scatter = "it comes from the scatter of the observation about the fit"
+    if not parted:
+        return f"{scatter}, not from errors of the model."
+    shares = "; ".join(
+        f"of {escape(plain_name(p.name))} "
+        + ", ".join(
+            f"{quantity(std, p.unit, digits=2)} ({cause})" for cause, std in p.parts.items()
+        )
+        for p in parted
+    )
+    return (
+        f"{scatter} (tracks), from which particles the bodies happen to be made of (particles),"
+        " and from the size of cells and steps, by what half of them changes (cells). Standard"
+        f" deviations {shares}."
     )
 
 

@@ -146,6 +146,7 @@ class Team:
             SimulationError: That of the first job which failed, in every process.
             GradientError: Likewise.
             ValueError: Likewise.
+            OSError: Likewise.
             ProcessLost: Another process died.
         """
         mine = jobs[self.rank :: self.size]
@@ -223,7 +224,7 @@ class Team:
 def _outcome(job: Callable[[], Any]) -> Any:
     try:
         return job()
-    except (SimulationError, GradientError, ValueError) as error:
+    except (SimulationError, GradientError, ValueError, OSError) as error:
         return _Failure(error)
 
 

@@ -99,7 +99,7 @@ class Trials:
         self, experiment: Experiment, free: np.ndarray, motion: Trajectory
     ) -> np.ndarray:  # fmt: skip
         seen = experiment.seen(self.build, self.values(free)).rebound(motion)
-        rows = seen.residual(motion)[experiment.observation.seen()]
+        rows = seen.robust(motion)[experiment.observation.seen()]
         return rows.reshape(-1).double().cpu().numpy()
 
     def misfits(self, points: Points, tell: Doing = lambda share, scenes: None) -> list[float]:

@@ -106,8 +106,9 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
     group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
     group.add_argument(
-        "--numerics", action=argparse.BooleanOptionalAction, default=True,
-        help="add to the bands what other particles and half the cell would change (default: yes)",
+        "--numerics", action=argparse.BooleanOptionalAction,
+        help="simulate again with other particles and half the cell, for bands with those errors"
+        " (default: where tracks are fitted by particles)",
     )  # fmt: skip
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
@@ -187,7 +188,7 @@ def sources(found: argparse.Namespace) -> str:
 def numerics(
     found: argparse.Namespace, solver: Any, experiments: Sequence[Experiment]
 ) -> Numerics | None:
-    """What is simulated for the numerical error of a fit to pixels by particles; else nothing."""
+    """What is simulated for the numerical error: as asked, or for tracks and particles."""
     from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.joint import Joint
     from rheograd.engine.mpm import MPMSolver
@@ -195,8 +196,8 @@ def numerics(
 
     seen = [e.observation for e in experiments]
     parts = [p for o in seen for p in (o.parts if isinstance(o, Joint) else (o,))]
-    pixels = all(isinstance(p, PixelTracks) for p in parts)
-    return Numerics() if found.numerics and pixels and isinstance(solver, MPMSolver) else None
+    suits = all(isinstance(p, PixelTracks) for p in parts) and isinstance(solver, MPMSolver)
+    return Numerics() if (suits if found.numerics is None else found.numerics) else None
 
 
 def starts(words: str) -> dict[str, float | None]:
