@@ -5,7 +5,7 @@
 
 A box of a hidden material is thrown to the floor, and thrown once more otherwise. Each fit sees one
 of these as: positions of all particles; exact tracks in the picture of one camera; tracks that the
-tracker found in its clip; those of three cameras; those of one camera of either throw. The laws
+tracker found in its clip; those of three cameras; and both throws in each of these ways. The laws
 then move a ball in a throw that no fit saw, for twice as long; its root mean square error is set
 beside that of the law from particles of as many throws. All fits have the same recipe.
 """
@@ -149,6 +149,9 @@ def rows(clips: Clips) -> dict[str, Callable[[], list[tuple[int, Observation]]]]
         "particles, two throws": lambda: [(k, particles(k)) for k in range(2)],
         "exact tracks, one camera, two throws": lambda: [(k, exact(k)) for k in range(2)],
         "tracked, one camera, two throws": lambda: [(k, found(k, "front")) for k in range(2)],
+        "tracked, three cameras, two throws": lambda: [
+            (k, found(k, "front", "right", "top")) for k in range(2)
+        ],
     }
 
 
