@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fit a box, sphere, cylinder or capsule to masks of one moment.
+
+A mask (silhouette) is a picture that is bright where the body is, seen by a camera that is known.
+The primitive is found by least squares on how much of each pixel is covered; --out gets it as a
+closed mesh in the axes of the scene, for rheograd run drop --mesh. One camera alone cannot tell a
+small body from a large one far away: say on which --floor it lies, or one --size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..options import Parser, number
+
+if TYPE_CHECKING:
+    from rheograd.engine.fit.primitive import Measure, PrimitiveFit
+    from rheograd.engine.shapes import Solid
+
+RANK = 6
+EQUAL = 0.01
+"""How much sizes of a form that has one size may differ."""
+POOR = 0.95
+"""Overlap below which another kind is worth a thought."""
+ALIGNED = 0.5
+"""Share of rims along rows and columns of pixels that is worth a word."""
+
+
+def main(parser: Parser, tokens: Sequence[str]) -> int:
+    """Run the command."""
+    parser.add_argument("masks", type=Path, nargs="+", metavar="MASK",
+                        help="pictures of one moment, one of each camera")  # fmt: skip
+    parser.add_argument("--camera", type=Path, nargs="+", required=True, metavar="FILE",
+                        help=".toml of each camera, in the order of the masks")  # fmt: skip
+    parser.add_argument("--kind", required=True, metavar="KIND",
+                        help="box, sphere, cylinder or capsule")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help="mesh: .ply, .stl or .obj")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="what is printed, as numbers")
+    parser.add_argument("--overlay", type=Path, metavar="FILE.png",
+                        help="the masks with the outline over them")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    group = parser.add_argument_group("what is known")
+    group.add_argument("--floor", type=number, metavar="Y",
+                       help="height at which the body's lowest point is [m]")  # fmt: skip
+    group.add_argument("--size", type=known_sizes, metavar="NAME=M,...",
+                       help="radius=0.1; height=0.3 (of a capsule: of its straight part); of a box"
+                       " width, height, depth [m]")  # fmt: skip
+    group.add_argument("--upright", action="store_true", help="its axis, or a face's normal, is y")
+    found = parser.read(tokens)
+    for path in (found.out, found.json, found.overlay):
+        if path is not None and not path.parent.is_dir():
+            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
+        if path is not None and path.exists() and not found.force:
+            raise ValueError(f"{path} is there already: add --force to replace it")
+    if found.out is not None and found.out.suffix.lower() not in (".ply", ".stl", ".obj"):
+        raise ValueError(f"got --out {found.out}, expected a mesh that ends in .ply, .stl or .obj")
+    return run(found)
+
+
+def run(found: argparse.Namespace) -> int:
+    """Fit, print, write."""
+    from ..user_files import start_engine
+
+    start_engine()
+    from rheograd.engine.fit.primitive import fit_primitive
+    from rheograd.engine.primitives import kind_of
+    from rheograd.engine.vision.camera_files import load_camera
+    from rheograd.engine.vision.seeds import read_mask
+
+    kind_of(found.kind)
+    cameras = [load_camera(path) for path in found.camera]
+    if len(cameras) != len(found.masks):
+        raise ValueError(
+            f"got {len(found.masks)} masks and {len(cameras)} cameras, expected a camera for each"
+            " mask, in the same order"
+        )
+    masks = [read_mask(m, c.size) for m, c in zip(found.masks, cameras, strict=True)]
+    fit = fit_primitive(
+        found.kind, masks, cameras, on_floor=found.floor, sizes=found.size, upright=found.upright
+    )
+    options = drop_options(fit, found.floor)
+    print("\n".join(told(fit)))
+    for line in doubts(fit):
+        print(f"warning: {line}", file=sys.stderr)
+    if options and not fit.undetermined:
+        print(f"the same in the scene drop: {options}")
+    if found.out is not None:
+        write_mesh(fit, found.out)
+        height = _height(fit, found.floor)
+        print(f"as a mesh: rheograd run drop --mesh {found.out} --turn 0,0,0 --height {height:.4g}")
+    if found.json is not None:
+        write_json(fit, options, found.json)
+    if found.overlay is not None:
+        draw(fit, masks, cameras, found.overlay)
+    for path in (found.out, found.json, found.overlay):
+        if path is not None:
+            print(f"wrote {path}", file=sys.stderr)
+    return 0
+
+
+def told(fit: PrimitiveFit) -> list[str]:
+    """The lines of a result."""
+    like = max(fit.pose.sizes.tolist())
+    lines = [f"{fit.kind}, sizes and place with 95 % bands"]
+    lines += [f"  {m.name:<10}{_value(m, like)}" for m in fit.measures]
+    lines.append(
+        f"overlap (intersection over union) {100 * fit.overlap:.2f} %; the rims are {fit.rim:.2f}"
+        " px off (root mean square)"
+    )
+    return lines
+
+
+def doubts(fit: PrimitiveFit) -> list[str]:
+    """What a reader should know before the numbers are used."""
+    lines = list(fit.undetermined)
+    if fit.overlap < POOR:
+        lines.append(
+            f"a {fit.kind} covers the masks badly ({100 * fit.overlap:.0f} % overlap): try another"
+            " --kind, or check masks, cameras, --floor and --size"
+        )
+    else:
+        lines += [
+            f"another one fits as well, a second camera may tell: {_described(rival)}"
+            for rival in fit.rivals
+        ]
+    if fit.along_pixels > ALIGNED:
+        lines.append(
+            f"{100 * fit.along_pixels:.0f} % of the rims lie along rows or columns of pixels, where"
+            " rounding does not average out: sizes may be off by a pixel, and turns by more than"
+            " their bands; look at an angle, or say --upright if it is"
+        )
+    return lines
+
+
+def drop_options(fit: PrimitiveFit, floor: float | None) -> str:
+    """Options of the scene drop that make the same body, or nothing."""
+    sizes = [m.value for m in fit.measures if m.unit == "m"]
+    one = {
+        "box": lambda: (sizes[0], sizes[1], sizes[2]),
+        "sphere": lambda: (2 * sizes[0],),
+        "cylinder": lambda: (2 * sizes[0], sizes[1]),
+        "capsule": lambda: (4 * sizes[0], 2 * sizes[1]),
+    }[fit.kind]()
+    size = sum(one) / len(one)
+    if max(one) - min(one) > EQUAL * size:
+        return ""
+    turn = ",".join(f"{v:.4g}" for v in fit.shape.turn)
+    height = _height(fit, floor)
+    return f"--shape {fit.kind} --size {size:.4g} --turn {turn} --height {height:.4g}"
+
+
+def _height(fit: PrimitiveFit, floor: float | None) -> float:
+    """Of the lowest point over the floor, which is at y = 0 unless told [m]."""
+    lowest = next(m.value for m in fit.measures if m.name == "lowest")
+    return max(lowest - (floor or 0.0), 0.0)
+
+
+def write_mesh(fit: PrimitiveFit, path: Path) -> None:
+    """Its surface as a closed mesh."""
+    import trimesh
+
+    surface = fit.shape.surface()
+    made: Any = trimesh.Trimesh(surface.vertices.numpy(), surface.triangles.numpy(), process=False)
+    made.export(str(path))
+
+
+def write_json(fit: PrimitiveFit, options: str, path: Path) -> None:
+    """The numbers in SI units; a band is half the 95 % interval, null if not determined."""
+    import json
+    from dataclasses import asdict
+
+    summary = {
+        "kind": fit.kind,
+        "measures": {m.name: {"value": m.value, "unit": m.unit, "band": m.band}
+                     for m in fit.measures},
+        "overlap": fit.overlap,
+        "rim": fit.rim,
+        "undetermined": list(fit.undetermined),
+        "rivals": [asdict(rival) for rival in fit.rivals],
+        "drop": options or None,
+    }  # fmt: skip
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def draw(fit: PrimitiveFit, masks: Sequence[Any], cameras: Sequence[Any], path: Path) -> None:
+    """Masks with the outline over them, side by side."""
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    from rheograd.engine.outlines import Eye
+    from rheograd.engine.primitives import kind_of
+
+    height = max(mask.shape[0] for mask in masks)
+    parts = []
+    for mask, camera in zip(masks, cameras, strict=True):
+        canvas = np.zeros((height, mask.shape[1], 3), np.uint8)
+        canvas[: len(mask)] = np.where(mask[..., None], 150, 40)
+        line = Eye.of(camera).outline(kind_of(fit.kind), fit.pose, camera)
+        points = np.rint(16 * line).astype(np.int32)[:, None]
+        parts.append(cv2.polylines(canvas, [points], True, (255, 150, 0), 1, cv2.LINE_AA, 4))
+    Image.fromarray(np.concatenate(parts, 1)).save(path)
+
+
+def known_sizes(text: str) -> dict[str, float]:
+    """Names and lengths [m], as radius=0.1,height=0.3.
+
+    Raises:
+        argparse.ArgumentTypeError: It is something else.
+    """
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if not name or not value:
+            raise argparse.ArgumentTypeError(
+                f"got {text!r}, expected names and lengths in metres, such as radius=0.1,height=0.3"
+            )
+        found[name.strip()] = number(value)
+    return found
+
+
+def _value(measure: Measure, like: float) -> str:
+    """A number with its band, in the unit that suits a length `like` [m]."""
+    from rheograd.engine.fit.quantity import quantity
+
+    value = quantity(measure.value, measure.unit, digits=4, known_to=measure.band, like=like)
+    if measure.band is None:
+        return f"{value}, not determined"
+    if measure.band == 0.0:
+        return f"{value}, given"
+    return f"{value} ± {quantity(measure.band, measure.unit, digits=2, like=like)}"
+
+
+def _described(shape: Solid) -> str:
+    """A shape in a line, [m] and [rad]."""
+    from dataclasses import asdict
+
+    parts = []
+    for name, value in asdict(shape).items():
+        values = value if isinstance(value, tuple) else (value,)
+        parts.append(f"{name} {', '.join(f'{v:.4g}' for v in values)}")
+    return "; ".join(parts)
