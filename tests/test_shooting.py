@@ -225,6 +225,12 @@ def test_a_recipe_suits_its_law() -> None:
         assert recipe.clip == Recipe.published().clip
     for law in (bare, scaled, InvariantSmooth()):
         assert Recipe.suited(law, 30, states="positions").from_start
+    for law in (bare, scaled):
+        seen = Recipe.suited(law, 30, states="pixels")
+        assert seen.from_start and seen.patience and seen.least > 1 and seen.grown < 1.0
+    assert (
+        Recipe.suited(bare, states="pixels").rate_elasticity == Recipe.published().rate_elasticity
+    )
     for states in ("recorded", "positions"):
         assert Recipe.suited(scaled, states=states).rate_elasticity == Recipe().rate_elasticity
         assert Recipe.suited(scaled, states=states).from_start

@@ -36,7 +36,7 @@ class Tail:
 
     @torch.no_grad()
     def squares(self) -> tuple[float, int]:
-        """Sum of squared residual components over its frames, and their number."""
+        """Sum of squared components of what a fit squares over its frames, and their number."""
         time = self.observation.time
         step = torch.round(time / self.model.dt).long()
         try:
