@@ -19,8 +19,8 @@ from torch import Tensor
 from rheograd.engine.boundaries import Boundary, Collider, Grip, Motion
 from rheograd.engine.fem.integrators import GeneralizedAlpha
 from rheograd.engine.fem.solver import FESolver
-from rheograd.engine.markers import Freedom, Markers, moving, release, select
 from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.observations.markers import Freedom, Markers, moving, release, select
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box, Capsule
 from rheograd.engine.trajectory import Trajectory

@@ -32,7 +32,7 @@ from .progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.experiment import Experiment
-    from rheograd.engine.observation import Observation
+    from rheograd.engine.observations.observation import Observation
     from rheograd.engine.scene import Scene
     from rheograd.engine.trajectory import Trajectory
     from rheograd.engine.vision.tracks import Tracks
@@ -212,7 +212,7 @@ def observed(e: Named, solver: Any, scene: Scene) -> Observation:
     Raises:
         ValueError: Something was seen of another kind of scene.
     """
-    from rheograd.engine.joint import Joint
+    from rheograd.engine.observations.joint import Joint
 
     parts = tuple(bound(s, r, solver, scene) for s, r in zip(e.sources, e.recordings, strict=True))
     return parts[0] if len(parts) == 1 else Joint(parts)

@@ -14,7 +14,7 @@ from .progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.moving_surface import MovingSurface
-    from rheograd.engine.observation import Observation
+    from rheograd.engine.observations.observation import Observation
     from rheograd.engine.scene import Scene
     from rheograd.engine.trajectory import Trajectory
     from rheograd.engine.vision.tracks import Tracks
@@ -108,8 +108,8 @@ def bound(
     Raises:
         ValueError: They do not go together, or something was not said.
     """
-    from rheograd.engine.observation import Positions
-    from rheograd.engine.pixel_tracks import NOISE, PixelTracks
+    from rheograd.engine.observations.observation import Positions
+    from rheograd.engine.observations.pixel_tracks import NOISE, PixelTracks
     from rheograd.engine.trajectory import Trajectory
 
     if isinstance(recording, Trajectory):
@@ -152,7 +152,7 @@ def _camera(source: Source) -> Any:
 
 
 def _silhouettes(source: Source, surface: MovingSurface, rest: Any, camera: Any) -> Observation:
-    from rheograd.engine.silhouettes import Silhouettes
+    from rheograd.engine.observations.silhouettes import Silhouettes
     from rheograd.engine.vision.video import open_video
 
     if camera is None:
@@ -165,7 +165,7 @@ def _silhouettes(source: Source, surface: MovingSurface, rest: Any, camera: Any)
 
 def _clouds(source: Source, surface: MovingSurface) -> Observation:
     from rheograd.engine.lengths import LENGTHS
-    from rheograd.engine.point_clouds import PointClouds, read_clouds
+    from rheograd.engine.observations.point_clouds import PointClouds, read_clouds
     from rheograd.engine.suggestion import did_you_mean
 
     unit = source.units or "m"
@@ -180,7 +180,7 @@ def _clouds(source: Source, surface: MovingSurface) -> Observation:
 def _force(source: Source, model: Any, scene: Scene) -> Observation:
     import torch
 
-    from rheograd.engine.force_curve import ForceCurve, read_curve
+    from rheograd.engine.observations.force_curve import ForceCurve, read_curve
 
     if source.side is None or source.axis is None:
         raise ValueError(

@@ -16,7 +16,7 @@ from benchmarks.real_beam import LOAD, Study, predict, study
 from rheograd.engine.fit.follow import follow
 from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.fit.parameter import Parameter, place
-from rheograd.engine.markers import Freedom, Markers, skew
+from rheograd.engine.observations.markers import Freedom, Markers, skew
 from rheograd.engine.trajectory import Trajectory
 from rheograd.scenes import beam
 

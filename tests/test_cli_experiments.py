@@ -12,7 +12,7 @@ import torch
 from test_experiments import SIZE, front, motion, seen_by, side
 
 from rheograd.engine.moving_surface import MovingSurface
-from rheograd.engine.silhouettes import Silhouettes
+from rheograd.engine.observations.silhouettes import Silhouettes
 from rheograd.engine.vision.camera_files import save_camera
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import VideoWriter

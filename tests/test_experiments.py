@@ -14,14 +14,14 @@ from rheograd.engine.fit.experiment import Experiment, comparable
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.parameter import choose
 from rheograd.engine.fit.uncertainty import entangled, estimate
-from rheograd.engine.joint import Joint
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Observation, Positions
-from rheograd.engine.pixel_tracks import PixelTracks
+from rheograd.engine.observations.joint import Joint
+from rheograd.engine.observations.observation import Observation, Positions
+from rheograd.engine.observations.pixel_tracks import PixelTracks
+from rheograd.engine.observations.silhouettes import Silhouettes
 from rheograd.engine.raycasting import RayMesh
 from rheograd.engine.scene import Scene
-from rheograd.engine.silhouettes import Silhouettes
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera

@@ -20,7 +20,7 @@ from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.loads import BodyForce, Displacement, Fixed, Traction
 from rheograd.engine.mesh.generators import box
-from rheograd.engine.observation import Positions
+from rheograd.engine.observations.observation import Positions
 from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box

@@ -18,7 +18,7 @@ from rheograd.engine.fit.judge import held_out
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Positions
+from rheograd.engine.observations.observation import Positions
 from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box

@@ -23,7 +23,7 @@ from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.parameter import Parameter, choose, place
 from rheograd.engine.fit.uncertainty import estimate
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Positions
+from rheograd.engine.observations.observation import Positions
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
@@ -166,7 +166,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 warnings.simplefilter("ignore")
 from test_fit_parameters import SOLVER, STARTS, build, seen
 from rheograd.engine.fit.least_squares import fit_parameters
-from rheograd.engine.observation import Positions
+from rheograd.engine.observations.observation import Positions
 class Deadly(Positions):
     calls = 0
     def residual(self, trajectory):

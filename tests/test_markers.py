@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rheograd.engine.markers import (
+from rheograd.engine.observations.markers import (
     EXACT,
     Freedom,
     Markers,

@@ -25,11 +25,11 @@ from rheograd.engine.fit.numerical_error import (
 from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.fit.trials import Trials
 from rheograd.engine.fit.uncertainty import estimate
-from rheograd.engine.joint import Joint
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Observation, Positions
-from rheograd.engine.pixel_tracks import PixelTracks
+from rheograd.engine.observations.joint import Joint
+from rheograd.engine.observations.observation import Observation, Positions
+from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box, Particles, Sphere
 from rheograd.engine.simulate import simulate

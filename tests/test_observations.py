@@ -14,11 +14,11 @@ from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.fit.parameter import Parameter
-from rheograd.engine.force_curve import ForceCurve, read_curve
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.moving_surface import MovingSurface
-from rheograd.engine.point_clouds import PointClouds, nearest, read_clouds
+from rheograd.engine.observations.force_curve import ForceCurve, read_curve
+from rheograd.engine.observations.point_clouds import PointClouds, nearest, read_clouds
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
@@ -77,7 +77,7 @@ def test_derivatives_of_clouds() -> None:
 
 
 def test_the_nearest_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rheograd.engine.point_clouds.CHUNK", 30)
+    monkeypatch.setattr("rheograd.engine.observations.point_clouds.CHUNK", 30)
     draw = torch.Generator().manual_seed(2)
     a, b = torch.rand(17, 3, generator=draw), torch.rand(9, 3, generator=draw)
     assert torch.equal(nearest(a, b), (a[:, None] - b).norm(dim=2).argmin(1))

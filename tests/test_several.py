@@ -23,7 +23,7 @@ from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
 from rheograd.engine.fit.team import Team
-from rheograd.engine.joint import Joint
+from rheograd.engine.observations.joint import Joint
 from rheograd.engine.simulate import simulate
 from rheograd.materials.elastic import Corotated
 from rheograd.materials.invariant import InvariantSmooth

@@ -9,8 +9,8 @@ import torch
 from scipy.spatial import ConvexHull
 
 from rheograd.engine.moving_surface import MovingSurface
+from rheograd.engine.observations.silhouettes import Silhouettes, covered
 from rheograd.engine.shapes import Box, Shape, Sphere
-from rheograd.engine.silhouettes import Silhouettes, covered
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
 

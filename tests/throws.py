@@ -11,8 +11,8 @@ from rheograd.engine.boundaries import Floor, Vector
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Observation, Positions
-from rheograd.engine.pixel_tracks import PixelTracks
+from rheograd.engine.observations.observation import Observation, Positions
+from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate

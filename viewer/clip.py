@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from rheograd.engine.carrying import Carried
-from rheograd.engine.markers import hermite
 from rheograd.engine.moving_surface import MovingSurface, Spot
+from rheograd.engine.observations.markers import hermite
 from rheograd.engine.raycasting import RayMesh
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera

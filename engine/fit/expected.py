@@ -13,7 +13,7 @@ from rheograd.materials.elastic import Hencky
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..errors import SimulationError
-from ..observation import Observation
+from ..observations.observation import Observation
 from ..scene import Scene
 from .experiment import Experiment, comparable
 from .least_squares import fit_parameters

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..joint import Joint
-from ..observation import Observation
+from ..observations.joint import Joint
+from ..observations.observation import Observation
 from ..scene import Scene
 from ..vision.camera import Camera, turned
 from .parameter import AXES, CAMERA, GRAVITY, place

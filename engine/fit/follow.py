@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..observation import Observation
+from ..observations.observation import Observation
 from ..scene import Scene
 from ..solver import Checkpoint
 from ..state import State

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SimulationError
-from ..observation import Observation
+from ..observations.observation import Observation
 from .lesson import moved
 from .team import Team
 from .weights import taken, weights

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..markers import Markers
+from ..observations.markers import Markers
 from ..trajectory import Trajectory
 from .experiment import Build, Experiment, comparable
 from .judge import SEEN, Case, Judgement, judge

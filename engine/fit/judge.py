@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from ..errors import SimulationError
-from ..observation import Observation
+from ..observations.observation import Observation
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .follow import follow

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..observation import Observation, Positions
+from ..observations.observation import Observation, Positions
 from ..restarts import Restarts, recorded
 from ..scene import Scene
 from ..solver import Solver
-from .experiments import Experiment, arranged, several
+from .demonstrations import Demonstration, arranged, several
 from .held import Held, Tail
 from .judge import HOLD_OUT, SEEN, TAIL, Case, Judgement, judge
 from .lesson import Lesson, PositionLesson, SightLesson
@@ -143,22 +143,22 @@ def fit(
     _check_states(states, truths, sights)
     if hold_out is None:
         hold_out = HOLD_OUT if truth is None else 0.0
-    experiments, solver = arranged(scenes, observations, truths, names, solver, hold_out)
+    demonstrations, solver = arranged(scenes, observations, truths, names, solver, hold_out)
     config = {
         "scene": ", ".join(dict.fromkeys(s.name for s in scenes)), "observation": source,
         "law": law.name, "states": "pixels" if sights else states, "hold_out": hold_out,
-        "seed": seed, "motions": [e.described for e in experiments], **asdict(recipe),
+        "seed": seed, "motions": [e.described for e in demonstrations], **asdict(recipe),
     }  # fmt: skip
     run = team.led(lambda: RunFolder(folder, config, resume=resume))
     start = _start(run, law, team)
     law.load_state_dict(start.state_dict())
-    lessons = [_lesson(e, law, states, recipe) for e in experiments]
+    lessons = [_lesson(e, law, states, recipe) for e in demonstrations]
     training = Training(
         lessons, law, recipe, run, seed=seed, threads=threads, team=team,
-        held=_held(experiments, recipe), tell=tell,
+        held=_held(demonstrations, recipe), tell=tell,
     )  # fmt: skip
     training.run()
-    report = _report(training, experiments, start, command)
+    report = _report(training, demonstrations, start, command)
     if team.leads:
         law.save(run.path / "law.safetensors")
         write_report(run.path, report)
@@ -184,8 +184,8 @@ def _check_states(states: str, truths: Sequence[Scene], sights: bool) -> None:
         )
 
 
-def _lesson(e: Experiment, law: ConstitutiveLaw, states: str, recipe: Recipe) -> Lesson:
-    """What a law learns from an experiment."""
+def _lesson(e: Demonstration, law: ConstitutiveLaw, states: str, recipe: Recipe) -> Lesson:
+    """What a law learns from a demonstration."""
     seen, parameters = e.motions[SEEN], list(law.parameters())
     if not isinstance(seen, Positions):
         return SightLesson(e.solver, e.model, parameters, seen)
@@ -198,11 +198,11 @@ def _lesson(e: Experiment, law: ConstitutiveLaw, states: str, recipe: Recipe) ->
     return PositionLesson(e.solver, e.model, parameters, x, step, restarts, seen.noise)
 
 
-def _held(experiments: Sequence[Experiment], recipe: Recipe) -> Held | None:
+def _held(demonstrations: Sequence[Demonstration], recipe: Recipe) -> Held | None:
     """The tails of all motions, if the recipe wants to look at them and there are any."""
     tails = [
         Tail(e.solver, e.model, e.motions[TAIL], len(e.motions[SEEN].time))
-        for e in experiments
+        for e in demonstrations
         if TAIL in e.motions
     ]
     return Held(tails, recipe.patience) if tails and recipe.patience is not None else None
@@ -234,19 +234,19 @@ def _start(run: RunFolder, law: ConstitutiveLaw, team: Team) -> ConstitutiveLaw:
 
 def _report(
     training: Training,
-    experiments: Sequence[Experiment],
+    demonstrations: Sequence[Demonstration],
     start: ConstitutiveLaw,
     command: str,
 ) -> FitReport:
-    run, first, law, team = training.folder, experiments[0], training.law, training.team
+    run, first, law, team = training.folder, demonstrations[0], training.law, training.team
     lines = team.led(run.metrics)
-    jobs = [partial(_judged, e, law, start, k, experiments, training.tell)
-            for k, e in enumerate(experiments)]  # fmt: skip
+    jobs = [partial(_judged, e, law, start, k, demonstrations, training.tell)
+            for k, e in enumerate(demonstrations)]  # fmt: skip
     found = team.share(jobs)
     pictures: dict[str, Path] = {}
     movies: dict[str, Path] = {}
     if team.leads:
-        for e, judged in zip(experiments, found, strict=True):
+        for e, judged in zip(demonstrations, found, strict=True):
             drawn = overlays(_cases(e, e.scene), judged.motions, run.path)
             pictures |= drawn[0]
             movies |= drawn[1]
@@ -257,7 +257,7 @@ def _report(
         start_errors={n: value for judged in found for n, value in judged.start_errors.items()},
         losses=[m["loss"] for m in lines], segments=[m["segment"] for m in lines],
         seconds=sum(m["seconds"] for m in lines), size=first.size,
-        trained=tuple(e.label(SEEN) for e in experiments),
+        trained=tuple(e.label(SEEN) for e in demonstrations),
         unit=first.motions[SEEN].unit, components=first.motions[SEEN].components,
         law_fitted=law, law_start=start,
         law_truth=None if first.truth is None else first.truth.bodies[0].law,
@@ -266,22 +266,22 @@ def _report(
     )  # fmt: skip
 
 
-def _cases(e: Experiment, scene: Scene) -> dict[str, Case]:
-    """An experiment's motions by the names of a report, to be compared with a scene."""
+def _cases(e: Demonstration, scene: Scene) -> dict[str, Case]:
+    """A demonstration's motions by the names of a report, to be compared with a scene."""
     return {e.label(name): Case(scene, e.solver, seen) for name, seen in e.motions.items()}
 
 
 def _judged(
-    e: Experiment,
+    e: Demonstration,
     law: ConstitutiveLaw,
     start: ConstitutiveLaw,
     number: int,
-    experiments: Sequence[Experiment],
+    demonstrations: Sequence[Demonstration],
     tell: Tell,
 ) -> Judgement:
-    """An experiment's motions, fitted and before; of simulations only what is to be drawn."""
-    before = 2 * sum(len(other.motions) for other in experiments[:number])
-    count = 2 * sum(len(other.motions) for other in experiments)
+    """A demonstration's motions, fitted and before; of simulations only what is to be drawn."""
+    before = 2 * sum(len(other.motions) for other in demonstrations[:number])
+    count = 2 * sum(len(other.motions) for other in demonstrations)
 
     def told(metrics: Any) -> None:
         tell({**metrics, "judged": before + metrics["judged"], "of": count})

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from ..errors import SimulationError
-from ..observation import Observation
+from ..observations.observation import Observation
 from .experiment import Build, Experiment, comparable
 from .numerical_error import Numerics, check, numerical_error
 from .parameter import Parameter

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SimulationError
-from ..observation import Observation
+from ..observations.observation import Observation
 from ..restarts import Restarts
 from ..solver import Checkpoint, Solver
 from ..trajectory import Trajectory

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ..joint import Joint
-from ..observation import Observation
-from ..pixel_tracks import PixelTracks
+from ..observations.joint import Joint
+from ..observations.observation import Observation
+from ..observations.pixel_tracks import PixelTracks
 from ..trajectory import Trajectory
 from ..vision.comparison import compare
 from .judge import Case

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import SimulationError
-from ..joint import Joint
+from ..observations.joint import Joint
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .experiment import Build, Experiment

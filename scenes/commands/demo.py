@@ -26,7 +26,7 @@ from ..repeat import repeated
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.report import FitReport
-    from rheograd.engine.pixel_tracks import PixelTracks
+    from rheograd.engine.observations.pixel_tracks import PixelTracks
     from rheograd.engine.scene import Scene
     from rheograd.engine.trajectory import Trajectory
     from rheograd.materials.law import ConstitutiveLaw
@@ -166,7 +166,7 @@ class Demo:
     def _track(self, name: str, clip: Clip, thrown: Trajectory) -> PixelTracks:
         """Features of the first frame, followed and bound to the box."""
         from rheograd.engine.moving_surface import MovingSurface
-        from rheograd.engine.pixel_tracks import PixelTracks
+        from rheograd.engine.observations.pixel_tracks import PixelTracks
         from rheograd.engine.vision.overlay import overlay
         from rheograd.engine.vision.seeds import features
         from rheograd.engine.vision.tracker import Tracker

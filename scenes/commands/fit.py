@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rheograd.engine.fit.numerical_error import Numerics
     from rheograd.engine.fit.recipe import Recipe
     from rheograd.engine.fit.team import Team
-    from rheograd.engine.observation import Observation
+    from rheograd.engine.observations.observation import Observation
     from rheograd.engine.scene import Scene
     from rheograd.materials.law import ConstitutiveLaw
 
@@ -162,7 +162,7 @@ def expected_stress(
     """Stress that a new law is made for [Pa]: as given, or as what cameras saw asks for."""
     from rheograd.engine.fit.expected import expected_young
     from rheograd.engine.fit.quantity import quantity
-    from rheograd.engine.observation import Positions
+    from rheograd.engine.observations.observation import Positions
 
     if found.stress_scale is not None:
         return found.stress_scale
@@ -217,9 +217,9 @@ def numerics(
 ) -> Numerics | None:
     """What is simulated for the numerical error: as asked, or for tracks and particles."""
     from rheograd.engine.fit.numerical_error import Numerics
-    from rheograd.engine.joint import Joint
     from rheograd.engine.mpm import MPMSolver
-    from rheograd.engine.pixel_tracks import PixelTracks
+    from rheograd.engine.observations.joint import Joint
+    from rheograd.engine.observations.pixel_tracks import PixelTracks
 
     seen = [e.observation for e in experiments]
     parts = [p for o in seen for p in (o.parts if isinstance(o, Joint) else (o,))]
@@ -281,7 +281,7 @@ def chosen_recipe(
 ) -> Recipe:
     """The recipe with what was asked for otherwise."""
     from rheograd.engine.fit.recipe import Recipe
-    from rheograd.engine.observation import Positions
+    from rheograd.engine.observations.observation import Positions
 
     recipes = {"published": Recipe.published, "polish": Recipe.polish}
     pixels = not all(isinstance(o, Positions) for o in seen)

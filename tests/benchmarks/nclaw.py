@@ -30,7 +30,7 @@ from rheograd.engine.errors import SimulationError
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Positions
+from rheograd.engine.observations.observation import Positions
 from rheograd.engine.simulate import simulate
 from rheograd.materials.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw

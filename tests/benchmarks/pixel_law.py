@@ -30,10 +30,10 @@ from rheograd.engine.errors import SimulationError
 from rheograd.engine.fit.distance import distance, mean_squared_error
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
-from rheograd.engine.joint import Joint
 from rheograd.engine.moving_surface import MovingSurface
-from rheograd.engine.observation import Observation, Positions
-from rheograd.engine.pixel_tracks import PixelTracks
+from rheograd.engine.observations.joint import Joint
+from rheograd.engine.observations.observation import Observation, Positions
+from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory

@@ -25,7 +25,7 @@ from typing import Any
 from rheograd.engine.fit.follow import follow
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.parameter import Parameter, place
-from rheograd.engine.markers import EXACT, Freedom, Markers, Pose
+from rheograd.engine.observations.markers import EXACT, Freedom, Markers, Pose
 from rheograd.engine.trajectory import Trajectory
 from rheograd.scenes import beam
 

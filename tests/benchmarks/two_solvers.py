@@ -29,7 +29,7 @@ from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.recipe import Recipe
 from rheograd.engine.loads import Fixed
-from rheograd.engine.observation import Positions
+from rheograd.engine.observations.observation import Positions
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate

@@ -30,11 +30,11 @@ from rheograd.engine.boundaries import Floor, Vector
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.numerical_error import Numerics, Resampled
 from rheograd.engine.fit.parameter import ORDINARY, Parameter
-from rheograd.engine.joint import Joint
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observation import Observation
-from rheograd.engine.pixel_tracks import PixelTracks
+from rheograd.engine.observations.joint import Joint
+from rheograd.engine.observations.observation import Observation
+from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate

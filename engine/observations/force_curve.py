@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..trajectory import Trajectory
 from .observation import Observation
-from .trajectory import Trajectory
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..joint import Joint
-from ..observation import Observation, Positions
+from ..observations.joint import Joint
+from ..observations.observation import Observation, Positions
 from ..scene import Scene
 from ..simulate import simulate
 from ..solver import Solver
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Experiment:
-    """One scene and what was seen of its motion."""
+class Demonstration:
+    """One scene and what was seen of its motion: what a law learns from."""
 
     scene: Scene
     solver: Any
@@ -68,8 +68,8 @@ def arranged(
     names: Sequence[str],
     solver: Solver,
     hold_out: float,
-) -> tuple[list[Experiment], Solver]:
-    """Experiments at one common step, and the solver at that step.
+) -> tuple[list[Demonstration], Solver]:
+    """Demonstrations at one common step, and the solver at that step.
 
     Args:
         scenes: With the law that is fitted.
@@ -107,7 +107,7 @@ def arranged(
         seen = motions[SEEN]
         if truth is not None and isinstance(seen, Positions):
             motions[LONGER] = twice(truth, own, seen)
-        found.append(Experiment(scene, own, model, motions, truth, name))
+        found.append(Demonstration(scene, own, model, motions, truth, name))
     return found, solver
 
 

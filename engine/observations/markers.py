@@ -21,8 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..trajectory import Trajectory
 from .observation import Observation
-from .trajectory import Trajectory
 
 ROUNDS = 30
 """Gauss-Newton steps of an estimate at most; it usually takes five."""

@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .carrying import Carried
-from .moving_surface import MovingSurface, Spot
+from ..carrying import Carried
+from ..moving_surface import MovingSurface, Spot
+from ..raycasting import RayMesh
+from ..trajectory import Trajectory
+from ..vision.camera import Camera
+from ..vision.tracks import Tracks
 from .observation import Observation
-from .raycasting import RayMesh
-from .trajectory import Trajectory
-from .vision.camera import Camera
-from .vision.tracks import Tracks
 
 NOISE = 0.3
 """Standard deviation of a track unless told otherwise [px]."""

@@ -15,11 +15,11 @@ from torch import Tensor
 from rheograd.kernels.discs import disc_kernels
 from rheograd.materials.arrays import as_warp, current_stream, plain, precision
 
-from .carrying import Carried
-from .moving_surface import MovingSurface
+from ..carrying import Carried
+from ..moving_surface import MovingSurface
+from ..trajectory import Trajectory
+from ..vision.camera import Camera
 from .observation import Observation
-from .trajectory import Trajectory
-from .vision.camera import Camera
 
 LINES = 120
 """Height of the pictures that are compared [px]; finer ones are averaged."""

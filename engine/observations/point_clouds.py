@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .carrying import Carried
-from .moving_surface import MovingSurface
+from ..carrying import Carried
+from ..moving_surface import MovingSurface
+from ..trajectory import Trajectory
 from .observation import Observation
-from .trajectory import Trajectory
 
 CHUNK = 4_000_000
 """Distances that are held at a time."""

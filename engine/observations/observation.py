@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 from torch import Tensor
 
-from .trajectory import Trajectory
+from ..trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from .moving_surface import MovingSurface
-    from .vision.camera import Camera
+    from ..moving_surface import MovingSurface
+    from ..vision.camera import Camera
 
 
 class Observation(ABC):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from ..trajectory import Trajectory
 from .observation import Observation
-from .trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from .moving_surface import MovingSurface
-    from .vision.camera import Camera
+    from ..moving_surface import MovingSurface
+    from ..vision.camera import Camera
 
 TICK = 1e-7
 """Frames of two observations that are closer than this are one [s]."""
