@@ -15,13 +15,13 @@ from ..observations.observation import Observation
 from ..observations.pixel_tracks import PixelTracks
 from ..trajectory import Trajectory
 from ..vision.comparison import compare
-from .judge import Case
+from .judge import SEEN, TAIL, Case
 
 
 def overlays(
     cases: Mapping[str, Case], motions: Mapping[str, Trajectory | None], folder: Path
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Draw every motion that was seen in pixels.
+    """Draw every motion that was seen in pixels, with its held-out tail if there is one.
 
     Args:
         cases: What was seen, by name.
@@ -35,7 +35,8 @@ def overlays(
     films: dict[str, Path] = {}
     for name, case in cases.items():
         motion = motions.get(name)
-        if motion is None:
+        longer = name.removesuffix(SEEN) + TAIL
+        if motion is None or (name.endswith(SEEN) and motions.get(longer) is not None):
             continue
         for number, (seen, own) in enumerate(_tracked(case.observation, motion)):
             with torch.no_grad():
