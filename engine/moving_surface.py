@@ -17,6 +17,7 @@ from .cells import Cells
 from .mesh.elements import element
 from .mesh.sides import boundary
 from .mesh.volume_mesh import SPLITS
+from .scene import Scene
 from .shapes import Surface
 from .trajectory import Trajectory
 
@@ -113,6 +114,20 @@ class MovingSurface:
         one = torch.ones(len(used), 1, dtype=torch.float64)
         carried = Carried(rest.detach().cpu().double()[used], used[:, None], one, len(rest))
         return cls(carried, faces.reshape(-1, 3), body.cpu()[used].long())
+
+    @classmethod
+    def of_scene(cls, scene: Scene, model: Any) -> MovingSurface:
+        """The surfaces of a scene's bodies, carried by what a solver made of them.
+
+        Args:
+            scene: One.
+            model: What `solver.discretize(scene)` gave.
+        """
+        cells = getattr(model, "cells", None)
+        if cells is not None:
+            return cls.of_cells(cells, model.x0, model.body)
+        shapes = [body.shape.surface() for body in scene.bodies]
+        return cls.of_particles(shapes, model.x0.detach().cpu().double(), model.body)
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> MovingSurface:

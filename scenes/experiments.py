@@ -15,7 +15,6 @@ Files are sought beside the .toml. Several of one experiment were seen of one mo
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -157,16 +156,15 @@ def _made_with(
     """Options of the scene with which a recorded motion was made, as its file tells."""
     from rheograd.engine.trajectory import Trajectory
 
-    if not isinstance(recording, Trajectory) or "run" not in recording.metadata:
+    if not isinstance(recording, Trajectory) or "options" not in recording.metadata:
         return {}
     try:
-        told = json.loads(recording.metadata["run"])
-        if told.get("scene") != script.name:
-            return {}
-        words = {k[2:].replace("-", "_"): v for k, v in told.items() if k.startswith("--")}
-        return {k: ast.literal_eval(v) for k, v in words.items() if k in takes}
-    except (ValueError, SyntaxError, AttributeError, TypeError):
+        told = json.loads(recording.metadata["options"])
+        own = recording.metadata.get("scene") == script.name
+        found = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    except (ValueError, AttributeError):
         raise ValueError(f"{path} does not say readably with which options it was made") from None
+    return {k: v for k, v in found.items() if own and k in takes}
 
 
 def _say(name: str, options: Mapping[str, Any]) -> None:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .progress import Progress
+from .progress import Progress, say
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.parameter import Parameter
@@ -114,17 +113,17 @@ def sum_up(report: FitReport, folder: Path) -> int:
         return f"{1e3 * size:.3g} mm" if report.unit == "m" else f"{size:.3g} {report.unit}"
 
     for line in _parameters(report):
-        print(line, file=sys.stderr)
+        say(line)
     for name, error in report.errors.items():
         before = report.start_errors.get(name, math.inf)
         start = f", {apart(before)} before"
         start = start if math.isfinite(before) else ", diverged before"
         now = f"{apart(error)} RMS ({error:.2g} {report.unit}²)"
-        print(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}", file=sys.stderr)
+        say(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}")
     if report.kind == "parameters":  # a law's training told its notes as they came
         for note in report.notes:
-            print(f"note: {note}", file=sys.stderr)
-    print(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}", file=sys.stderr)
+            say(f"note: {note}")
+    say(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}")
     return 0 if math.isfinite(report.errors[report.main]) else 1
 
 

@@ -108,6 +108,7 @@ def bound(
     Raises:
         ValueError: They do not go together, or something was not said.
     """
+    from rheograd.engine.moving_surface import MovingSurface
     from rheograd.engine.observations.observation import Positions
     from rheograd.engine.observations.pixel_tracks import NOISE, PixelTracks
     from rheograd.engine.trajectory import Trajectory
@@ -117,7 +118,7 @@ def bound(
     model = solver.discretize(scene)
     if source.kind == "force":
         return _force(source, model, scene)
-    surface = surface_of(scene, model)
+    surface = MovingSurface.of_scene(scene, model)
     if source.kind == "clouds":
         return _clouds(source, surface)
     camera = _camera(source)
@@ -132,17 +133,6 @@ def bound(
         " and off its edges; its surface is carried by the simulation"
     )
     return found
-
-
-def surface_of(scene: Scene, model: Any) -> MovingSurface:
-    """The surface of a scene's bodies, carried by what is simulated."""
-    from rheograd.engine.moving_surface import MovingSurface
-
-    cells = getattr(model, "cells", None)
-    if cells is not None:
-        return MovingSurface.of_cells(cells, model.x0, model.body)
-    shapes = [body.shape.surface() for body in scene.bodies]
-    return MovingSurface.of_particles(shapes, model.x0.cpu().double(), model.body)
 
 
 def _camera(source: Source) -> Any:

@@ -151,7 +151,7 @@ def test_a_run_tells_how_its_scene_was_made(tmp_path: Path, said: Callable[[], s
     said()
     fit = ["fit", "drop", str(tmp_path / "a.npz"), str(tmp_path / "b.npz"), "--cell", "0.1"]
     assert main([*fit, "--parameters", "velocity.y=-0.1", "--out", str(tmp_path / "f")]) == 0
-    assert "a was made with --velocity 0.5,0.0,0.0 --young 30000.0: so is its scene" in said()
+    assert "a was made with --young 30000.0 --velocity 0.5,0.0,0.0: so is its scene" in said()
     config = json.loads((tmp_path / "f" / "config.json").read_text())
     assert [e["given"]["velocity"] for e in config["experiments"]] == [
         "(0.5, 0.0, 0.0)", "(0.0, 0.0, 0.5)",

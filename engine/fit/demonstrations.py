@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..observations.joint import Joint
+from ..observations.joint import comparable
 from ..observations.observation import Observation, Positions
 from ..scene import Scene
 from ..simulate import simulate
@@ -92,10 +92,7 @@ def arranged(
         names = ("",)
     elif len(set(names)) < len(scenes):
         names = [str(k + 1) for k in range(len(scenes))]
-    if len({o.unit for o in observations}) > 1:  # compared in standard deviations
-        judged = [o if isinstance(o, Joint) else Joint((o,)) for o in observations]
-    else:
-        judged = list(observations)
+    judged = comparable(observations)
     kept = [held_out(o, scene, hold_out) for o, scene in zip(judged, scenes, strict=True)]
     solver = solver.at_step(common_step(solver, scenes, observations))
     found = []

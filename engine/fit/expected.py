@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from rheograd.materials.elastic import Hencky
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..errors import SimulationError
 from ..observations.observation import Observation
 from ..scene import Scene
 from .experiment import Experiment, comparable
@@ -72,17 +70,10 @@ def expected_young(
     misfits = []
     for k, point in enumerate(free):  # one by one: soft ones take longer steps than stiff ones
         tell({"doing": "expected stiffness", "share": k / len(free), "scenes": len(free)})
-        misfits.append(trials.misfits([point])[0] if k == 0 else _or_infinite(trials, point))
+        misfits.append(trials.misfits([point])[0] if k == 0 else trials.or_infinite(point))
     best = trials.values(free[int(np.argmin(misfits))])
     found = fit_parameters(
         build, solver, experiments, {"young": Parameter(best["young"], 1.0, unit="Pa")},
         max_iterations=6, tolerance=1e-2, search=2, team=team,
     )  # fmt: skip
     return found.values["young"]
-
-
-def _or_infinite(trials: Trials, point: np.ndarray) -> float:
-    try:
-        return trials.misfits([point])[0]
-    except (SimulationError, ValueError):
-        return math.inf

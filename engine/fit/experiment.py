@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..observations.joint import Joint
+from ..observations.joint import comparable as in_one_unit
 from ..observations.observation import Observation
 from ..scene import Scene
 from ..vision.camera import Camera, turned
@@ -60,7 +60,7 @@ class Experiment:
         new = [old if g is None else g for g, old in zip(pull, there, strict=True)]
         return replace(scene, gravity=tuple(new))
 
-    def seen(self, build: Build, values: Mapping[str, float]) -> Observation:
+    def observed(self, build: Build, values: Mapping[str, float]) -> Observation:
         """The observation through cameras with values of parameters."""
         if CAMERA in inspect.signature(build).parameters:
             return self.observation
@@ -102,10 +102,5 @@ def comparable(experiments: Sequence[Experiment]) -> list[Experiment]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"two experiments are called {twice[0]!r}: give each a name of its own")
-    kinds = {(e.observation.unit, e.observation.noise) for e in experiments}
-    if len(kinds) == 1:
-        return list(experiments)
-    return [
-        e if isinstance(e.observation, Joint) else replace(e, observation=Joint((e.observation,)))
-        for e in experiments
-    ]
+    seen = in_one_unit([e.observation for e in experiments])
+    return [replace(e, observation=o) for e, o in zip(experiments, seen, strict=True)]

@@ -11,14 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..observations.observation import Observation
+from ..observations.observation import TICK, Observation
 from ..scene import Scene
 from ..solver import Checkpoint
 from ..state import State
 from ..trajectory import Trajectory
-
-TICK = 1e-7
-"""How far times of observations may be off [s]."""
 
 
 def common_interval(time: Tensor) -> float:

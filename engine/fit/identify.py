@@ -96,7 +96,7 @@ def _report(
     first, start = (next(iter(cases.values())) for cases in (after, before))
     notes = [*fitted.notes, *_setups(after, judged)]
     if not fitted.converged:
-        notes.append("it ended before it converged: resume it with more --epochs")
+        notes.append("it ended before it converged: resume it with more iterations")
     low, high = first.scene.bodies[0].shape.bounds
     unit = first.observation.unit
     pictures, movies = overlays(after, judged.motions, folder)
@@ -123,7 +123,7 @@ def _cases(
         own = solver if solver.static else solver.at_step(dt)
         for name, observation in {SEEN: e.observation, **e.others}.items():
             title = f"{e.name}: {name}" if len(experiments) > 1 else name
-            seen = replace(e, observation=observation).seen(build, values)
+            seen = replace(e, observation=observation).observed(build, values)
             cases[title] = Case(e.scene(build, values), own, seen)
     return cases
 

@@ -144,6 +144,10 @@ def fit(
     if hold_out is None:
         hold_out = HOLD_OUT if truth is None else 0.0
     demonstrations, solver = arranged(scenes, observations, truths, names, solver, hold_out)
+    for e in demonstrations:  # before anything is written
+        seen = e.motions[SEEN]
+        if isinstance(seen, Positions):
+            frame_steps(seen, e.model)
     config = {
         "scene": ", ".join(dict.fromkeys(s.name for s in scenes)), "observation": source,
         "law": law.name, "states": "pixels" if sights else states, "hold_out": hold_out,

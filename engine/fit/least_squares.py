@@ -160,7 +160,7 @@ def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
                 "given": {name: repr(value) for name, value in e.given.items()},
                 "observation": [
                     type(e.observation).__name__, len(e.observation.time),
-                    repr(float(e.observation.time[-1])),
+                    repr(float(e.observation.time[-1])), repr(e.observation.noise),
                 ],
             }
             for e in trials.experiments
@@ -385,10 +385,19 @@ class _Fit:
         notes = list(c["notes"])
         if self.numerics is not None:
             self.tell({"doing": "numerical error", "share": 0.0, "scenes": self.numerics.scenes})
+            scatter = found
             found = numerical_error(
                 self.trials, point.free, c["steps"], point.residual, point.jacobian,
                 found.determined, self.numerics,
             ).added_to(found)  # fmt: skip
+            notes += [
+                f"other particles or half the cell would change {name} by more than a factor of e:"
+                " take smaller cells, or a motion that it matters more to"
+                for name, before, now in zip(
+                    self.parameters, scatter.determined, found.determined, strict=True
+                )
+                if before and not now
+            ]
         if not found.by_track and found.determined.any():
             notes.append(
                 "no more tracks than parameters: the uncertainty takes every frame as independent,"

@@ -202,7 +202,7 @@ class SightLesson(Lesson):
         self.last, self.on_gpu = int(self.step[-1]), self.model.x0.is_cuda
         self.fewest = fewest_frames(self.observation)
         self.window: tuple[int, Observation] = (len(self.step), self.observation)
-        noise = 1.0 if self.observation.unit == "σ" else self.observation.noise
+        noise = self.observation.noise
         self.shortest, usual = self._telling(noise or 0.0)
         self.scale = noise or usual
 

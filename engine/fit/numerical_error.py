@@ -194,7 +194,6 @@ def _on_its_particles(trials: Trials, free: np.ndarray) -> Trials:
         scene = e.scene(trials.build, trials.values(free))
         model = trials.solver.discretize(scene)
         rest = model.x0.detach().cpu().double()
-        shapes = [body.shape.surface() for body in scene.bodies]
-        surface = MovingSurface.of_particles(shapes, rest, model.body)
+        surface = MovingSurface.of_scene(scene, model)
         experiments.append(replace(e, observation=e.observation.carried_by(surface, rest)))
     return replace(trials, experiments=experiments)

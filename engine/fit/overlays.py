@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from ..observations.joint import Joint
 from ..observations.observation import Observation
 from ..observations.pixel_tracks import PixelTracks
 from ..trajectory import Trajectory
@@ -55,8 +54,7 @@ def overlays(
 
 def _tracked(seen: Observation, motion: Trajectory) -> Iterator[tuple[PixelTracks, Trajectory]]:
     """Tracks and the frames of the motion at their times."""
-    parts = seen.split(motion) if isinstance(seen, Joint) else [(seen, motion)]
-    for part, own in parts:
+    for part, own in seen.split(motion):
         bound = part.rebound(own)
         if isinstance(bound, PixelTracks):
             yield bound, own

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from ..errors import SimulationError
-from ..observations.joint import Joint
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .experiment import Build, Experiment
@@ -98,7 +97,7 @@ class Trials:
     def _residual(
         self, experiment: Experiment, free: np.ndarray, motion: Trajectory
     ) -> np.ndarray:  # fmt: skip
-        seen = experiment.seen(self.build, self.values(free)).rebound(motion)
+        seen = experiment.observed(self.build, self.values(free)).rebound(motion)
         rows = seen.robust(motion)[experiment.observation.seen()]
         return rows.reshape(-1).double().cpu().numpy()
 
@@ -114,10 +113,11 @@ class Trials:
         except (SimulationError, ValueError):
             if len(points) == 1:
                 raise
-            return [self.misfits(points[:1])[0], *(self._or_infinite(p) for p in points[1:])]
+            return [self.misfits(points[:1])[0], *(self.or_infinite(p) for p in points[1:])]
         return [float(r @ r) / len(r) for r in rows]
 
-    def _or_infinite(self, point: np.ndarray) -> float:
+    def or_infinite(self, point: np.ndarray) -> float:
+        """Mean squared residual at a point; infinite where it cannot be simulated."""
         try:
             return self.misfits([point])[0]
         except (SimulationError, ValueError):
@@ -126,8 +126,7 @@ class Trials:
     @property
     def noise(self) -> float | None:
         """Standard deviation of a residual, as it was stated; None if it was not."""
-        first = self.experiments[0].observation
-        return 1.0 if isinstance(first, Joint) else first.noise
+        return self.experiments[0].observation.noise
 
     @cached_property
     def groups(self) -> np.ndarray:

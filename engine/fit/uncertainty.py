@@ -121,6 +121,7 @@ def widened(found: Uncertainty, parts: Mapping[str, tuple[np.ndarray, float]]) -
     quantile = stats.t.ppf(0.5 + 0.5 * COVERAGE, 1.0 / np.maximum(inverse, 1e-12))
     return replace(
         found,
+        determined=found.determined & (total < WIDEST**2),
         covariance=np.sum([c for c, _ in causes.values()], axis=0),
         quantile=quantile,
         freedom=float(1.0 / max(inverse.max(), 1e-12)),

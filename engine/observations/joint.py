@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from ..trajectory import Trajectory
-from .observation import Observation
+from .observation import TICK, Observation, Positions
 
 if TYPE_CHECKING:
     from ..moving_surface import MovingSurface
     from ..vision.camera import Camera
-
-TICK = 1e-7
-"""Frames of two observations that are closer than this are one [s]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +31,7 @@ class Joint(Observation):
 
     parts: tuple[Observation, ...]
     unit: ClassVar[str] = "σ"
+    noise: ClassVar[float] = 1.0  # type: ignore[misc]
     components: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
@@ -139,3 +137,17 @@ class Joint(Observation):
             parts.append(part.through(cameras[at : at + count]) if count else part)
             at += count
         return Joint(tuple(parts))
+
+
+def comparable(observations: Sequence[Observation]) -> list[Observation]:
+    """The same in one unit: divided by their noise where units or noises differ.
+
+    Positions of all particles alone stay as they are.
+
+    Raises:
+        ValueError: One of them does not state its noise.
+    """
+    kinds = {(o.unit, o.noise) for o in observations}
+    if len(kinds) <= 1 or all(isinstance(o, Positions) for o in observations):
+        return list(observations)
+    return [o if isinstance(o, Joint) else Joint((o,)) for o in observations]

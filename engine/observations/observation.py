@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -15,6 +16,10 @@ from ..trajectory import Trajectory
 if TYPE_CHECKING:
     from ..moving_surface import MovingSurface
     from ..vision.camera import Camera
+
+
+TICK = 1e-7
+"""Times that are closer than this are one [s]."""
 
 
 class Observation(ABC):
@@ -59,6 +64,10 @@ class Observation(ABC):
     def groups(self) -> Tensor:
         """Which tracks have errors in common, by equal numbers, shape (k,), int64."""
         return torch.arange(self.seen().shape[1])
+
+    def split(self, trajectory: Trajectory) -> Iterator[tuple[Observation, Trajectory]]:
+        """Each part, and the frames of a motion that are its own."""
+        yield self, trajectory
 
     def rebound(self, trajectory: Trajectory) -> Self:
         """The same bound to bodies where they start; itself where that makes no difference.

@@ -8,12 +8,12 @@ scene: a .csv with columns u, v [px] and x, y, z [m]. --print writes the board a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..options import Parser, number
+from ..progress import say
 
 RANK = 6
 
@@ -117,8 +117,3 @@ def _squares(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isdigit() for part in parts):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected squares such as 7x5")
     return int(parts[0]), int(parts[1])
-
-
-def say(line: str) -> None:
-    """A line for the person who waits."""
-    print(line, file=sys.stderr, flush=True)

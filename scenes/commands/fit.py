@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find out what a material is made of from how it moves.
 
-With --law, a learned law is trained inside the simulation on the positions of all particles; with
---parameters, named numbers of the scene are fitted to particles or to motion-capture markers. The
-folder --out gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume
-needs to go on after a kill, to the same result.
+With --law, a learned law is trained inside the simulation; with --parameters, named numbers of the
+scene are fitted, with error bars. Either is to one or more files of what was seen: particles,
+tracks in pixels, motion-capture markers, masks, point clouds, or a .toml that says more of them.
+The folder --out gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume
+needs to go on after a kill, to the same result. torchrun -m rheograd.scenes.cli fit shares it.
 
 With --states recorded, invariant-full (and any law by --recipe published or polish) is trained on
 segments that restart from full states, simulated as the scene's options say (--material of nclaw).
-Otherwise nothing but the positions in the file is used: segments start with the motion and grow.
+Otherwise nothing but what is in the files is used, from the start of the motion on.
 """
 
 from __future__ import annotations
@@ -105,9 +106,12 @@ def add_arguments(parser: Parser) -> None:
         "--hold-out", type=number, metavar="SHARE", help="end of the motion kept to judge the fit"
     )
     group.add_argument("--threads", type=count, default=os.cpu_count() or 1, metavar="N")
-    group = parser.add_argument_group("tracks in pixels")
+    group = parser.add_argument_group("what was seen")
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
-    group.add_argument("--noise", type=number, metavar="PX", help="of a track (default: 0.3)")
+    group.add_argument(
+        "--noise", type=number, metavar="X",
+        help="standard deviation, in px of tracks (default: 0.3), m, N, or shares of pixels",
+    )  # fmt: skip
     group.add_argument(
         "--numerics", action=argparse.BooleanOptionalAction,
         help="simulate again with other particles and half the cell, for bands with those errors"

@@ -313,6 +313,7 @@ class Run:
             **describe(self.scene, self.model, self.schedule),
             "steps": str(self.schedule.steps),
             "run": json.dumps(self.identity, sort_keys=True),
+            "options": json.dumps(self.options, default=str),
         }
         return Recording(
             self.found.out, self.model.n, body=self.model.body.cpu(), metadata=metadata,

@@ -10,12 +10,12 @@ small body from a large one far away: say on which --floor it lies, or one --siz
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, number
+from ..progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.primitive import Measure, PrimitiveFit
@@ -85,7 +85,7 @@ def run(found: argparse.Namespace) -> int:
     options = drop_options(fit, found.floor)
     print("\n".join(told(fit)))
     for line in doubts(fit):
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}")
     if options and not fit.undetermined:
         print(f"the same in the scene drop: {options}")
     if found.out is not None:
@@ -98,7 +98,7 @@ def run(found: argparse.Namespace) -> int:
         draw(fit, masks, cameras, found.overlay)
     for path in (found.out, found.json, found.overlay):
         if path is not None:
-            print(f"wrote {path}", file=sys.stderr)
+            say(f"wrote {path}")
     return 0
 
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, count, number
+from ..progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.vision.video import Video
@@ -194,8 +194,3 @@ def tell_strain(video: Video, pixels: Any, mask: Any, found: argparse.Namespace)
         table = {"nothing": reason} if told is None else told.table()
         text = json.dumps({"neck": thin.table(), **table}, indent=2)
         found.json.write_text(text + "\n", encoding="utf-8")
-
-
-def say(line: str) -> None:
-    """A line for the person who waits."""
-    print(line, file=sys.stderr, flush=True)

@@ -109,8 +109,7 @@ class Clips:
         tracks = Tracks.load(files["exact" if exact else "found"])
         scene = throw.scene(truth())
         model = SOLVER.discretize(scene)
-        shapes = [body.shape.surface() for body in scene.bodies]
-        surface = MovingSurface.of_particles(shapes, model.x0.double(), model.body)
+        surface = MovingSurface.of_scene(scene, model)
         return PixelTracks.bind(tracks, surface, model.x0, noise=EXACT if exact else FOUND)
 
     def _film(self, run: Trajectory, view: str, stem: Path, files: dict[str, Path]) -> None:
