@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..carrying import Carried
+from ..carrying import NEAREST, Carried
 from ..moving_surface import MovingSurface
 from ..trajectory import Trajectory
 from .observation import Observation
+from .same_start import check_same, started, starts
 
 CHUNK = 4_000_000
 """Distances that are held at a time."""
@@ -32,8 +33,8 @@ class PointClouds(Observation):
     """Points of each frame [m], shape (m, 3) each."""
     times: Tensor
     """In the simulation [s], shape (t,), float64."""
-    carried: Carried
-    """k points of the surface."""
+    surface: MovingSurface
+    """Whose k vertices are compared."""
     whole: bool = True
     """Whether clouds show all of the surface; if not, only their own points are compared."""
     noise: float | None = None
@@ -73,7 +74,35 @@ class PointClouds(Observation):
                 )
             if not bool(torch.isfinite(cloud).all()):
                 raise ValueError(f"cloud {number} has places that are not finite: leave them out")
-        return cls([c.double() for c in clouds], times.double(), surface.carried, whole, noise)
+        return cls([c.double() for c in clouds], times.double(), surface, whole, noise)
+
+    @property
+    def carried(self) -> Carried:
+        """The points of the surface."""
+        return self.surface.carried
+
+    def rebound(self, trajectory: Trajectory) -> PointClouds:
+        """See `Observation.rebound`; the same points, known by where they start."""
+        if not starts(trajectory):
+            return self
+        return replace(
+            self, surface=replace(self.surface, carried=started(self.carried, trajectory))
+        )
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> PointClouds:
+        """See `Observation.carried_by`; the same points, each by particles of its own body."""
+        check_same(self.surface, surface)
+        old, new, x = self.carried, surface.carried, rest.detach().cpu().double()
+        carriers = torch.zeros(len(old.rest), NEAREST, dtype=torch.int64)
+        weights = torch.zeros(len(old.rest), NEAREST, dtype=torch.float64)
+        for body in self.surface.body.unique():
+            mine, its = self.surface.body == body, surface.body == body
+            own = new.carriers[its][new.weights[its] != 0.0].unique()
+            found = Carried.by(old.rest[mine], x[own])
+            width = found.carriers.shape[1]
+            carriers[mine, :width], weights[mine, :width] = own[found.carriers], found.weights
+        carried = Carried(old.rest, carriers, weights, len(x))
+        return replace(self, surface=replace(self.surface, carried=carried))
 
     def window(self, start: int, stop: int) -> PointClouds:
         """See `Observation.window`."""

@@ -20,6 +20,7 @@ from ..moving_surface import MovingSurface
 from ..trajectory import Trajectory
 from ..vision.camera import Camera
 from .observation import Observation
+from .same_start import check_same, started, starts
 
 LINES = 120
 """Height of the pictures that are compared [px]; finer ones are averaged."""
@@ -53,6 +54,8 @@ class Silhouettes(Observation):
     """Middles of the balls."""
     radius: float
     """Of the balls [m]."""
+    surface: MovingSurface
+    """That they fill."""
     noise: float | None = None
     """Standard deviation of a pixel's share, mostly of the rims' [-]."""
     unit: ClassVar[str] = "-"
@@ -106,7 +109,21 @@ class Silhouettes(Observation):
                 f" of {small.size[1]} lines: compare finer ones"
             )
         at = torch.from_numpy(np.asarray(times, np.float64)) + camera.start
-        return cls(torch.stack(reduced), at, small, Carried.by(balls, x), radius, noise)
+        carried = Carried.by(balls, x)
+        return cls(torch.stack(reduced), at, small, carried, radius, surface, noise)
+
+    def rebound(self, trajectory: Trajectory) -> Silhouettes:
+        """See `Observation.rebound`; the same balls, known by where they start."""
+        if not starts(trajectory):
+            return self
+        surface = replace(self.surface, carried=started(self.surface.carried, trajectory))
+        return replace(self, carried=started(self.carried, trajectory), surface=surface)
+
+    def carried_by(self, surface: MovingSurface, rest: Tensor) -> Silhouettes:
+        """See `Observation.carried_by`; the same balls."""
+        check_same(self.surface, surface)
+        carried = Carried.by(self.carried.rest, rest.detach().cpu().double())
+        return replace(self, carried=carried, surface=surface)
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
