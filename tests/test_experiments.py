@@ -115,6 +115,13 @@ class TestJoint:
         assert both.window(0, 2).time.tolist() == [0.0, 0.1]
         assert len(both.window(0, 2).parts) == 1 and len(both.window(1, 4).parts) == 2
         assert both.window(1, 4).time.tolist() == [0.1, 0.2, 0.3]
+        other = positions(torch.tensor([0.05, 0.15], dtype=torch.float64), 0.0, 1.0)
+        between = Joint((positions(TIMES, 0.0, 1.0), other)).window(0, 3)
+        # one frame of the second is inside: it is left out, and its time is not
+        assert between.time.tolist() == [0.0, 0.05, 0.1] and len(between.parts) == 1
+        assert between.seen().any(1).tolist() == [True, False, True]
+        with pytest.raises(ValueError, match="nothing was seen twice"):
+            both.window(0, 1)
 
     def test_derivatives_of_two_cameras_and_a_silhouette(self) -> None:
         run = motion()

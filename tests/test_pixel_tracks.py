@@ -138,6 +138,15 @@ def test_derivatives_by_positions_are_exact() -> None:
     assert bool((slope[0] == 0).all()) is False
 
 
+def test_a_later_window_is_bound_by_the_first_frame() -> None:
+    run = motion()
+    whole = bound(run, seen_by(camera(), run))
+    later = whole.window(3, 9)
+    again = later.through(later.cameras)
+    assert torch.equal(again.carried.weights, later.carried.weights)
+    assert torch.equal(again.residual(run.window(3, 9)), whole.residual(run)[3:9])
+
+
 def test_what_cannot_be_bound_is_refused() -> None:
     run = motion()
     tracks = seen_by(camera(), run)

@@ -26,6 +26,7 @@ from ..moving_surface import MovingSurface
 from ..mpm.solver import MPMSolver
 from ..scene import Scene
 from ..shapes import Pattern, Sample, Shape, Surface
+from ..trajectory import Trajectory
 from .experiment import Build, Experiment
 from .trials import Trials
 from .uncertainty import Uncertainty, widened
@@ -128,7 +129,7 @@ def check(trials: Trials, free: np.ndarray) -> None:
             "the numerical error is estimated with other particles, and"
             f" {type(trials.solver).__name__} has none: fit with MPMSolver, or do not ask for it"
         )
-    _on_its_particles(trials, free)
+    _on_its_particles(_started(trials, free), free)
 
 
 def numerical_error(
@@ -154,6 +155,7 @@ def numerical_error(
     Raises:
         SimulationError: A simulation failed.
     """
+    trials = _started(trials, free)
     inverse = np.zeros(jacobian.shape[::-1])
     inverse[determined] = np.linalg.pinv(jacobian[:, determined])
 
@@ -185,6 +187,17 @@ def resampled(build: Build, seed: int) -> Build:
         return replace(scene, bodies=bodies)
 
     return other
+
+
+def _started(trials: Trials, free: np.ndarray) -> Trials:
+    """With observations that know where their points start, by the particles that carry them."""
+    experiments: list[Experiment] = []
+    for e in trials.experiments:
+        model = trials.solver.discretize(e.scene(trials.build, trials.values(free)))
+        x, frames = model.x0.detach().cpu().double(), len(e.observation.time)
+        start = Trajectory(torch.zeros(frames), x.expand(frames, -1, -1))
+        experiments.append(replace(e, observation=e.observation.rebound(start)))
+    return replace(trials, experiments=experiments)
 
 
 def _on_its_particles(trials: Trials, free: np.ndarray) -> Trials:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -30,6 +30,8 @@ class Joint(Observation):
     """
 
     parts: tuple[Observation, ...]
+    times: Tensor | None = None
+    """Of all frames [s], where in some of them nothing of these parts was seen, shape (t,)."""
     unit: ClassVar[str] = "σ"
     noise: ClassVar[float] = 1.0  # type: ignore[misc]
     components: ClassVar[int] = 1
@@ -47,7 +49,9 @@ class Joint(Observation):
 
     @property
     def time(self) -> Tensor:
-        """Times at which anything was seen [s], shape (t,)."""
+        """See `Observation.time`; by default when anything was seen."""
+        if self.times is not None:
+            return self.times
         every = torch.cat([part.time for part in self.parts]).sort().values
         new = torch.cat([torch.ones(1, dtype=torch.bool), every.diff() > TICK])
         return every[new]
@@ -108,21 +112,30 @@ class Joint(Observation):
         return torch.cat([c.to(columns[0]) for c in columns], 1)[..., None]
 
     def window(self, start: int, stop: int) -> Joint:
-        """See `Observation.window`; what was not seen at two times or more then is left out."""
+        """See `Observation.window`; what was not seen at two times or more then is left out.
+
+        Raises:
+            ValueError: Nothing was.
+        """
         parts = []
         for part, own in self._frames():
             inside = torch.nonzero((own >= start) & (own < stop)).flatten()
             if len(inside) > 1:
                 parts.append(part.window(int(inside[0]), int(inside[-1]) + 1))
-        return Joint(tuple(parts))
+        if not parts:
+            raise ValueError(
+                f"in the frames {start} to {stop} nothing was seen twice: take more of them"
+            )
+        return Joint(tuple(parts), self.time[start:stop])
 
     def rebound(self, trajectory: Trajectory) -> Joint:
         """See `Observation.rebound`."""
-        return Joint(tuple(part.rebound(own) for part, own in self.split(trajectory)))
+        parts = tuple(part.rebound(own) for part, own in self.split(trajectory))
+        return replace(self, parts=parts)
 
     def carried_by(self, surface: MovingSurface, rest: Tensor) -> Joint:
         """See `Observation.carried_by`."""
-        return Joint(tuple(part.carried_by(surface, rest) for part in self.parts))
+        return replace(self, parts=tuple(p.carried_by(surface, rest) for p in self.parts))
 
     @property
     def cameras(self) -> tuple[Camera, ...]:  # type: ignore[override]
@@ -136,7 +149,7 @@ class Joint(Observation):
             count = len(part.cameras)
             parts.append(part.through(cameras[at : at + count]) if count else part)
             at += count
-        return Joint(tuple(parts))
+        return replace(self, parts=tuple(parts))
 
 
 def comparable(observations: Sequence[Observation]) -> list[Observation]:

@@ -50,7 +50,9 @@ class PixelTracks(Observation):
     surface: MovingSurface
     """On which they are."""
     rest: Tensor
-    """Particles or nodes at that time [m], shape (n, 3), float64."""
+    """Particles or nodes as they start [m], shape (n, 3), float64."""
+    first: Tensor
+    """Where the tracks were then, from where their rays are cast [px], shape (k, 2), float64."""
     noise: float = NOISE
     """Standard deviation of a track [px]."""
     unit: ClassVar[str] = "px"
@@ -96,7 +98,8 @@ class PixelTracks(Observation):
             raise ValueError(f"got a noise of {noise:g} px, expected it positive")
         first = torch.nonzero(torch.from_numpy(tracks.seen[0])).flatten()
         rest = rest.detach().cpu().double()
-        spot, hit = _cast(tracks, first, camera, surface, rest)
+        pixels = torch.from_numpy(tracks.pixels[0])[first]
+        spot, hit = _cast(pixels, camera, surface, rest)
         if not bool(hit.any()):
             ahead = bool(camera.project(surface.vertices(rest)).ahead.any())
             why = "they lie beside it" if ahead else "the body is behind the camera"
@@ -104,10 +107,12 @@ class PixelTracks(Observation):
                 f"none of {len(first)} tracks of {tracks.source or 'the video'} is on the body in"
                 f" the first frame, {why}: check the camera's pose and the scene's first position"
             )
-        used = hit & ~_at_rim(tracks, first, camera, surface, rest, rim)
+        used = hit & ~_at_rim(pixels, camera, surface, rest, rim)
         used = used if bool(used.any()) else hit
         on = Spot(spot.triangle[used], spot.weights[used])
-        return cls(tracks, camera, first[used], surface.spots(on), surface, rest, noise)
+        return cls(
+            tracks, camera, first[used], surface.spots(on), surface, rest, pixels[used], noise
+        )
 
     def rebound(self, trajectory: Trajectory) -> PixelTracks:
         """See `Observation.rebound`; what misses the body there goes to its nearest corner."""
@@ -129,7 +134,7 @@ class PixelTracks(Observation):
         return self._bound(cameras[0], self.rest)
 
     def _bound(self, camera: Camera, rest: Tensor) -> PixelTracks:
-        spot, _ = _cast(self.tracks, self.bound, camera, self.surface, rest)
+        spot, _ = _cast(self.first, camera, self.surface, rest)
         return replace(self, camera=camera, carried=self.surface.spots(spot), rest=rest)
 
     @property
@@ -178,19 +183,18 @@ class PixelTracks(Observation):
 
 
 def _cast(
-    tracks: Tracks, which: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor
+    pixels: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor
 ) -> tuple[Spot, Tensor]:
-    """Where rays of tracks (k,) in the first frame meet the surface, and which do, shape (k,).
+    """Where rays of pixels (k, 2) meet the surface, and which do, shape (k,).
 
     The others get the corner of the surface that is nearest to them in the picture.
     """
-    pixels = torch.from_numpy(tracks.pixels[0])[which]
     vertices = surface.vertices(rest)
     reach = 10.0 * float((vertices - camera.position).norm(dim=1).max())
     mesh = RayMesh(vertices, surface.triangles)
     spot, hit, _ = mesh.hits(camera.position, camera.rays(pixels), reach)
-    triangle = torch.zeros(len(which), dtype=torch.int64)
-    weights = torch.zeros(len(which), 3, dtype=torch.float64)
+    triangle = torch.zeros(len(pixels), dtype=torch.int64)
+    weights = torch.zeros(len(pixels), 3, dtype=torch.float64)
     triangle[hit], weights[hit] = spot.triangle, spot.weights.to(weights)
     if not bool(hit.all()):
         seen = camera.project(vertices)
@@ -203,9 +207,9 @@ def _cast(
 
 
 def _at_rim(
-    tracks: Tracks, which: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor, rim: float
+    pixels: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor, rim: float
 ) -> Tensor:
-    """Which tracks (k,) of the first frame have an edge or nothing of the surface near, (k,)."""
+    """Which pixels (k, 2) have an edge or nothing of the surface near, (k,)."""
     vertices = surface.vertices(rest)
     reach = 10.0 * float((vertices - camera.position).norm(dim=1).max())
     mesh = RayMesh(vertices, surface.triangles)
@@ -215,8 +219,8 @@ def _at_rim(
     angle = torch.arange(AROUND, dtype=torch.float64) * (2.0 * math.pi / AROUND)
     ring = rim * torch.stack([angle.cos(), angle.sin()], 1)
     around = torch.cat([torch.zeros(1, 2, dtype=torch.float64), ring if rim > 0.0 else ring[:0]])
-    pixels = torch.from_numpy(tracks.pixels[0])[which] + around[:, None]
-    spot, hit, _ = mesh.hits(camera.position, camera.rays(pixels).reshape(-1, 3), reach)
+    near = pixels + around[:, None]
+    spot, hit, _ = mesh.hits(camera.position, camera.rays(near).reshape(-1, 3), reach)
     shown = torch.zeros(len(hit), 3, dtype=torch.float64)
     shown[hit] = normals[spot.triangle]
     shown = shown.reshape(len(around), -1, 3)
