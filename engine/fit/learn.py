@@ -199,7 +199,8 @@ def _lesson(e: Demonstration, law: ConstitutiveLaw, states: str, recipe: Recipe)
     if states == "recorded" and e.truth is not None:
         true_model = e.solver.discretize(e.truth)
     restarts = _restarts(e.solver, e.model, true_model, x, step, recipe)
-    return PositionLesson(e.solver, e.model, parameters, x, step, restarts, seen.noise)
+    return PositionLesson(e.solver, e.model, parameters, x, step, restarts, seen.noise,
+                          recipe.from_start)  # fmt: skip
 
 
 def _held(demonstrations: Sequence[Demonstration], recipe: Recipe) -> Held | None:

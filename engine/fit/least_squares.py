@@ -272,7 +272,8 @@ class _Fit:
         gradient = point.jacobian.T @ point.residual
         step = -np.linalg.solve(normal + c["caution"] * np.diag(weights), gradient)
         step *= min(1.0, LONGEST / max(np.abs(step).max(), 1e-300))
-        expected = -(2 * gradient @ step + step @ normal @ step) / (point.residual @ point.residual)
+        left = max(float(point.residual @ point.residual), 1e-300)
+        expected = -(2 * gradient @ step + step @ normal @ step) / left
         if not expected > self.tolerance or np.abs(step).max() < SHORTEST:
             c["converged"] = True
             self._finish(accepted=False)

@@ -29,6 +29,8 @@ SHARDS = 2
 """Parts of a batch that may run at the same time; fixed, so that results do not depend on cores."""
 TELLING = 3.0
 """From how many standard deviations on a difference says something about the law."""
+SILENT = 3e-5
+"""Frames in which a law is off by less than this share of its largest error tell nothing."""
 CENTIMETRE = 1e-2
 """Positions that do not state their noise count as if they were known so well [m]."""
 
@@ -105,6 +107,8 @@ class PositionLesson(Lesson):
     """States at the frames, asked for anew at the start of each epoch (its number is given)."""
     noise: float | None = None
     """Standard deviation of a coordinate [m]; None takes a centimetre."""
+    from_start: bool = False
+    """Whether all stretches start with the motion."""
 
     def __post_init__(self) -> None:
         """Make room for the parts."""
@@ -112,6 +116,24 @@ class PositionLesson(Lesson):
         self.last, self.on_gpu = int(self.step[-1]), self.model.x0.is_cuda
         self.shards = [Shard(replace(self.solver)) for _ in range(SHARDS)]
         self.known: Restarts
+        self.shortest = 0
+        if self.from_start:
+            self.shortest = self._telling()
+
+    @torch.no_grad()
+    def _telling(self) -> int:
+        """Step of the first frame that tells something of the law: free flight does not.
+
+        0 where the law cannot run so far.
+        """
+        try:
+            time = self.step.double() * self.model.dt
+            motion = moved(self.solver, self.model, time, self.step, None)
+        except SimulationError:
+            return 0
+        off = (motion.x - self.x).double().square().mean((1, 2)).sqrt()
+        told = torch.nonzero(off > SILENT * off.max()).flatten()
+        return int(self.step[told[0]]) if len(told) else 0
 
     def begin(self, epoch: int) -> None:
         """See `Lesson.begin`: the states at which segments restart."""
@@ -119,6 +141,7 @@ class PositionLesson(Lesson):
 
     def length(self, recipe: Recipe, epoch: int, reach: float) -> int:
         """See `Lesson.length`; a multiple of the steps between frames."""
+        recipe = replace(recipe, shortest=max(recipe.shortest, self.shortest))
         wanted = recipe.length(epoch, self.every, self.last)
         if wanted <= reach:
             return wanted
