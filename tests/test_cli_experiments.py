@@ -5,12 +5,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from test_experiments import SIZE, front, motion, seen_by, side
 
+from rheograd.engine.fit import identify
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.observations.silhouettes import Silhouettes
 from rheograd.engine.vision.camera_files import save_camera
@@ -163,6 +165,32 @@ def test_a_run_tells_how_its_scene_was_made(tmp_path: Path, said: Callable[[], s
     assert [e["given"] for e in config["experiments"]] == [{"velocity": "(0.0, 0.0, 0.0)"}] * 2
 
 
+def test_options_come_from_the_command_line_then_the_toml_then_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a run of another scene are not taken."""
+    run = ["run", "drop", "--steps", "4", "--every", "2", "--cell", "0.1", "--young", "3e4"]
+    assert main([*run, "--velocity", "0.5,0,0", "--out", str(tmp_path / "a.npz")]) == 0
+    toml = tmp_path / "a.toml"
+    toml.write_text(
+        "[[experiment]]\noptions = { velocity = [0.0, 0.0, 0.3], density = 900.0 }\n"
+        '[[experiment.see]]\nfile = "a.npz"\n'
+    )
+    (tmp_path / "other.py").write_text("from rheograd.scenes.drop import build, solver\n")
+    given: list[Any] = []
+
+    def fitted(build: Any, solver: Any, seen: Any, *more: Any, **others: Any) -> None:
+        given.extend(e.given for e in seen)
+        raise ValueError("that is enough")
+
+    monkeypatch.setattr(identify, "identify", fitted)
+    for scene in ("drop", str(tmp_path / "other.py")):
+        fit = ["fit", scene, str(toml), "--parameters", "velocity.y=-0.1", "--density", "800"]
+        assert main([*fit, "--cell", "0.1", "--out", str(tmp_path / "f")]) == 2
+    assert given[1] == {"velocity": (0.0, 0.0, 0.3), "density": 800.0}
+    assert given[0] == {**given[1], "young": 3e4}
+
+
 def test_tracks_of_a_wrong_law_are_told(thrown: Path, said: Callable[[], str]) -> None:
     tracks = Tracks.load(thrown.with_name("front.npz"))
     shift = np.linspace(0.0, 8.0, len(tracks.time))[:, None, None] * np.array([1.0, 0.0])
@@ -172,3 +200,8 @@ def test_tracks_of_a_wrong_law_are_told(thrown: Path, said: Callable[[], str]) -
     assert main([*fit, *out]) == 0
     assert "times the stated noise: the law or the scene is not that of what was seen" in said()
     assert torch.isfinite(torch.tensor(young(thrown.parent / "fit")))
+    report = json.loads((thrown.parent / "fit" / "report.json").read_text())
+    (caption,) = report["pictures"]
+    off = report["errors"][1]["rms_distance_px"]
+    assert caption.startswith("with the held-out tail: tracked (rings) and simulated (crosses)")
+    assert caption.endswith(f", {off:.2g} px apart (RMS)")

@@ -5,18 +5,34 @@ from __future__ import annotations
 
 import json
 import shlex
+from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from throws import SOLVER, particles, pixels
 
+from rheograd.engine.fem.solver import FESolver
+from rheograd.engine.fit import expected, report_files
+from rheograd.engine.fit.experiment import Experiment
+from rheograd.engine.fit.numerical_error import Numerics
 from rheograd.engine.fit.parameter import Parameter
+from rheograd.engine.fit.report import FitReport
+from rheograd.engine.fit.team import Team
+from rheograd.engine.observations.joint import Joint
+from rheograd.engine.observations.observation import Observation
+from rheograd.engine.scene import Scene
 from rheograd.engine.trajectory import Trajectory
+from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes import progress
 from rheograd.scenes.cli import main
+from rheograd.scenes.commands.demo import THROWS, Demo
+from rheograd.scenes.commands.fit import STRESS, expected_stress, numerics
 from rheograd.scenes.fit_progress import FitProgress
 from rheograd.scenes.repeat import repeated
 
@@ -52,6 +68,74 @@ def test_how_far_a_fit_is(
         "beam, judged: 0 of 4 simulations, 0 %, reconstruction",
         "beam, judged: 2 of 4 simulations, 50 %, twice the time",
     ]  # fmt: skip
+
+
+def test_a_law_is_made_for_the_stress_that_is_given_or_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(expected, "expected_young", lambda *given, **more: 3e4)
+
+    def stress(given: float | None, *seen: Observation) -> float:
+        return expected_stress(Namespace(stress_scale=given), lambda law: [], None, seen, Team())
+
+    assert stress(None, particles(), particles()) == STRESS
+    assert stress(None, particles(), pixels()) == 3e4
+    assert stress(5.0, pixels()) == 5.0
+
+
+def test_the_numerical_error_is_asked_for_or_suits_tracks_on_particles() -> None:
+    track, place = pixels(), particles()
+    both = Joint((track, track))
+    mixed = Joint((track, replace(place, noise=1e-3)))
+
+    def asked(given: bool | None, solver: Any, *seen: Observation) -> Numerics | None:
+        return numerics(Namespace(numerics=given), solver, [Experiment(o) for o in seen])
+
+    assert asked(None, SOLVER, track, both) == Numerics()
+    for seen in ((place,), (track, place), (mixed,)):
+        assert asked(None, SOLVER, *seen) is None
+        assert asked(True, SOLVER, *seen) == Numerics()
+    assert asked(None, FESolver(), track) is None
+    assert asked(False, SOLVER, track) is None
+
+
+@pytest.mark.parametrize(("off", "code"), [(0.04, 0), (0.05, 1)])
+def test_the_demo_ends_well_if_the_law_is_better_on_the_unseen_motion(
+    off: float, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Its simulations are still pictures here, and the fit is none."""
+    shifts = {"fitted": off, "unfitted": 0.1}
+    begun: dict[str, Scene] = {}
+
+    def run(self: Demo, title: str, scene: Scene) -> Trajectory:
+        begun[title] = scene
+        x = torch.zeros(2, 3, 3, dtype=torch.float64) + shifts.get(title, 0.0)
+        return Trajectory(torch.tensor([0.0, 0.1], dtype=torch.float64), x)
+
+    def fit(self: Demo, seen: list[str]) -> tuple[FitReport, ConstitutiveLaw]:
+        assert seen == ["tracks of first", "tracks of second"]
+        InvariantSmooth(2.0).save(self.out / "law_start.safetensors")
+        return FitReport("law", "drop", "", {}, {"": 0.0}, [], 0.0), InvariantSmooth(1.0)
+
+    told: list[FitReport] = []
+    monkeypatch.setattr(Demo, "_run", run)
+    monkeypatch.setattr(Demo, "_film", lambda self, name, thrown: f"clip of {name}")
+    monkeypatch.setattr(Demo, "_track", lambda self, name, clip, thrown: f"tracks of {name}")
+    monkeypatch.setattr(Demo, "_fit", fit)
+    monkeypatch.setattr(Demo, "_draw", lambda self, runs: {})
+    monkeypatch.setattr(report_files, "write_report", lambda out, report: told.append(report))
+    assert Demo(tmp_path, 1, 1, "again").go() == code
+    line = f"the fitted law is {1e3 * off * 3**0.5:.3g} mm off (RMS), the unfitted one 173 mm"
+    said = capsys.readouterr().err
+    assert line in said and ("not enough" in said) == bool(code)
+    assert any(line in note for note in told[0].notes)
+    assert list(begun) == ["throw first", "throw second", "truth", "fitted", "unfitted"]
+    for name, options in THROWS.items():
+        assert begun[f"throw {name}"].bodies[0].velocity == options["velocity"]
+    laws = [begun[name].bodies[0].law for name in ("truth", "fitted", "unfitted")]
+    assert [law.name for law in laws] == ["neo-hookean", "invariant-smooth", "invariant-smooth"]
+    assert [float(law.stress_scale) for law in laws[1:]] == [1.0, 2.0]  # type: ignore[arg-type]
 
 
 class TestFit:

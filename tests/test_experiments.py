@@ -13,6 +13,7 @@ import torch
 from rheograd.engine.fit.experiment import Experiment, comparable
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.parameter import choose
+from rheograd.engine.fit.trials import Trials
 from rheograd.engine.fit.uncertainty import entangled, estimate
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
@@ -123,6 +124,50 @@ class TestJoint:
         with pytest.raises(ValueError, match="nothing was seen twice"):
             both.window(0, 1)
 
+    def test_frames_that_are_apart_by_rounding_are_one(self) -> None:
+        late = positions(TIMES + torch.tensor([3e-9, -2e-9, 1e-9]), 0.0, 1.0)
+        both = Joint((positions(TIMES, 0.0, 1.0), late))
+        assert both.time.tolist() == pytest.approx(TIMES.tolist(), abs=1e-8)
+        assert bool(both.seen().all())
+
+    def test_a_track_that_is_not_seen_leaves_out_its_own_components(self) -> None:
+        run = motion()
+        seen = seen_by(front(), run)
+        pixels = seen.tracks.pixels + 3.0
+        lost = int(seen.bound[1])
+        pixels[2, lost] = np.nan
+        both = Joint((replace(seen, tracks=replace(seen.tracks, pixels=pixels)), seen))
+        gaps = torch.nonzero(~both.seen())
+        assert gaps.tolist() == [[2, 2], [2, 3]]
+        rows = both.residual(run)[..., 0]
+        own = rows[:, : 2 * len(seen.bound)]
+        assert own[2, 2:4].tolist() == [0.0, 0.0] and int((own == 0.0).sum()) == 2
+
+    def test_parts_draw_in_outliers_and_are_bound_again(self) -> None:
+        run = motion()
+        astray = seen_by(front(), run)
+        pixels = astray.tracks.pixels.copy()
+        pixels[4:, astray.bound[2]] += 50.0
+        both = Joint((replace(astray, tracks=replace(astray.tracks, pixels=pixels)),))
+        assert float(both.misfit(run)) < 0.1 * float(both.error(run))
+        (part,) = both.parts
+        assert both.robust(run).flatten().tolist() == pytest.approx(
+            (part.robust(run) / 0.1).flatten().tolist()
+        )
+        lower = replace(run, x=run.x - torch.tensor([0.0, 0.02, 0.0]))
+        again = both.rebound(lower)
+        assert not both.residual(lower)[0].abs().max() < 1.0
+        assert again.residual(lower)[0].abs().max() < 0.01
+
+    def test_each_part_has_its_own_cameras(self) -> None:
+        run = motion()
+        both = Joint((seen_by(front(), run), Positions(run, 1e-3), seen_by(side(), run)))
+        new = (front(scale=1.1), replace(side(), position=side().position + 0.1))
+        other = both.through(new)
+        assert other.parts[1] is both.parts[1]
+        for part, camera in zip((other.parts[0], other.parts[2]), new, strict=True):
+            assert part.cameras == (camera,)
+
     def test_derivatives_of_two_cameras_and_a_silhouette(self) -> None:
         run = motion()
         surface = MovingSurface.of(run)
@@ -169,6 +214,21 @@ class TestExperiments:
         assert found.values["velocity.x@a"] == pytest.approx(0.5, rel=1e-4)
         assert found.values["velocity.y@b"] == pytest.approx(-2.6, rel=1e-4)
         assert found.converged and len(found.steps) == 2
+
+    def test_residuals_and_tracks_are_those_of_one_experiment_after_another(self) -> None:
+        """Of each with a step of its own."""
+        seen = [
+            Experiment(seen_by(front(), motion()), name="a"),
+            Experiment(seen_by(side(), motion(young=2.6e4)).window(0, 8), name="b"),
+        ]
+        trials = Trials(build, SOLVER, seen, choose(build, {"young": 2.2e4}, {}))
+        alone = [replace(trials, experiments=[e]) for e in seen]
+        points, steps = [np.array([trials.parameters["young"].free(2.2e4)])], [5e-4, 2.5e-4]
+        rows = [one.residuals(points, [dt])[0] for one, dt in zip(alone, steps, strict=True)]
+        assert len(rows[0]) != len(rows[1])
+        assert trials.residuals(points, steps)[0].tolist() == [*rows[0], *rows[1]]
+        first, second = (one.groups for one in alone)
+        assert trials.groups.tolist() == [*first, *(second + first.max() + 1)]
 
     def test_units_are_made_comparable(self) -> None:
         track = Experiment(seen_by(front(), motion()), name="a")
@@ -229,6 +289,17 @@ class TestSetup:
         assert found.misfit < 1e-4 * found.start_misfit
         assert abs(found.values["camera.turn.x"]) < 2e-3
         assert abs(found.values["camera.move.y"]) < 5e-3
+
+    def test_cameras_move_along_the_scene_and_see_it_turned_about_their_own_axes(self) -> None:
+        seen = Experiment(seen_by(side(), motion()))
+        (moved,) = seen.seen(build, {"camera.move.x": 0.02, "camera.move.z": -0.01}).cameras
+        assert (moved.position - side().position).tolist() == pytest.approx([0.02, 0.0, -0.01])
+        middle = torch.tensor([[0.5, 0.2, 0.5]], dtype=torch.float64)
+        across = math.tan(0.05) * side().focal
+        for axis, way in (("x", [0.0, -1.0]), ("y", [1.0, 0.0]), ("z", [0.0, 0.0])):
+            (turned,) = seen.seen(build, {f"camera.turn.{axis}": 0.05}).cameras
+            shift = (turned.project(middle).at - side().project(middle).at)[0] / across
+            assert shift.tolist() == pytest.approx(way, abs=1e-9)
 
     def test_names_that_there_are_not(self) -> None:
         with pytest.raises(ValueError, match=r"no number 'camera.zoom'.*camera\.scale"):

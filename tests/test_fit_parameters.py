@@ -270,6 +270,23 @@ def test_steps_are_shortened_for_stiffer_parameters() -> None:
     assert fit.values["young"] == pytest.approx(1e5, rel=2e-2)  # steps differ from the truth's
 
 
+def test_steps_stay_where_they_are_long_enough() -> None:
+    """A little longer than they were chosen now: another step is another motion."""
+    free, observation = replace(SOLVER, dt=None), seen()
+    start = {"young": Parameter(8e4, 1e3, math.inf, "Pa")}
+    before, after = (fitting_step(free, [build(young=y)], observation) for y in (8e4, 1e5))
+    assert after < before
+    fit = fit_parameters(build, free, observation, start, search=0)
+    assert fit.steps == (before,) and fit.notes == ()
+
+
+@pytest.mark.parametrize(("noise", "told"), [(None, False), (1e-4, False), (2e-5, True)])
+def test_what_the_stated_noise_does_not_explain_is_told(noise: float | None, told: bool) -> None:
+    observation = replace(seen(1e-4), noise=noise)
+    fit = fit_parameters(build, SOLVER, observation, STARTS, search=0, max_iterations=4)
+    assert [("times the stated noise" in note) for note in fit.notes] == [True] * told
+
+
 @pytest.mark.parametrize(
     "p",
     [

@@ -112,6 +112,10 @@ def test_of_a_linear_model_the_refits_are_exact(monkeypatch: pytest.MonkeyPatch)
     expected = [optimum(row) - here for row in (1, 2, 3)]
     assert found.samplings == pytest.approx(np.array(expected[:2]), abs=1e-12)
     assert found.refinement == pytest.approx(expected[2], abs=1e-12)
+    later = numerical_error(
+        trials, here, [1e-3], residual, J, both, Numerics(1, refined=False, seed=1)
+    )
+    assert later.samplings == pytest.approx(expected[1][None], abs=1e-12)
     # a parameter that the data do not determine does not move, and takes nothing from others
     one = numerical_error(
         trials, here, [1e-3], residual, J, np.array([True, False]), Numerics(2, refined=False)
@@ -133,13 +137,26 @@ def test_variances_add_up_and_bands_have_the_freedom_of_the_sum() -> None:
     assert found.parts["particles"] == pytest.approx([0.05**0.5, 0.0])
     assert found.parts["cells"] == pytest.approx([0.0, 0.2])
     freedom = (tracks[0] + 0.05) ** 2 / (tracks[0] ** 2 / 11 + 0.05**2 / 2)
+    assert found.freedom == pytest.approx(freedom), "that of the parameter with the least"
     assert found.reach[0] == pytest.approx(stats.t.ppf(0.975, freedom) * found.std[0])
     # what comes from cells counts as known: the freedom grows beyond that of the tracks
     freedom = (tracks[1] + 0.04) ** 2 / (tracks[1] ** 2 / 11)
     assert found.reach[1] == pytest.approx(stats.t.ppf(0.975, freedom) * found.std[1])
+    # what the data do not determine has no variance
+    known = np.diag([1.0, 0.0])
+    one = replace(alone, determined=np.array([True, False]), covariance=alone.covariance * known)
+    assert error.added_to(one).std.tolist() == pytest.approx([found.std[0], 0.0])
     # with nothing to add it is what it was
     none = NumericalError(np.zeros((6, 2)), np.zeros(2)).added_to(alone)
     assert none.reach == pytest.approx(alone.reach)
+
+
+def test_bodies_of_a_scene_have_particles_of_their_own() -> None:
+    def twice() -> Scene:
+        return replace(build(), bodies=2 * list(build().bodies))
+
+    points = [body.shape.sample(0.02).points for body in resampled(twice, 3)().bodies]
+    assert len(points) == 2 and not torch.equal(*points)
 
 
 def test_other_particles_fill_the_same_body() -> None:

@@ -18,9 +18,12 @@ from rheograd.engine.observations.pixel_tracks import PixelTracks, tempered
 from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
+from rheograd.engine.vision import comparison
 from rheograd.engine.vision.camera import Camera
 from rheograd.engine.vision.camera_files import save_camera
+from rheograd.engine.vision.comparison import SEEN, SIMULATED, marked
 from rheograd.engine.vision.tracks import Tracks
+from rheograd.engine.vision.video import open_video
 from rheograd.scenes import drop
 from rheograd.scenes.cli import main
 
@@ -96,6 +99,43 @@ def test_tracks_near_an_edge_are_left_out() -> None:
     assert bound(run, alone).bound.tolist() == [0]
 
 
+def test_what_misses_the_body_goes_to_its_nearest_corner_ahead() -> None:
+    run = motion()
+    found, surface = bound(run, seen_by(camera(), run)), MovingSurface.of(run)
+    aside = replace(run, x=run.x + torch.tensor([0.13, 0.0, 0.0]))
+    at = torch.from_numpy(found.tracks.pixels[0])
+    corners = camera().project(surface.vertices(aside.x[0])).at
+    nearest = corners[torch.cdist(at, corners).argmin(1)]
+    bound_at = found.rebound(aside).predicted(aside)[0]
+    met, missed = (bound_at - at).norm(dim=1) < 0.1, (bound_at - nearest).norm(dim=1) < 1e-6
+    assert bool((met ^ missed).all()) and 5 < int(missed.sum()) < 20
+    # a part of the body is behind this camera, beside which it is
+    eye = run.x[0].mean(0) + torch.tensor([0.3, 0.0, 0.0])
+    beside = Camera.look_at(
+        tuple(eye.tolist()), tuple((eye - torch.tensor([0.0, 0.0, 1.0])).tolist()), size=SIZE
+    )
+    ahead = beside.project(surface.vertices(run.x[0])).ahead
+    assert bool(ahead.any()) and not bool(ahead.all())
+    assert bool(beside.project(found.through((beside,)).carried.rest).ahead.all())
+
+
+def test_tracks_are_bound_again_where_the_body_starts_and_not_later() -> None:
+    run = motion()
+    found = bound(run, seen_by(camera(), run))
+    assert found.rebound(run) is found
+    lower = replace(run, x=run.x - torch.tensor([0.0, 0.02, 0.0]))
+    gap = found.rebound(lower).predicted(lower)[0] - torch.from_numpy(found.tracks.pixels[0])
+    assert float(gap.norm(dim=1).max()) < 1e-3
+    later = found.window(3, 9)
+    assert later.rebound(run.window(3, 9)) is later
+
+
+def test_the_clock_of_the_tracks_starts_with_the_camera() -> None:
+    run = motion()
+    late = bound(run, seen_by(camera(), run), camera=replace(camera(), start=0.25))
+    assert late.time.tolist() == pytest.approx((run.time + 0.25).tolist())
+
+
 def test_the_residual_is_in_standard_deviations_and_counts_gaps_as_nothing() -> None:
     run = motion()
     tracks = seen_by(camera(), run)
@@ -163,6 +203,39 @@ def test_what_cannot_be_bound_is_refused() -> None:
         bound(run, tracks, noise=0.0)
     with pytest.raises(ValueError, match="4 frames, the tracks 13"):
         bound(run, tracks).residual(run.window(0, 4))
+
+
+def test_rings_are_where_points_were_seen_and_crosses_where_they_are_simulated() -> None:
+    seen = np.array([[60.0, 100.0], [np.nan, np.nan]])
+    simulated = np.array([[200.0, 40.0], [150.0, 180.0]])
+    drawn = marked(np.zeros((220, 330, 3), np.uint8), seen, simulated)
+    for row, column in ((180, 152), (178, 150), (40, 202)):
+        assert drawn[row, column].tolist() == pytest.approx(SIMULATED, abs=40)
+    for row, column in ((97, 60), (103, 60), (100, 57)):
+        assert drawn[row, column].tolist() == pytest.approx(SEEN, abs=80)
+    assert not drawn[175:186, 160:].any() and not drawn[:30].any()
+
+
+def test_a_film_of_both_is_as_fast_as_what_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = motion()
+    tracks = seen_by(camera(), run)
+    drawn: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def mark(picture: np.ndarray, seen: np.ndarray, simulated: np.ndarray) -> np.ndarray:
+        drawn.append((seen, simulated))
+        return picture
+
+    monkeypatch.setattr(comparison, "marked", mark)
+    simulated = tracks.pixels + 2.0
+    comparison.compare(tracks, simulated, tmp_path / "a.mp4", tmp_path / "a.png")
+    assert [len(rows) for rows in zip(*drawn, strict=True)] == [len(run)] * 2
+    assert all((a == b).all() for (a, _), b in zip(drawn, tracks.pixels, strict=True))
+    assert all((a == b).all() for (_, a), b in zip(drawn, simulated, strict=True))
+    film = open_video(tmp_path / "a.mp4")
+    assert film.size == SIZE and film.frames == len(run)
+    assert film.frame_rate == pytest.approx(100.0)
 
 
 @pytest.mark.slow

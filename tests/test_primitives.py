@@ -14,9 +14,16 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from scipy import ndimage
 
-from rheograd.engine.fit.primitive import Measure, PrimitiveFit, fit_primitive
-from rheograd.engine.outlines import ROUNDING, SECTORS, Eye, parts
+from rheograd.engine.fit.primitive import (
+    Measure,
+    PrimitiveFit,
+    _Errors,
+    _uncertainty,
+    fit_primitive,
+)
+from rheograd.engine.outlines import ROUNDING, SECTORS, Eye, Parts, parts
 from rheograd.engine.primitives import (
     KINDS,
     Freedom,
@@ -181,6 +188,25 @@ def test_another_kind_covers_the_masks_worse() -> None:
     masks = [mask(BRICK, camera) for camera in (FRONT, SIDE)]
     ball = fit_primitive("sphere", masks, [FRONT, SIDE])
     assert ball.overlap < 0.85 and ball.rim > 0.5
+
+
+def test_the_overlap_is_that_of_the_worst_mask() -> None:
+    drawn = ndimage.binary_dilation(mask(BALL, SIDE), iterations=10)
+    found = fit_primitive("sphere", [mask(BALL, FRONT), drawn], [FRONT, SIDE])
+    mine = mask(found.shape, SIDE)
+    assert found.overlap == pytest.approx((mine & drawn).sum() / (mine | drawn).sum(), abs=0.01)
+    assert found.overlap < 0.8
+
+
+def test_parts_of_a_rim_may_be_tilted_and_off() -> None:
+    """By the rounding of each: a number that tilts all, and one that moves all outwards."""
+    count, rounding = 5, 0.1
+    along = np.tile(np.linspace(-1.0, 1.0, 21), count)
+    part = Parts(np.repeat(np.arange(count), 21), along, np.full(count, rounding))
+    errors = _Errors(np.ones(len(along)), part, np.zeros(count))
+    found = _uncertainty(np.stack([along, np.ones(len(along))], 1), errors)
+    few = 10 / 9 * (2 * len(along) - 1) / (2 * len(along) - 2)
+    assert found.std == pytest.approx(np.full(2, rounding * np.sqrt(few / count)))
 
 
 @pytest.mark.parametrize("truth", [BALL, BRICK, ROD, PILL, POST])

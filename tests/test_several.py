@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from processes import ends, start
 from throws import EVERY, RECIPE, SHORT, SOLVER, STEPS, particles, pixels, scene, seen
 
 from rheograd.engine.errors import SimulationError
+from rheograd.engine.fit.expected import POISSON, expected_young
 from rheograd.engine.fit.held import Held
+from rheograd.engine.fit.judge import Case, judge
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.lesson import Lesson, Piece, SightLesson
 from rheograd.engine.fit.recipe import Recipe
@@ -24,8 +27,10 @@ from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.fit.shooting import Training
 from rheograd.engine.fit.team import Team
 from rheograd.engine.observations.joint import Joint
+from rheograd.engine.observations.observation import Observation, Positions
+from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
-from rheograd.materials.elastic import Corotated
+from rheograd.materials.elastic import Corotated, Hencky
 from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
 
@@ -36,6 +41,7 @@ sys.path.insert(0, {tests!r})
 
 import torch
 from throws import SHORT, SOLVER, scene, seen
+from rheograd.engine.fit.judge import Case, judge
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.team import Team
 from rheograd.materials.invariant import InvariantSmooth
@@ -96,6 +102,17 @@ def test_the_gradient_of_a_loss_in_pixels(several: bool) -> None:
         assert float(gradient) == pytest.approx(expected, rel=2e-5)
 
 
+def test_the_stiffness_that_is_expected() -> None:
+    """Not only the best of the moduli that are tried, which are far apart."""
+    run = simulate(scene(Hencky(3e4, POISSON)), SOLVER, steps=STEPS, every=EVERY)
+    errors = 1e-4 * torch.randn(run.x.shape, generator=torch.Generator().manual_seed(0))
+    seen = Positions(replace(run, x=run.x + errors))
+    told: list[Mapping[str, Any]] = []
+    young = expected_young(lambda law: [scene(law)], SOLVER, [seen], start=2.5e3, tell=told.append)
+    assert young == pytest.approx(3e4, rel=0.01)
+    assert [m["share"] for m in told] == [k / 9 for k in range(9)]
+
+
 def test_lengths_meet_the_frames_of_what_was_seen() -> None:
     """And start where they tell something of the law, once there are two frames."""
     law = Corotated(4e4, 0.3)
@@ -112,6 +129,44 @@ def test_lengths_meet_the_frames_of_what_was_seen() -> None:
     off = early.observation.residual(run).square().mean((1, 2)).sqrt() > 3 * 0.1
     assert 10 < early.shortest == EVERY * int(off.nonzero()[0])
     assert early.length(recipe, 0, 1e9) == early.shortest
+
+
+def test_a_loss_is_in_standard_deviations() -> None:
+    """In those of the law as it is where none are stated."""
+    law = Corotated(1e4, 0.3)
+    model, parameters = SOLVER.discretize(scene(law)), list(law.parameters())
+    run = simulate(scene(law), SOLVER, steps=STEPS, every=EVERY)
+
+    def lesson(seen: Observation) -> SightLesson:
+        return SightLesson(SOLVER, model, parameters, seen)
+
+    def loss(seen: Observation) -> float:
+        return lesson(seen).jobs([0], STEPS)[0]().loss
+
+    tracks = pixels(noise=0.4)
+    assert loss(tracks) == pytest.approx(float(tracks.misfit(run)) / 0.4**2, rel=1e-4)
+    assert loss(Joint((tracks,))) == pytest.approx(loss(tracks), rel=1e-4)
+    assert lesson(Joint((tracks,))).shortest == lesson(tracks).shortest > 0
+    assert loss(particles()) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_a_fit_is_judged_by_how_far_it_is_off_from_where_it_starts() -> None:
+    """Tracks that went astray count by their square."""
+    law = Corotated(4e4, 0.3)
+    body = scene(law).bodies[0]
+    lower = replace(body, shape=Box((0.3, 0.2, 0.3), (0.5, 0.195, 0.5)))
+    view = pixels()
+    tracks = view.tracks.pixels.copy()
+    tracks[8:, view.bound[3]] += 30.0
+    view = replace(view, tracks=replace(view.tracks, pixels=tracks))
+    begun = replace(scene(law), bodies=[lower])
+    found = judge({"a": Case(scene(law), SOLVER, view)}, {"a": Case(begun, SOLVER, view)})
+    run, other = (simulate(s, SOLVER, steps=STEPS, every=EVERY) for s in (scene(law), begun))
+    assert found.errors["a"] == pytest.approx(float(view.error(run)), rel=1e-4)
+    assert found.errors["a"] > 5.0 * float(view.misfit(run))
+    expected = float(view.rebound(other).error(other))
+    assert found.start_errors["a"] == pytest.approx(expected, rel=1e-4)
+    assert abs(expected / float(view.error(other)) - 1.0) > 0.01
 
 
 @pytest.mark.parametrize(("what", "worth"), [("particles", 0.2), ("pixels", 0.2)])
@@ -235,6 +290,13 @@ def test_the_best_law_on_held_out_frames_is_taken_and_ends_the_fit(tmp_path: Pat
     assert same(*laws)
     assert notes[0] == notes[1]
     assert "ended after epoch 5" in notes[0][0] and "after epoch 1 was taken" in notes[0][1]
+
+
+def test_tails_count_by_what_was_seen_in_them() -> None:
+    squares = (4.0, 4), (20.0, 12)
+    tails: list[Any] = [SimpleNamespace(squares=partial(tuple, one)) for one in squares]
+    held = Held(tails, 2)
+    assert held.judge(Corotated(4e4, 0.3), 0, Team(), None) == pytest.approx(24.0 / 16.0)
 
 
 def test_held_out_frames_are_those_that_the_fit_did_not_see(tmp_path: Path) -> None:

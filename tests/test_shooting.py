@@ -94,6 +94,17 @@ def test_loss_and_gradient_of_a_batch_are_those_of_its_segments(tmp_path: Path) 
         assert float(a) == pytest.approx(float(b), rel=1e-8)
 
 
+def test_positions_count_by_their_noise(tmp_path: Path) -> None:
+    """A centimetre unless it is stated."""
+    lesson = only(training(tmp_path, Recipe()))
+    losses = []
+    for noise in (None, 1e-2, 1e-3):
+        one = replace(lesson, noise=noise)
+        one.begin(0)
+        losses.append(one.jobs([0], 12)[0]().loss)
+    assert losses == pytest.approx([losses[0], losses[0], 100.0 * losses[0]])
+
+
 def failing_runs(
     made: Training, monkeypatch: pytest.MonkeyPatch, fails: Callable[[int, int], bool]
 ) -> tuple[list[str], list[int]]:

@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from rheograd.engine.vision.seeds import grid, textured
 from rheograd.engine.vision.strain import body, neck, strain
 from rheograd.engine.vision.strain_picture import draw, mapped
-from rheograd.engine.vision.tension import AREAS, Tension, tension
+from rheograd.engine.vision.tension import AREAS, Tension, _filled, tension
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import Video, VideoWriter, open_video
@@ -99,6 +99,37 @@ def test_a_power_law_is_told_by_its_neck() -> None:
     assert found.onset.power_law and found.onset.power.low <= N <= found.onset.power.high
     assert found.onset.imperfection == pytest.approx(-np.log(1 - IMPERFECTION), abs=0.003)
     assert found.lankford == pytest.approx(POISSON / (1 - POISSON), abs=0.02)
+
+
+def test_what_comes_after_the_largest_force() -> None:
+    """The neck goes on, the rest returns a little, shorter and wider."""
+    weak, rest = strains_of_bar(0.5)
+    found = told(bar(weak, rest, noise=0.0))
+    assert found.neck_strain == pytest.approx(weak[-1], rel=0.05)
+    assert found.neck_ratio == pytest.approx(POISSON, abs=0.03)
+    assert found.onset is not None
+    assert weak[found.onset.frame] == pytest.approx(found.onset.neck.value, abs=weak[1])
+    back = rest[-1] - rest.max()
+    assert found.onset.back.value == pytest.approx(back, rel=0.3) and back < 0.0
+    assert found.onset.back_across.value == pytest.approx(-POISSON * back, rel=0.3)
+
+
+def test_a_ratio_that_grows_with_the_strain() -> None:
+    even = np.linspace(0.0, 0.1, 40)
+    pixels = bar(even, even, noise=0.0)
+    pixels[..., 0] *= np.exp((POISSON - (0.3 + 2.0 * even)) * even)[:, None]
+    found = told(pixels).ratio_by_strain
+    assert len(found) == 5 and found[-1][0] - found[0][0] > 0.05
+    for strained, ratio in found:
+        assert ratio.value == pytest.approx(0.3 + 2.0 * strained, abs=0.01)
+
+
+def test_gaps_are_filled_in_time_but_not_at_the_end() -> None:
+    values = np.arange(10.0)[:, None] * [1.0, 2.0, 3.0]
+    values[3:5, 0] = values[9, 1] = values[1:5, 2] = np.nan
+    found = _filled(values)
+    assert found[:, 0].tolist() == list(range(10))
+    assert np.isnan(found[:, 1:]).sum(0).tolist() == [1, 4]
 
 
 @pytest.mark.slow
@@ -211,6 +242,17 @@ def test_background_and_grips_are_left_out(way: tuple[float, float]) -> None:
     assert np.abs(values - exact).max() < 5e-3
     everything = strain(pixels).principal[-1, :, 0]
     assert np.nanmax(np.abs(everything)) > 2 * exact[1], "the background spoils it"
+
+
+def test_a_larger_thing_that_moves_as_one_is_not_the_body() -> None:
+    strip, plate = lattice((300, 100), (400, 700)), lattice((480, 0), (900, 800))
+    foot = np.array([350.0, 720.0])
+    pixels = np.stack([
+        np.concatenate([strip, plate]),
+        np.concatenate([(strip - foot) * (0.95, 1.1) + foot, plate + np.array([3.0, -40.0])]),
+    ])  # fmt: skip
+    assert len(plate) > len(strip)
+    assert np.flatnonzero(body(pixels)).tolist() == list(range(len(strip)))
 
 
 def test_a_body_without_background_is_kept_whole() -> None:
