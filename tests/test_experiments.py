@@ -292,12 +292,12 @@ class TestSetup:
 
     def test_cameras_move_along_the_scene_and_see_it_turned_about_their_own_axes(self) -> None:
         seen = Experiment(seen_by(side(), motion()))
-        (moved,) = seen.seen(build, {"camera.move.x": 0.02, "camera.move.z": -0.01}).cameras
+        (moved,) = seen.observed(build, {"camera.move.x": 0.02, "camera.move.z": -0.01}).cameras
         assert (moved.position - side().position).tolist() == pytest.approx([0.02, 0.0, -0.01])
         middle = torch.tensor([[0.5, 0.2, 0.5]], dtype=torch.float64)
         across = math.tan(0.05) * side().focal
         for axis, way in (("x", [0.0, -1.0]), ("y", [1.0, 0.0]), ("z", [0.0, 0.0])):
-            (turned,) = seen.seen(build, {f"camera.turn.{axis}": 0.05}).cameras
+            (turned,) = seen.observed(build, {f"camera.turn.{axis}": 0.05}).cameras
             shift = (turned.project(middle).at - side().project(middle).at)[0] / across
             assert shift.tolist() == pytest.approx(way, abs=1e-9)
 
