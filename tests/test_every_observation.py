@@ -145,7 +145,7 @@ def clouds(times: Tensor = TIMES) -> Example:
         for k, x in enumerate(surface.vertices(flown(rest, times).x))
     ]
     seen = PointClouds.bind(found, times, surface, noise=4e-3)
-    return Example(seen, simulated(rest, times), "m")
+    return Example(seen, simulated(rest, times), "m", calm=lambda o: replace(o, noise=1e6))
 
 
 def curve() -> Example:
@@ -160,8 +160,7 @@ def joint() -> Example:
     rest, _ = filled()
 
     def calm(seen: Joint) -> Joint:
-        first, *others = seen.parts
-        return Joint((replace(first, noise=1e6), *others))  # type: ignore[arg-type]
+        return Joint(tuple(replace(part, noise=1e6) for part in seen.parts))  # type: ignore[type-var]
 
     parts = (tracks().observation, clouds(TIMES[1:4]).observation)
     return Example(Joint(parts), simulated(rest), "σ", calm=calm)

@@ -102,7 +102,7 @@ class TestJoint:
         still = Trajectory(both.time, torch.zeros(4, 2, 3, dtype=torch.float64))
         rows = both.residual(still)[both.seen()]
         assert float(rows.square().sum()) == pytest.approx(18 * 3.0**2 + 12 * 0.5**2)
-        assert float(both.misfit(still)) == pytest.approx((18 * 9.0 + 12 * 0.25) / 30)
+        assert float(both.error(still)) == pytest.approx((18 * 9.0 + 12 * 0.25) / 30)
         assert not bool(both.residual(still)[~both.seen()].any())
 
     def test_components_of_a_track_are_a_group(self) -> None:

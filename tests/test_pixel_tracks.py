@@ -14,7 +14,8 @@ from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.observations.pixel_tracks import PixelTracks, tempered
+from rheograd.engine.observations.observation import tempered
+from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory

@@ -14,8 +14,10 @@ from torch import Tensor
 from ..observations.observation import TICK, Observation
 from ..scene import Scene
 from ..solver import Checkpoint
-from ..state import State
 from ..trajectory import Trajectory
+
+PIECES = 20
+"""In which a motion is simulated, to tell how far it is."""
 
 
 def common_interval(time: Tensor) -> float:
@@ -113,7 +115,7 @@ def follow(
         observation: When.
         dt: Step [s] that divides the times; None finds one.
         adjoint: How gradients are taken; None records nothing for them.
-        tell: Without `adjoint`, is told which share of the motion is done, after each frame.
+        tell: Without `adjoint`, is told now and then which share of the motion is done.
 
     Raises:
         ValueError: A scene cannot be run.
@@ -127,33 +129,53 @@ def follow(
     steps = (time / dt).round().long()
     solver = solver if solver.static else solver.at_step(dt)
     model = solver.discretize(scenes)
-    state = solver.start(model)
-    later = steps[steps > 0].tolist()
-    if adjoint is None:
-        seen = _frame_by_frame(solver, model, state, later, tell)
-    else:
-        out = solver.rollout(model, state, later[-1], observe=later, adjoint=adjoint)
-        seen = {"x": out.x, "v": out.v, **out.fields}
-    if int(steps[0]) == 0:
-        first = {"x": state.x, "v": state.v, **solver.fields(model, state)}
-        seen = {name: torch.cat([first[name][None], values]) for name, values in seen.items()}
+    motion = moved(solver, model, time, steps, adjoint, tell)
+    seen = {"x": motion.x, "v": motion.v, **motion.fields}
     found = []
     for world in range(len(scenes)):
         mine = torch.nonzero(model.world == world).flatten()
-        own = {name: values[:, mine] for name, values in seen.items()}
-        body = model.body[mine].long()
+        own: dict[str, Any] = {name: values[:, mine] for name, values in seen.items()}
+        body = motion.body[mine]
         found.append(Trajectory(time, own.pop("x"), steps, own.pop("v"), own, body))
     return found
 
 
-def _frame_by_frame(
-    solver: Any, model: Any, state: State, steps: Sequence[int], tell: Callable[[float], None]
-) -> dict[str, Tensor]:
-    """What is seen after some steps, (t, n, ...) by name."""
-    frames: list[dict[str, Tensor]] = []
-    for step in steps:
-        out = solver.rollout(model, state, step - state.step, observe=[step - state.step])
+def moved(
+    solver: Any,
+    model: Any,
+    time: Tensor,
+    step: Tensor,
+    adjoint: Checkpoint | None = None,
+    tell: Callable[[float], None] = lambda share: None,
+) -> Trajectory:
+    """The motion of a model, all of its worlds, from its start.
+
+    Args:
+        solver: Of the model.
+        model: With its laws.
+        time: Of the frames [s], shape (t,).
+        step: Of the frames, increasing, from 0 or later, shape (t,), int64.
+        adjoint: How gradients are taken; None records nothing for them.
+        tell: Without `adjoint`, is told now and then which share of the motion is done.
+
+    Raises:
+        SimulationError: It failed.
+    """
+    state = solver.start(model)
+    later = step[step > 0].tolist()
+    size = len(later) if adjoint is not None else max(1, math.ceil(len(later) / PIECES))
+    rows: list[dict[str, Tensor]] = []
+    if int(step[0]) == 0:
+        fields = {name: values[None] for name, values in solver.fields(model, state).items()}
+        rows.append({"x": state.x[None], "v": state.v[None], **fields})
+    for at in range(0, len(later), size):
+        part = later[at : at + size]
+        begun = state.step
+        out = solver.rollout(
+            model, state, part[-1] - begun, observe=[k - begun for k in part], adjoint=adjoint
+        )
         state = out.last
-        frames.append({"x": out.x, "v": out.v, **out.fields})
-        tell(step / steps[-1])
-    return {name: torch.cat([frame[name] for frame in frames]) for name in frames[0]}
+        rows.append({"x": out.x, "v": out.v, **out.fields})
+        tell(part[-1] / later[-1])
+    seen = {name: torch.cat([row[name] for row in rows]) for name in rows[-1]}
+    return Trajectory(time, seen.pop("x"), step, seen.pop("v"), seen, model.body.long())

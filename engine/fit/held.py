@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import SimulationError
 from ..observations.observation import Observation
-from .lesson import moved
+from .follow import moved
 from .team import Team
 from .weights import taken, weights
 

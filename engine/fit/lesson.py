@@ -22,7 +22,7 @@ from ..errors import SimulationError
 from ..observations.observation import Observation
 from ..restarts import Restarts
 from ..solver import Checkpoint, Solver
-from ..trajectory import Trajectory
+from .follow import moved
 from .recipe import Recipe
 
 SHARDS = 2
@@ -285,31 +285,6 @@ def fewest_frames(observation: Observation) -> int:
         except ValueError:  # of several cameras none has two frames yet
             continue
     return len(observation.time)
-
-
-def moved(
-    solver: Any, model: Any, time: Tensor, step: Tensor, adjoint: Checkpoint | None
-) -> Trajectory:
-    """The motion of a model of one world from its start.
-
-    Args:
-        solver: Of the model.
-        model: With its laws.
-        time: Of the frames [s], shape (t,).
-        step: Of the frames, increasing, from 0 or later, shape (t,), int64.
-        adjoint: How gradients are taken; None records nothing for them.
-
-    Raises:
-        SimulationError: It failed.
-    """
-    state = solver.start(model)
-    later = step[step > 0].tolist()
-    out = solver.rollout(model, state, later[-1], observe=later, adjoint=adjoint)
-    seen = {"x": out.x, "v": out.v, **out.fields}
-    if int(step[0]) == 0:
-        first = {"x": state.x, "v": state.v, **solver.fields(model, state)}
-        seen = {name: torch.cat([first[name][None], values]) for name, values in seen.items()}
-    return Trajectory(time, seen.pop("x"), step, seen.pop("v"), seen, model.body.long())
 
 
 def differentiated(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Piece:

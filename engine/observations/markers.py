@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -104,6 +104,7 @@ class Markers(Observation):
     """Point of the recording about which its axes turn [m], shape (3,)."""
     noise: float | None = None
     """Standard deviation of a coordinate [m]."""
+    outliers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a recording without motion and patches that do not exist."""

@@ -22,6 +22,10 @@ TICK = 1e-7
 """Times that are closer than this are one [s]."""
 
 
+OUTLIER = 3.0
+"""From how many standard deviations on a residual counts less."""
+
+
 class Observation(ABC):
     """Measured motion; compared with a simulated trajectory at its own times."""
 
@@ -29,6 +33,8 @@ class Observation(ABC):
     """Of residuals."""
     components: ClassVar[int] = 3
     """Of a residual."""
+    outliers: ClassVar[bool] = False
+    """Whether some of it may be of something else, such as tracks that went astray."""
     noise: float | None = None
     """Standard deviation of a component as stated, in `unit`; None if it was not."""
     cameras: tuple[Camera, ...] = ()
@@ -94,8 +100,16 @@ class Observation(ABC):
         return self
 
     def robust(self, trajectory: Trajectory) -> Tensor:
-        """Residuals as a fit takes them: with outliers drawn in, where there may be some."""
-        return self.residual(trajectory)
+        """Residuals as a fit takes them.
+
+        Where there may be outliers and the noise was stated, those beyond a few standard deviations
+        count less than by their square (pseudo-Huber, Charbonnier et al. 1997): a track gone astray
+        does not spoil a fit.
+        """
+        residual = self.residual(trajectory)
+        if self.noise is None or not self.outliers:
+            return residual
+        return tempered(residual, OUTLIER * self.noise)
 
     def misfit(self, trajectory: Trajectory) -> Tensor:
         """Mean square of `robust` components over all that was observed: what a fit makes small."""
@@ -151,3 +165,13 @@ class Positions(Observation):
                 " choose a step that divides the frame interval"
             )
         return trajectory.x - mine.to(trajectory.x)
+
+
+def tempered(gap: Tensor, outlier: float) -> Tensor:
+    """Residuals (..., c) whose squares add up to the pseudo-Huber loss of their lengths.
+
+    2 d² (sqrt(1 + |r|²/d²) − 1): the square where r is short, 2 d |r| where it is long.
+    """
+    square = gap.square().sum(-1, keepdim=True) / outlier**2
+    # (sqrt(1 + s) - 1) 2 / s, without the difference of near equals
+    return gap * (2.0 / ((1.0 + square).sqrt() + 1.0)).sqrt()

@@ -20,8 +20,6 @@ from .observation import Observation
 
 NOISE = 0.3
 """Standard deviation of a track unless told otherwise [px]."""
-OUTLIER = 3.0
-"""From how many standard deviations on a track counts less."""
 RIM = 5.0
 """How near to an edge of the surface a track may be unless told otherwise [px]."""
 BEND = 0.8
@@ -35,8 +33,7 @@ class PixelTracks(Observation):
     """Reprojection errors of points that were bound to the surface in the first frame.
 
     Nothing is lifted into space: a point is where its ray met the surface at rest, and is carried
-    by the simulation. Errors beyond a few standard deviations count less than by their square
-    (pseudo-Huber, Charbonnier et al. 1997), so that a track gone astray does not spoil a fit.
+    by the simulation.
     """
 
     tracks: Tracks
@@ -57,6 +54,7 @@ class PixelTracks(Observation):
     """Standard deviation of a track [px]."""
     unit: ClassVar[str] = "px"
     components: ClassVar[int] = 2
+    outliers: ClassVar[bool] = True
 
     @classmethod
     def bind(
@@ -177,10 +175,6 @@ class PixelTracks(Observation):
         pixels = torch.from_numpy(self.tracks.pixels)[:, self.bound].to(predicted)
         return torch.where(seen, predicted - torch.where(seen, pixels, 0.0), 0.0)
 
-    def robust(self, trajectory: Trajectory) -> Tensor:
-        """See `Observation.robust`."""
-        return tempered(self.residual(trajectory), OUTLIER * self.noise)
-
 
 def _cast(
     pixels: Tensor, camera: Camera, surface: MovingSurface, rest: Tensor
@@ -225,13 +219,3 @@ def _at_rim(
     shown[hit] = normals[spot.triangle]
     shown = shown.reshape(len(around), -1, 3)
     return ((shown * shown[0]).sum(-1) < BEND).any(0)
-
-
-def tempered(gap: Tensor, outlier: float) -> Tensor:
-    """Residuals (..., c) whose squares add up to the pseudo-Huber loss of their lengths.
-
-    2 d² (sqrt(1 + |r|²/d²) − 1): the square where r is short, 2 d |r| where it is long.
-    """
-    square = gap.square().sum(-1, keepdim=True) / outlier**2
-    # (sqrt(1 + s) - 1) 2 / s, without the difference of near equals
-    return gap * (2.0 / ((1.0 + square).sqrt() + 1.0)).sqrt()

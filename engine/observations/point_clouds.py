@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ class PointClouds(Observation):
     """Whether clouds show all of the surface; if not, only their own points are compared."""
     noise: float | None = None
     """Standard deviation of a coordinate [m]."""
+    outliers: ClassVar[bool] = True
 
     @classmethod
     def bind(
