@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options import Parser, number
+from ..outputs import require_new
 from ..progress import say
 
 RANK = 6
@@ -34,9 +35,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     group.add_argument("--dictionary", default="DICT_5X5_100", metavar="NAME", help="of OpenCV")
     group.add_argument("--print", type=Path, dest="printed", metavar="FILE", help=".png to print")
     found = parser.read(tokens)
-    for path in (found.out, found.printed):
-        if path is not None and path.exists() and not found.force:
-            raise ValueError(f"{path} is there already: add --force to replace it")
+    require_new((found.out, found.printed), force=found.force)
     return run(found)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..options import Parser, converter, count, number
+from ..outputs import require_new
 
 if TYPE_CHECKING:
     from rheograd.engine.trajectory import Trajectory
@@ -62,13 +63,7 @@ def render(found: argparse.Namespace) -> int:
 
     beside = {kind: found.out.with_name(found.out.stem + kind)
               for kind in (".camera.toml", ".mask.png", ".tracks.npz")}  # fmt: skip
-    for path in (found.out, found.masks, *beside.values()):
-        if path is None:
-            continue
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
-        if path.exists() and not found.force:
-            raise ValueError(f"{path} is there already: add --force to replace it")
+    require_new((found.out, found.masks, *beside.values()), force=found.force)
     film = Film(found.shutter, found.samples, found.noise, found.contrast, found.grain, found.crf)
     trajectory = Trajectory.load(found.trajectory)
     camera = chosen_camera(found, trajectory)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, number
+from ..outputs import require_new
 from ..progress import say
 
 if TYPE_CHECKING:
@@ -51,11 +52,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
                        " width, height, depth [m]")  # fmt: skip
     group.add_argument("--upright", action="store_true", help="its axis, or a face's normal, is y")
     found = parser.read(tokens)
-    for path in (found.out, found.json, found.overlay):
-        if path is not None and not path.parent.is_dir():
-            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
-        if path is not None and path.exists() and not found.force:
-            raise ValueError(f"{path} is there already: add --force to replace it")
+    require_new((found.out, found.json, found.overlay), force=found.force)
     if found.out is not None and found.out.suffix.lower() not in (".ply", ".stl", ".obj"):
         raise ValueError(f"got --out {found.out}, expected a mesh that ends in .ply, .stl or .obj")
     return run(found)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, count, number
+from ..outputs import require_new
 from ..progress import say
 
 if TYPE_CHECKING:
@@ -35,11 +36,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     outputs = written(found)
     if not outputs:
         raise ValueError("got no --out, --overlay or --strain: nothing would be kept")
-    for path in outputs:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to")
-        if path.exists() and not found.force:
-            raise ValueError(f"{path} is there already: add --force to replace it")
+    require_new(outputs, force=found.force)
     return run(found)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options import Parser, converter, number
+from ..outputs import require_new
 from ..progress import Progress
 
 RANK = 3
@@ -59,11 +60,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     """
     from rheograd import viewer
 
-    for path in (found.screenshot, found.movie):
-        if path is not None and path.exists() and not found.force:
-            raise ValueError(
-                f"{path} is there already: add --force to replace it, or choose another name"
-            )
+    require_new((found.screenshot, found.movie), force=found.force)
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
