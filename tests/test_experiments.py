@@ -235,6 +235,8 @@ class TestExperiments:
         place = Experiment(Positions(motion(), 1e-3), name="b")
         both = comparable([track, place])
         assert [type(e.observation) for e in both] == [Joint, Joint]
+        rough = Experiment(Positions(motion(), 1e-2), name="c")
+        assert [type(e.observation) for e in comparable([place, rough])] == [Joint, Joint]
         assert comparable([track]) == [track]
         with pytest.raises(ValueError, match="two experiments are called 'a'"):
             comparable([track, track])

@@ -92,7 +92,8 @@ def arranged(
         names = ("",)
     elif len(set(names)) < len(scenes):
         names = [str(k + 1) for k in range(len(scenes))]
-    judged = comparable(observations)
+    alone = all(isinstance(o, Positions) for o in observations)  # weighed by their lessons
+    judged = list(observations) if alone else comparable(observations)
     kept = [held_out(o, scene, hold_out) for o, scene in zip(judged, scenes, strict=True)]
     solver = solver.at_step(common_step(solver, scenes, observations))
     found = []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..trajectory import Trajectory
-from .observation import TICK, Observation, Positions
+from .observation import TICK, Observation
 
 if TYPE_CHECKING:
     from ..moving_surface import MovingSurface
@@ -155,12 +155,10 @@ class Joint(Observation):
 def comparable(observations: Sequence[Observation]) -> list[Observation]:
     """The same in one unit: divided by their noise where units or noises differ.
 
-    Positions of all particles alone stay as they are.
-
     Raises:
         ValueError: One of them does not state its noise.
     """
     kinds = {(o.unit, o.noise) for o in observations}
-    if len(kinds) <= 1 or all(isinstance(o, Positions) for o in observations):
+    if len(kinds) <= 1:
         return list(observations)
     return [o if isinstance(o, Joint) else Joint((o,)) for o in observations]
