@@ -27,6 +27,9 @@ class Response:
     """Elastic deformation gradient [-], shape (q, 3, 3)."""
     internal: Tensor
     """History variables, shape (q, m)."""
+    guess: Tensor | None = None
+    """What `ConstitutiveLaw.linearize` may start from next time, a row a point, shape (q, ...);
+    None: it does not iterate."""
 
 
 class Twin(NamedTuple):
@@ -64,6 +67,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     symmetric: bool = False
     """Whether dP/dF of the first Piola stress has the major symmetry of an energy's: a solver then
     needs half the matrix."""
+    dim: ClassVar[int | None] = None
+    """2: it answers in plane strain alone, 3: in space alone; None: in both."""
     smooth_at_rest: bool = True
     """Whether the stress has a derivative at F = I, as implicit solvers need."""
     capturable: ClassVar[bool] = False
@@ -184,7 +189,7 @@ class ConstitutiveLaw(nn.Module, ABC):
         return self.linearize(F_trial, internal, dt)[1]
 
     def linearize(
-        self, F_trial: Tensor, internal: Tensor, dt: float, guess: Any = None
+        self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None
     ) -> tuple[Response, Tensor]:
         """`update` and `tangent` at once, without a graph.
 
@@ -192,7 +197,8 @@ class ConstitutiveLaw(nn.Module, ABC):
             F_trial: As in `update`.
             internal: As in `update`.
             dt: As in `update`.
-            guess: What a law that iterates starts from; kept by its caller, never part of a result.
+            guess: What a law that iterates starts from: `Response.guess` of an earlier answer, kept
+                by its caller and never part of a result.
         """
         F_in = F_trial.detach().requires_grad_()
         with torch.enable_grad():

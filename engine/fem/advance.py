@@ -77,6 +77,7 @@ class Advance:
         """Drop what is kept of earlier steps, so that a run goes on as it would from a file."""
         if not self.solver.integrator.explicit:
             self.newton.kept = None
+            self.assembler.forget()
 
     def begun(self, state: State) -> State:
         """A state at rest positions, with the accelerations that its loads cause."""

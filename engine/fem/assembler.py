@@ -14,7 +14,6 @@ from rheograd.kernels.dtypes import types
 from rheograd.kernels.tangents import linearize_kernel, piola_kernels
 from rheograd.kernels.update import law_kernels
 from rheograd.materials.arrays import Launcher, matrices, precision, view
-from rheograd.materials.law import ConstitutiveLaw
 
 from ..law_groups import LawGroup
 from . import dilatation
@@ -22,6 +21,7 @@ from .equilibrium import Balance, Increment, deformation, inertia, nodal_forces
 from .forces import Place
 from .geometry import invert
 from .model import FEModel
+from .piola import piola_tangent
 
 CHUNK = 16_384
 """Points of a law of torch whose tangent is taken at once."""
@@ -89,6 +89,10 @@ class Assembler:
         self.A: Tensor | None = None
         self.F = self.F_before = x0.new_empty(elements * q, 3, 3)
         self.G = torch.eye(3).to(x0).repeat(elements * q, 1, 1)
+        self.guesses: dict[int, Tensor] = {}
+        """What laws that iterate start from, of each group of laws."""
+        self.kept: dict[int, Tensor] = {}
+        """The same at the end of the last increment that converged."""
         self.kernels: AssemblyKernels = assembly_kernels(a, q, precision(x0), not x0.is_cuda)
         fixed = model.fixed
         self.weighs = bool(model.gravity.detach().any())
@@ -102,11 +106,20 @@ class Assembler:
         self.start = Increment(*(t.detach() for t in start))
         self.laws = tuple(tuple(t.detach() for t in tensors) for tensors in laws)
         self.dt = dt
+        self.guesses = dict(self.kept)
         self.weight = (self.own.weight * self.start.stiffness[:, None]).reshape(-1)
         self.dead: tuple[tuple[Tensor, ...], Tensor] | None = None
         if self.model.remembers:
             self.F_before = self.deformation(self.start.before)
             self.G = (invert(self.F_before)[1] @ self.start.F).contiguous()
+
+    def keep(self) -> None:
+        """The increment has converged: the next one starts its laws' iterations from here."""
+        self.kept = dict(self.guesses)
+
+    def forget(self) -> None:
+        """Start the laws' iterations from nothing."""
+        self.kept = {}
 
     def deformation(self, x: Tensor) -> Tensor:
         """Deformation gradients that laws see, shape (p, 3, 3)."""
@@ -247,9 +260,9 @@ class Assembler:
             self.A = self.P.new_zeros(*self.P.shape[:2], 81, LANES)
         tau, elastic = torch.empty_like(F), torch.empty_like(F)
         internal = self.start.internal.clone()
-        for group, tensors in zip(self.model.groups, self.laws, strict=True):
+        for number, (group, tensors) in enumerate(zip(self.model.groups, self.laws, strict=True)):
             if group.twin is None:
-                self._torch_law(group.laws[0], group, F, tangent, tau, elastic, internal)
+                self._torch_law(number, group, F, tangent, tau, elastic, internal)
             else:
                 self._twin(group, tensors[0], F, tangent, tau, elastic, internal)
         return tau, elastic, internal
@@ -281,18 +294,24 @@ class Assembler:
         self._put_stress(group, F, tau)
 
     def _torch_law(
-        self, law: ConstitutiveLaw, group: LawGroup, F: Tensor, tangent: bool,
+        self, number: int, group: LawGroup, F: Tensor, tangent: bool,
         tau: Tensor, elastic: Tensor, internal: Tensor,
     ) -> None:  # fmt: skip
+        law = group.laws[0]
         m = law.n_internal
-        for index in group.index.long().split(CHUNK):
+        guess, guesses = self.guesses.get(number), []
+        for at in torch.arange(len(group.index), device=F.device).split(CHUNK):
+            index = group.index[at].long()
             history = self.start.internal[index, :m]
             if self.model.small:
                 trial = self.start.F[index] + F[index] - self.F_before[index]
             else:
                 trial = F[index] @ self.G[index] if self.model.remembers else F[index]
             if tangent:
-                found, D = law.linearize(trial, history, self.dt)
+                own = None if guess is None else guess[at]
+                found, D = law.linearize(trial, history, self.dt, own)
+                if found.guess is not None:
+                    guesses.append(found.guess)
                 self._put_tangent(index, F[index], found.tau, D)
             else:
                 with torch.no_grad():
@@ -301,6 +320,8 @@ class Assembler:
             internal[index, :m] = found.internal
             if self.model.small:
                 self._put(self.P, index, found.tau.detach())
+        if guesses:
+            self.guesses[number] = torch.cat(guesses)
         if not self.model.small:
             self._put_stress(group, F, tau)
 
@@ -322,12 +343,8 @@ class Assembler:
         """Weighted dP/dF of some points, from dtau/dF_trial, into lanes."""
         assert self.A is not None
         if not self.model.small:
-            inverse = invert(F)[1]
             D = torch.einsum("pijmn,pkn->pijmk", D, self.G[index])
-            P = tau @ inverse.mT
-            D = torch.einsum("pijkl,pmj->pimkl", D, inverse) - torch.einsum(
-                "pjk,pil->pijkl", inverse, P
-            )
+            D = piola_tangent(F, tau, D)
         self._put(self.A, index, D)
 
     def _launch(self, kernel: wp.Kernel, blocks: int, arguments: list[Any]) -> None:

@@ -23,6 +23,7 @@ from .dilatation import mean_dilatation, pulled_back
 from .forces import Place
 from .geometry import Geometry, invert
 from .model import FEModel
+from .piola import first_piola
 
 
 class Increment(NamedTuple):
@@ -98,10 +99,7 @@ def balance(
         before = deformation(model, own, (start.before - start.x0)[model.nodes])
         trial = advanced(model, F, before, start.F)
     found = respond(model, trial, start.internal, dt, laws)
-    if model.small:
-        P = found.tau
-    else:
-        P = found.tau @ invert(F)[1].mT
+    P = found.tau if model.small else first_piola(F, found.tau)
     internal = nodal_forces(model, own, u, F, weight[:, None, None] * P)
     masses = model.masses(start.x0, start.density)
     weighed = start.gravity[model.world]

@@ -109,6 +109,7 @@ class Newton:
             report.norms.append(ratio)
             if ratio <= 1.0:
                 report.residual = ratio * self.tolerance.relative
+                self.assembler.keep()
                 return x, found, report
             if count == self.tolerance.most:
                 break

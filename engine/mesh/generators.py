@@ -102,7 +102,7 @@ def cylinder(
     """
     kind = _solid(element, "cylinder")
     (_, high), (across, rings, layers) = _positive((radius, height), divisions, 3)
-    plane, quads = _rounded(2, int(across), int(rings))
+    plane, quads = rounded(2, int(across), int(rings))
     each, levels = len(plane), np.linspace(-high / 2, high / 2, layers + 1)
     nodes = np.empty((len(levels), each, 3))
     nodes[:, :, [2, 0]] = radius * plane
@@ -143,7 +143,7 @@ def ball(radius: float, divisions: Sequence[int], *, element: str = "hex8") -> V
             "mesh_shape(Sphere(radius), element, size)"
         )
     _, (across, shells) = _positive((radius,), divisions, 2)
-    place, cells = _rounded(3, int(across), int(shells))
+    place, cells = rounded(3, int(across), int(shells))
     mesh = VolumeMesh("hex8", torch.from_numpy(radius * place), torch.from_numpy(cells))
     mesh = elevate(replace(mesh, facets={"surface": mesh.boundary()}), kind.name)
     return _snapped(mesh, "surface", radius, axes=(0, 1, 2))
@@ -280,7 +280,7 @@ def _among(mesh: VolumeMesh, on: np.ndarray) -> np.ndarray:
     return sides[on[sides].all(-1)]
 
 
-def _rounded(dim: int, across: int, shells: int) -> tuple[np.ndarray, np.ndarray]:
+def rounded(dim: int, across: int, shells: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and cells of the unit disc or ball: a bulged block, and shells about it."""
     block = box((2.0,) * dim, (across,) * dim, element="quad4" if dim == 2 else "hex8")
     cube, sides = block.nodes.numpy()[:, :dim], block.boundary().numpy()
