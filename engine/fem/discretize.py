@@ -109,7 +109,7 @@ def discretize(solver: FESolver, scenes: Sequence[Scene]) -> FEModel:
     pieces, kept = _pieces(solver, scenes)
     kept = kept.to(like.device)
     kind = _kind(solver, pieces)
-    _check_laws(solver, pieces)
+    _check_laws(solver, pieces, kind)
     sizes = [len(p.mesh.nodes) for p in pieces]
     x0 = torch.cat([p.mesh.nodes for p in pieces]).to(like)[kept]
     nodes = torch.cat([p.numbers[p.mesh.cells] for p in pieces]).to(like.device)
@@ -208,13 +208,20 @@ def _kind(solver: FESolver, pieces: Sequence[Piece]) -> Element:
     return kind
 
 
-def _check_laws(solver: FESolver, pieces: Sequence[Piece]) -> None:
+def _check_laws(solver: FESolver, pieces: Sequence[Piece], kind: Element) -> None:
     laws = {id(p.body.law): (p.body.law, p.body.name) for p in pieces}.values()
     if len({law.kinematics for law, _ in laws}) > 1:
         raise ValueError(
             "got laws of small and of finite strain in one scene, expected one kind for all"
         )
     for law, name in laws:
+        if law.dim not in (None, kind.dim):
+            where = {2: "the plane (plane strain)", 3: "space"}
+            raise ValueError(
+                f"{name} has the law {law.name!r}, which is for bodies in {where[law.dim]}, and a "
+                f"mesh of {kind.name} in {where[kind.dim]}, expected both alike: mesh the body "
+                "accordingly, or take a cell of the other kind"
+            )
         if not law.smooth_at_rest and not isinstance(solver.integrator, CentralDifferences):
             raise ValueError(
                 f"{name} has the law {law.name!r}, which has no derivative at rest, so implicit "

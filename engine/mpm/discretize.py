@@ -36,6 +36,7 @@ DAMPED_SHARE = 0.8
 def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
     """See `Solver.discretize`."""
     _check_boundaries(scenes)
+    _check_laws(scenes)
     like = torch.zeros((), dtype=solver.dtype, device=solver.device)
     frame = _grid(solver, scenes)
     dt = _step(solver, scenes)
@@ -84,6 +85,16 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
     )
     _check_penetration(model)
     return model
+
+
+def _check_laws(scenes: Sequence[Scene]) -> None:
+    for body in (b for scene in scenes for b in scene.bodies):
+        if body.law.kinematics == "small" or body.law.dim == 2:
+            what = "small strains" if body.law.kinematics == "small" else "bodies in plane strain"
+            raise ValueError(
+                f"{body.name} has the law {body.law.name!r}, which is for {what}, expected one of "
+                "finite strain in space for MPMSolver: take FESolver, or another law"
+            )
 
 
 def _check_boundaries(scenes: Sequence[Scene]) -> None:
