@@ -39,7 +39,7 @@ def pullback(
         history_bar: By the history at the end, shape (w, n_internal).
         parameters: Of the laws.
     """
-    several = max(1, POINTS // problem.layout.points)
+    several = max(1, POINTS // len(problem.points))
     F_out, internal_out = torch.zeros_like(F_bar), torch.zeros_like(internal)
     sums = [torch.zeros_like(p) for p in parameters]
     for at in torch.arange(len(F_bar), device=F_bar.device).split(several):
@@ -47,10 +47,10 @@ def pullback(
             leaves = [t[at].detach().requires_grad_() for t in (F_bar, internal, w)]
             F, history, own = leaves
             points = problem.deformation(own, F)
-            P, after = problem.respond(points, history, dt)
-            loss = (stress_bar[at] * problem.mean(P)).sum() + (history_bar[at] * after).sum()
+            P, after = problem.points.respond(points, history, dt)
+            loss = (stress_bar[at] * problem.points.mean(P)).sum() + (history_bar[at] * after).sum()
             (through,) = torch.autograd.grad(loss, own, retain_graph=True)
-            A = problem.linearize(points.detach(), history.detach(), dt)[2]
+            A = problem.points.linearize(points.detach(), history.detach(), dt)[2]
             adjoint = [
                 problem.factor(A[k])(g[:, None], transposed=True)[:, 0]
                 for k, g in enumerate(through)

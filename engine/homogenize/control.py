@@ -42,7 +42,7 @@ def controlled(
         NewtonFailure: There is no such deformation to be found: with all shears of finite strain
             free, a rotation is.
     """
-    pairs = [(i, j) for i, j in problem.layout.columns if bool(free[i, j])]
+    pairs = [(i, j) for i, j in problem.points.columns if bool(free[i, j])]
     kept = {(i, j) for i, j in torch.nonzero(free).tolist()}
     known = {*pairs, *((j, i) for i, j in pairs)} if problem.cell.small else set(pairs)
     if problem.cell.small and not torch.equal(free, free.T):

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,11 +19,9 @@ import torch
 from torch import Tensor
 
 from ..fem.geometry import Geometry, geometry
-from ..law_groups import LawGroup, group_laws
 from ..mesh.volume_mesh import VolumeMesh
 from .cell import Cell
-
-Pairs = tuple[tuple[int, int], ...]
+from .points import Pairs, Points
 
 
 def components(dim: int, small: bool) -> Pairs:
@@ -49,33 +46,14 @@ class Layout:
     """Of one cell on a device."""
 
     cell: Cell
-    weight: Tensor
-    """Of each quadrature point [m³], shape (p,)."""
+    points: Points
+    """Its quadrature, element by element."""
     B: Tensor
     """Components of the strain by an element's unknowns [1/m], shape (e, q, c, k)."""
     unknowns: Tensor
     """Of each element, shape (e, k), int64; those held have the number `size`."""
     size: int
     """Free unknowns."""
-    groups: list[LawGroup]
-    """Laws of the quadrature points, element by element."""
-    columns: Pairs
-    """Components that deform."""
-    rows: Pairs
-    """Components of stress that are kept; `columns` come first."""
-
-    @property
-    def points(self) -> int:
-        """Quadrature points."""
-        return len(self.weight)
-
-    @property
-    def memory(self) -> int:
-        """Numbers of history at a point: 0, or those of its law and nine of its plastic part."""
-        laws = [law for group in self.groups for law in group.laws]
-        if not remembers(laws):
-            return 0
-        return 9 + max(law.n_internal for law in laws)
 
     @cached_property
     def sparse(self) -> Sparse:
@@ -88,13 +66,6 @@ class Layout:
         padded = torch.cat([w, w.new_zeros(*w.shape[:-1], 1)], -1)
         own = padded[..., numbers(period.masters, period.pinned, dim, self.size)]
         return torch.nn.functional.pad(own, (0, 3 - dim))
-
-
-def remembers(laws: Any) -> bool:
-    """Whether a law's answer depends on more than the deformation it is asked about."""
-    from rheograd.materials.law import Elasticity
-
-    return not all(isinstance(law, Elasticity) for law in laws)
 
 
 def numbers(masters: Tensor, pinned: int, dim: int, size: int) -> Tensor:
@@ -112,17 +83,14 @@ def layout(cell: Cell, like: Tensor) -> Layout:
     unknowns = numbers(period.masters, period.pinned, dim, size)[cell.mesh.cells].flatten(1)
     columns = components(dim, cell.small)
     rows = columns if dim == 3 else (*columns, (2, 2))
-    phase = torch.zeros(len(cell.mesh.cells), dtype=torch.int64)
-    for row, name in enumerate(cell.laws):
-        phase[cell.mesh.regions[name]] = row
-    points = own.weight.shape[1]
-    laws = list(cell.laws.values())
-    groups = group_laws([laws[k] for k in phase.tolist()], [points] * len(phase), like)
-    return Layout(
-        cell, own.weight.reshape(-1).to(like),
-        strain_operator(own.gradient, columns, dim, cell.small).to(like),
-        unknowns.to(like.device), size, groups, columns, rows,
-    )  # fmt: skip
+    weight = (own.weight / cell.volume).to(like)
+    place = torch.arange(weight.numel(), device=like.device).view_as(weight)
+    laws = tuple(
+        (law.to(like.device), place[cell.mesh.regions[n]].flatten()) for n, law in cell.laws.items()
+    )
+    points = Points(weight.flatten(), laws, cell.small, columns, rows)
+    B = strain_operator(own.gradient, columns, dim, cell.small).to(like)
+    return Layout(cell, points, B, unknowns.to(like.device), size)
 
 
 def strain_operator(gradient: Tensor, columns: Pairs, dim: int, small: bool) -> Tensor:

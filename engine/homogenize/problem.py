@@ -19,14 +19,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rheograd.materials.law import Response
-
-from ..fem.geometry import determinant
 from ..fem.linear import on_one_thread
 from ..fem.newton import NewtonFailure
-from ..fem.piola import first_piola, piola_tangent
 from .cell import Cell
 from .layout import Layout, layout
+from .points import Points
 
 POINTS = 40_000
 """Quadrature points of cells that are solved together, which bounds the memory."""
@@ -58,18 +55,12 @@ class Micro(NamedTuple):
     point_F: Tensor
     """Deformation gradients there, 1 + strain for small strains; shape (w, p, 3, 3)."""
 
-    def hill_mandel(self, F_bar: Tensor, weight: Tensor) -> Tensor:
+    def hill_mandel(self, F_bar: Tensor, points: Points) -> Tensor:
         """|⟨P:(F − 1)⟩ − S:(F̄ − 1)| / |S:(F̄ − 1)|, shape (w,): 0 where the cell is in balance."""
         eye = torch.eye(3).to(F_bar)
-        share = weight / weight.sum() * self._filled(weight)
-        local = torch.einsum("wpij,wpij,p->w", self.point_stress, self.point_F - eye, share)
+        local = points.mean((self.point_stress * (self.point_F - eye)).sum((2, 3)))
         whole = (self.stress * (F_bar - eye)).sum((1, 2))
         return (local - whole).abs() / whole.abs().clamp_min(torch.finfo(whole.dtype).tiny)
-
-    def _filled(self, weight: Tensor) -> Tensor:
-        """Share of the box that has elements: the mean stress by that of the elements alone."""
-        mean = torch.einsum("wpij,p->wij", self.point_stress, weight / weight.sum())
-        return (self.stress * mean).sum() / mean.square().sum()
 
 
 class CellProblem:
@@ -88,37 +79,23 @@ class CellProblem:
         """
         self.cell, self.tolerance, self.most = cell, tolerance, iterations
         self.layout: Layout = layout(cell, like)
+        self.points = self.layout.points
         own = self.layout
         self.elements, self.q, self.c, self.k = own.B.shape
         self.B = own.B.flatten(1, 2).contiguous()  # (e, q c, k)
-        self.volume = cell.volume
-        self.placing = own.B.new_zeros(self.c, 9)
-        for c, (i, j) in enumerate(own.columns):
-            self.placing[c, 3 * i + j] = 1.0
-            if cell.small and i != j:
-                self.placing[c, [3 * i + j, 3 * j + i]] = 0.5
-        self.row = own.B.new_tensor([3 * i + j for i, j in own.rows]).long()
-        self.column = self.row[: self.c]
         moduli = [law.wave_modulus() for law in cell.laws.values()]
-        size = (self.volume / self.elements) ** ((cell.dim - 1) / cell.dim)
-        self.noise = NOISE * max(moduli) * size * own.size**0.5
+        share = 1.0 / self.elements
+        across = share ** ((cell.dim - 1) / cell.dim) / cell.volume ** (1 / cell.dim)
+        self.noise = NOISE * max(moduli) * across * own.size**0.5
 
     @property
     def n_internal(self) -> int:
         """Numbers of history of a cell."""
-        return self.layout.points * self.layout.memory
+        return self.points.n_internal
 
     def rest_internal(self, worlds: int, like: Tensor) -> Tensor:
         """History of cells at rest, shape (w, n_internal)."""
-        own = self.layout
-        if not own.memory:
-            return like.new_zeros(worlds, 0)
-        rest = like.new_zeros(own.points, own.memory)
-        if not self.cell.small:
-            rest[:, :9] = torch.eye(3).to(like).reshape(9)
-        for law, index in self._laws():
-            rest[index, 9 : 9 + law.n_internal] = law.rest_internal(len(index), like)
-        return rest.reshape(1, -1).repeat(worlds, 1)
+        return self.points.rest_internal(worlds, like)
 
     @torch.no_grad()
     def solve(
@@ -144,7 +121,7 @@ class CellProblem:
         """
         worlds = len(F_bar)
         start = F_bar.new_zeros(worlds, self.layout.size) if guess is None else guess
-        several = max(1, POINTS // self.layout.points)
+        several = max(1, POINTS // len(self.points))
         parts = [
             self._solve(F_bar[at], internal[at], dt, start[at].clone(), tangent)
             for at in torch.arange(worlds, device=F_bar.device).split(several)
@@ -156,16 +133,16 @@ class CellProblem:
 
     def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor, tangent: bool) -> Micro:
         worlds = len(F_bar)
-        out = _empty(F_bar, self.layout.size, self.layout.points, self.n_internal, tangent)
+        out = _empty(F_bar, self.layout.size, len(self.points), self.n_internal, tangent)
         active = torch.arange(worlds, device=F_bar.device)
         step, part = torch.zeros_like(w), w.new_ones(worlds)
         before = w.new_full((worlds,), torch.inf)
         for count in range(self.most + 1):
             F = self.deformation(w[active], F_bar[active])
-            P, history, A = self.linearize(F, internal[active], dt)
+            P, history, A = self.points.linearize(F, internal[active], dt)
             force, scale = self.forces(P)
             norm = force.norm(dim=1)
-            sound = torch.isfinite(norm) & (self._least(F) > 0)
+            sound = torch.isfinite(norm) & (self.points.least(F) > 0)
             goal = self.tolerance * scale + self.noise
             done = sound & (norm <= goal)
             residual = norm / scale.clamp_min(TINY)
@@ -201,108 +178,42 @@ class CellProblem:
         rows = "; ".join(", ".join(f"{value:.4g}" for value in row) for row in H)
         return f"a cell found no balance under the mean displacement gradient [{rows}]: {reason}"
 
-    def _least(self, F: Tensor) -> Tensor:
-        """Least det F of each world; 1 for small strains."""
-        if self.cell.small:
-            return F.new_ones(len(F))
-        return determinant(F).amin(1)
-
     def _put(self, out: Micro, world: int, F: Tensor, P: Tensor, A: Tensor) -> None:
-        out.stress[world] = self.mean(P[None])[0]
+        out.stress[world] = self.points.mean(P[None])[0]
         out.point_stress[world], out.point_F[world] = P, F
         if out.tangent is not None:
             out.tangent[world] = self.condensed(A)
 
-    def mean(self, P: Tensor) -> Tensor:
-        """Over the box, shape (w, 3, 3), of stresses at the points (w, p, 3, 3)."""
-        return torch.einsum("wpij,p->wij", P, self.layout.weight) / self.volume
+    def strain(self, w: Tensor) -> Tensor:
+        """Components at the points, shape (w, p, c), of the gradient of fluctuations (w, size).
+
+        They are those of `Layout.columns`; shears of small strains count twice.
+        """
+        padded = torch.cat([w, w.new_zeros(len(w), 1)], 1)
+        own = padded[:, self.layout.unknowns].permute(1, 2, 0)  # (e, k, w)
+        return (self.B @ own).permute(2, 0, 1).reshape(len(w), -1, self.c)
 
     def deformation(self, w: Tensor, F_bar: Tensor) -> Tensor:
         """At the points, shape (w, p, 3, 3), of free unknowns (w, size)."""
-        padded = torch.cat([w, w.new_zeros(len(w), 1)], 1)
-        own = padded[:, self.layout.unknowns].permute(1, 2, 0)  # (e, k, w)
-        parts = (self.B @ own).permute(2, 0, 1).reshape(len(w), -1, self.c)
-        moved = parts @ self.placing
-        return F_bar[:, None] + moved.unflatten(2, (3, 3))
+        return self.points.deformation(self.strain(w), F_bar)
 
     def forces(self, P: Tensor) -> tuple[Tensor, Tensor]:
-        """On free unknowns [N], shape (w, size), and the norm of the elements' own, shape (w,)."""
-        worlds = len(P)
-        own = (self.layout.weight[:, None] * P.flatten(2)[:, :, self.column]).reshape(
-            worlds, self.elements, -1
-        )
-        each = self.B.mT @ own.permute(1, 2, 0)  # (e, k, w)
+        """On free unknowns, shape (w, size), and the norm of the elements' own, shape (w,).
+
+        By the volume of the box [N/m³], of stresses at the points (w, p, 3, 3).
+        """
+        worlds, points = len(P), self.points
+        own = points.weight[:, None] * P.flatten(2)[:, :, points.column]
+        each = self.B.mT @ own.reshape(worlds, self.elements, -1).permute(1, 2, 0)  # (e, k, w)
         total = P.new_zeros(self.layout.size + 1, worlds)
         total = total.index_add(0, self.layout.unknowns.reshape(-1), each.flatten(0, 1))
         return total[:-1].T, each.square().sum((0, 1)).sqrt()
 
-    def respond(self, F: Tensor, internal: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-        """Stresses (w, p, 3, 3) and history at the end (w, n_internal); differentiable."""
-        worlds, own = len(F), self.layout
-        history = internal.reshape(worlds, own.points, own.memory)
-        P, parts = torch.zeros_like(F), history
-        for law, index in self._laws():
-            flat = F[:, index].reshape(-1, 3, 3)
-            before = history[:, index].flatten(0, 1)
-            found = law.update(self._trial(flat, before), before[:, 9 : 9 + law.n_internal], dt)
-            stress = found.tau if self.cell.small else first_piola(flat, found.tau)
-            P = P.index_copy(1, index, stress.reshape(worlds, -1, 3, 3))
-            if own.memory:
-                kept = self._kept(flat, before, found, law.n_internal)
-                parts = parts.index_copy(1, index, kept.unflatten(0, (worlds, -1)))
-        return P, parts.flatten(1)
-
-    def linearize(self, F: Tensor, internal: Tensor, dt: float) -> tuple[Tensor, Tensor, Tensor]:
-        """As `respond`, and the tangent by components (w, p, r, c); without a graph."""
-        worlds, own = len(F), self.layout
-        history = internal.reshape(worlds, own.points, own.memory)
-        P, parts = torch.empty_like(F), torch.empty_like(history)
-        A = F.new_empty(worlds, own.points, len(self.row), self.c)
-        for law, index in self._laws():
-            flat = F[:, index].reshape(-1, 3, 3)
-            before = history[:, index].flatten(0, 1)
-            trial = self._trial(flat, before)
-            found, D = law.linearize(trial, before[:, 9 : 9 + law.n_internal], dt)
-            stress = found.tau
-            if not self.cell.small:
-                if own.memory:
-                    G = before[:, :9].reshape(-1, 3, 3)
-                    D = torch.einsum("pijmn,pkn->pijmk", D, G)
-                D, stress = piola_tangent(flat, found.tau, D), first_piola(flat, found.tau)
-            P[:, index] = stress.reshape(worlds, -1, 3, 3)
-            D = D.reshape(-1, 9, 9)[:, self.row[:, None], self.column]
-            A[:, index] = D.reshape(worlds, -1, *D.shape[1:])
-            if own.memory:
-                kept = self._kept(flat, before, found, law.n_internal)
-                parts[:, index] = kept.unflatten(0, (worlds, -1))
-        return P, parts.flatten(1), A
-
-    def _laws(self) -> Any:
-        """Each law with its points."""
-        return [pair for group in self.layout.groups for pair in group.points()]
-
-    def _trial(self, F: Tensor, before: Tensor) -> Tensor:
-        """Elastic deformation gradients if nothing flows."""
-        if not self.layout.memory:
-            return F
-        G = before[:, :9].reshape(-1, 3, 3)
-        return F + G if self.cell.small else F @ G
-
-    def _kept(self, F: Tensor, before: Tensor, found: Response, m: int) -> Tensor:
-        """History of points at the end: what flow has left of F, then the law's own."""
-        if self.cell.small:
-            G = found.F_elastic - F
-        else:
-            from ..fem.geometry import invert
-
-            G = invert(F)[1] @ found.F_elastic
-        return torch.cat([G.flatten(1), found.internal, before[:, 9 + m :]], 1)
-
     def stiffness(self, A: Tensor) -> Tensor:
         """Numbers of the matrix of one world, shape (z,), of its tangents (p, r, c)."""
         own = self.layout
-        D = (own.weight[:, None, None] * A[:, : self.c]).reshape(self.elements, self.q, self.c, -1)
-        DB = (D @ own.B).flatten(1, 2)
+        D = self.points.weight[:, None, None] * A[:, : self.c]
+        DB = (D.reshape(self.elements, self.q, self.c, -1) @ own.B).flatten(1, 2)
         each = self.B.mT @ DB  # rows, columns
         structure = own.sparse
         values = A.new_zeros(structure.count + 1)
@@ -328,22 +239,13 @@ class CellProblem:
 
     def condensed(self, A: Tensor) -> Tensor:
         """Mean tangent of one world, shape (3, 3, 3, 3), of its tangents (p, r, c)."""
-        own = self.layout
-        weighted = own.weight[:, None, None] * A
-        straight = weighted.sum(0)
+        weighted = self.points.weight[:, None, None] * A
         by_rows = self._gathered(weighted.mT)  # (size, r): what stress does w make
         by_columns = by_rows[:, : self.c]
         if not self.cell.symmetric:
             by_columns = self._gathered(weighted[:, : self.c])
         moved = self.factor(A)(by_columns)
-        C = (straight - by_rows.T @ moved) / self.volume
-        out = A.new_zeros(3, 3, 3, 3)
-        for r, (i, j) in enumerate(own.rows):
-            for c, (k, m) in enumerate(own.columns):
-                out[i, j, k, m] = C[r, c]
-                if self.cell.small:
-                    out[j, i, k, m] = out[i, j, m, k] = out[j, i, m, k] = C[r, c]
-        return out
+        return self.points.full(weighted.sum(0) - by_rows.T @ moved)
 
     def _gathered(self, stresses: Tensor) -> Tensor:
         """Forces (size, s) of s fields of weighted stresses by components, (p, c, s)."""

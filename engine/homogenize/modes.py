@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proper orthogonal modes of snapshots, weighted by the volume that each point stands for.
+
+Modes of strain come from fluctuations, so any combination of them is periodic; modes of stress
+from stresses in balance, so any combination of them is in balance (Eivazi et al. 2025, "EquiNO").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .problem import CellProblem
+from .snapshots import Snapshots
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Of one cell; orthonormal in the mean over the cell."""
+
+    fluctuation: Tensor
+    """Displacements of the modes of strain [m], shape (size, r)."""
+    strain: Tensor
+    """Components of the modes of strain at the points [-], shape (p, c, r); see
+    `CellProblem.strain`."""
+    stress: Tensor
+    """Components of the modes of stress at the points [Pa by its coefficient], shape (p, s, r)."""
+    weight: Tensor
+    """Of the points, by the volume of the box, shape (p,)."""
+    metric: Tensor
+    """Share of the square of each component in that of a strain's norm, shape (c,)."""
+    values: tuple[Tensor, Tensor]
+    """Singular values of strain and stress, descending, by the largest."""
+
+    @property
+    def mean_stress(self) -> Tensor:
+        """Means of the modes of stress over the box, shape (s, r)."""
+        return torch.einsum("p,psr->sr", self.weight, self.stress)
+
+    def strain_coefficients(self, strain: Tensor) -> Tensor:
+        """Of fluctuations of strain at the points (k, p, c), shape (k, r): those nearest to it."""
+        return torch.einsum("p,c,pcr,kpc->kr", self.weight, self.metric, self.strain, strain)
+
+    def stress_coefficients(self, stress: Tensor) -> Tensor:
+        """Of stresses at the points (k, p, s), shape (k, r): those nearest to it."""
+        return torch.einsum("p,psr,kps->kr", self.weight, self.stress, stress)
+
+
+def modes(problem: CellProblem, snapshots: Snapshots, count: int) -> Modes:
+    """The first modes of snapshots.
+
+    Args:
+        problem: The cell.
+        snapshots: At least as many as modes.
+        count: Number of modes r of each kind.
+
+    Raises:
+        ValueError: There are fewer snapshots.
+    """
+    if not 1 <= count <= len(snapshots):
+        raise ValueError(
+            f"got {count} modes of {len(snapshots)} snapshots, expected 1 to {len(snapshots)}"
+        )
+    weight = problem.points.weight
+    metric = weight.new_tensor(
+        [0.5 if problem.cell.small and i != j else 1.0 for i, j in problem.points.columns]
+    )
+    strain = problem.strain(snapshots.fluctuation)
+    V, sizes = _right(strain * metric.sqrt(), weight)
+    combine = V[:, :count] / sizes[:count]
+    fluctuation = snapshots.fluctuation.T @ combine
+    U, values = _right(snapshots.point_stress, weight)
+    stress = torch.einsum("kps,kr->psr", snapshots.point_stress, U[:, :count] / values[:count])
+    return Modes(
+        fluctuation, torch.einsum("kpc,kr->pcr", strain, combine), stress, weight, metric,
+        (sizes / sizes[0], values / values[0]),
+    )  # fmt: skip
+
+
+def _right(fields: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Right singular vectors (k, k) and values (k,) of snapshots (k, p, c), weighted."""
+    flat = (fields * weight.sqrt()[:, None]).flatten(1)
+    squares, vectors = torch.linalg.eigh(flat @ flat.T)
+    return vectors.flip(1), squares.flip(0).clamp_min(0.0).sqrt()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells solved under many load cases, kept in a file as they are made.
+
+One HDF5 file: inputs first, then a row a load case; `done` of a row is written last, so that a run
+that is killed keeps what it has, and goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .load_space import LoadSpace
+from .problem import CellProblem
+
+SETS = {"training": (100, 0), "validation": (25, 1), "test": (100, 2)}
+"""Number of load cases and seed of each set, as published."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """Cells in balance under k load cases."""
+
+    strain: Tensor
+    """Mean strains [-], shape (k, d); see load_space.py."""
+    stress: Tensor
+    """Mean first Piola stress [Pa], for small strains the stress, shape (k, 3, 3)."""
+    tangent: Tensor
+    """Of that by the mean deformation gradient [Pa], shape (k, 3, 3, 3, 3)."""
+    fluctuation: Tensor
+    """Free unknowns [m], shape (k, size)."""
+    point_stress: Tensor
+    """By components at the quadrature points [Pa], shape (k, p, r); rows as in `Layout.rows`."""
+
+    def __len__(self) -> int:
+        return len(self.strain)
+
+
+def key(problem: CellProblem, space: LoadSpace) -> str:
+    """What snapshots depend on, in words: cell, laws and box."""
+    from .cell_files import digest
+
+    laws = {name: str(law) for name, law in problem.cell.laws.items()}
+    return f"{digest(problem.cell.mesh)} {sorted(laws.items())} {space}"
+
+
+def make(
+    problem: CellProblem,
+    space: LoadSpace,
+    path: Path,
+    *,
+    sets: dict[str, tuple[int, int]] | None = None,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Snapshots]:
+    """Solve what the file does not have yet, and read all.
+
+    Args:
+        problem: The cell.
+        space: The box of mean strains.
+        path: The file, made if it is not there.
+        sets: Number of load cases and seed of each set; None: those published.
+        told: Called with the number of load cases that are done, and of all.
+
+    Raises:
+        ValueError: The file is of another cell, other laws, another box or other load cases.
+        NewtonFailure: A cell finds no balance: make the box smaller.
+    """
+    import h5py
+
+    sets = SETS if sets is None else sets
+    total = sum(count for count, _ in sets.values())
+    done = 0
+    with h5py.File(path, "a") as file:
+        known = file.attrs.get("key")
+        if known is not None and known != key(problem, space):
+            raise ValueError(
+                f"{path} holds snapshots of another cell, other laws or another box: remove it, or "
+                "choose another folder"
+            )
+        file.attrs["key"] = key(problem, space)
+        for name, (count, seed) in sets.items():
+            group = _group(file, name, problem, space.sample(count, seed))
+            F = space.deformation(torch.from_numpy(group["strain"][:]))
+            for k in range(count):
+                if not group["done"][k]:
+                    _solve(problem, F[k : k + 1], group, k)
+                    file.flush()
+                    group["done"][k] = True
+                    file.flush()
+                done += 1
+                told(done, total)
+        return {name: _read(file[name], problem) for name in sets}
+
+
+def _group(file: object, name: str, problem: CellProblem, strain: Tensor) -> object:
+    if name in file:  # type: ignore[operator]
+        group = file[name]  # type: ignore[index]
+        if group["strain"].shape != tuple(strain.shape) or not np.array_equal(
+            group["strain"][:], strain.numpy()
+        ):
+            raise ValueError(
+                f"the snapshots of {name} are of other load cases: remove the file, or ask for "
+                "as many as before"
+            )
+        return group
+    group = file.create_group(name)  # type: ignore[attr-defined]
+    own, k = problem.layout, len(strain)
+    group["strain"] = strain.numpy()
+    shapes = {
+        "stress": (k, 3, 3), "tangent": (k, 3, 3, 3, 3), "fluctuation": (k, own.size),
+        "point_stress": (k, len(own.points), len(own.points.rows)),
+    }  # fmt: skip
+    for key_, shape in shapes.items():
+        group.create_dataset(key_, shape, dtype="f8", chunks=(1, *shape[1:]))
+    group.create_dataset("done", (k,), dtype=bool)
+    return group
+
+
+def _solve(problem: CellProblem, F: Tensor, group: object, k: int) -> None:
+    found = problem.solve(F, problem.rest_internal(1, F), 1.0)
+    assert found.tangent is not None
+    flat = found.point_stress.reshape(-1, 9)[:, problem.points.row]
+    values = {
+        "stress": found.stress[0], "tangent": found.tangent[0],
+        "fluctuation": found.fluctuation[0], "point_stress": flat,
+    }  # fmt: skip
+    for name, value in values.items():
+        group[name][k] = value.numpy()  # type: ignore[index]
+
+
+def _read(group: object, problem: CellProblem) -> Snapshots:
+    names = ("strain", "stress", "tangent", "fluctuation", "point_stress")
+    return Snapshots(*(torch.from_numpy(group[name][:]) for name in names))  # type: ignore[index]
