@@ -133,7 +133,7 @@ class CellProblem:
 
     def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor, tangent: bool) -> Micro:
         worlds = len(F_bar)
-        out = _empty(F_bar, self.layout.size, len(self.points), self.n_internal, tangent)
+        out = empty(F_bar, self.layout.size, len(self.points), self.n_internal, tangent)
         active = torch.arange(worlds, device=F_bar.device)
         step, part = torch.zeros_like(w), w.new_ones(worlds)
         before = w.new_full((worlds,), torch.inf)
@@ -260,7 +260,8 @@ ON_THE_DIAGONAL = {"SymmetricMode": True, "DiagPivotThresh": 0.01}
 """Of SuperLU: the structure is symmetric even where the numbers are not."""
 
 
-def _empty(like: Tensor, size: int, points: int, history: int, tangent: bool) -> Micro:
+def empty(like: Tensor, size: int, points: int, history: int, tangent: bool) -> Micro:
+    """Room for the results of cells."""
     worlds = len(like)
     count = torch.zeros(worlds, dtype=torch.int64, device=like.device)
     return Micro(

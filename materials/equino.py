@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EquiNO: the law of a periodic cell, learned from cells that were solved.
+
+After Eivazi et al. 2025, "EquiNO: A physics-informed neural operator for multiscale simulations":
+the fields in the cell are combinations of modes of strain, which are periodic, and of modes of
+stress, which are in balance, and a network gives their coefficients from the mean strain.
+
+Here the mean stress is moreover the gradient of a learned potential ψ(z), so that its tangent is
+symmetric; the coefficients of stress are corrected by the smallest change with which the modes
+have that mean. z is the strain, or for finite strains Green and Lagrange's E, with the second
+Piola stress S = ∂ψ/∂E and τ = F S Fᵀ: the law does not see rotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from .law import ConstitutiveLaw, Response
+from .potential import Potential, SmoothPerceptron
+from .strain_vectors import NAMES, pairs, strain_vector, tensor_of_stress
+
+CHUNK = 1024
+"""Points that are computed at once, so that the numbers stay in the cache."""
+
+
+class EquiNO(ConstitutiveLaw):
+    """A learned cell; `rheograd.engine.homogenize.training` makes one.
+
+    Args:
+        small: Whether strains are small.
+        lower: Least mean strains of the box that it was trained for [-]; components as in
+            strain_vectors.py, 3 in plane strain or 6 in space.
+        upper: Largest ones [-].
+        unit: A stress of the size of the cell's [Pa].
+        widths: Of the hidden layers of the potential.
+        branch: Of the hidden layers of the network for the coefficients.
+        modes: Number of modes of strain, and of stress.
+        sizes: Free unknowns of the cell, and quadrature points.
+        cell: What the cell is, in words and numbers, so that it can be solved again: kind of
+            element, phases, digest of the mesh.
+        errors: Of the validation, in percent, by name.
+        mesh: Number of nodes, elements and nodes of an element.
+    """
+
+    name: ClassVar[str] = "equino"
+    symmetric = True
+
+    def __init__(
+        self,
+        small: bool,
+        lower: Sequence[float],
+        upper: Sequence[float],
+        unit: float,
+        widths: Sequence[int] = (32, 32),
+        branch: Sequence[int] = (64, 64),
+        modes: Sequence[int] = (16, 16),
+        sizes: Sequence[int] = (0, 0),
+        mesh: Sequence[int] = (0, 0, 0),
+        cell: Sequence[Any] = (),
+        errors: Sequence[Any] = (),
+    ) -> None:
+        super().__init__()
+        self.small, self.unit = small, unit
+        self.lower, self.upper = tuple(lower), tuple(upper)
+        if len(self.lower) not in (3, 6) or len(self.lower) != len(self.upper):
+            raise ValueError(
+                f"got a box of {len(self.lower)} and {len(self.upper)} strains, expected 3 (xx, "
+                "yy, gamma_xy) or 6 of each"
+            )
+        self.widths, self.branch, self.modes = tuple(widths), tuple(branch), tuple(modes)
+        self.sizes, self.mesh = tuple(sizes), tuple(mesh)
+        self.cell, self.errors = list(cell), list(errors)
+        d = len(self.lower)
+        extra = 1 if d == 3 else 0
+        box = torch.tensor([self.lower, self.upper], dtype=torch.float64)
+        zero = torch.zeros(d, d, dtype=torch.float64)
+        self.potential = Potential(box.abs().amax(0), zero, zero[:extra], unit, self.widths)
+        self.coefficients_of = SmoothPerceptron(d, sum(self.modes), self.branch)
+        rows = d + extra if small else (5 if d == 3 else 9)
+        columns = d if small else (4 if d == 3 else 9)
+        empty = {
+            "sizes_of_modes": (sum(self.modes),), "rest_slopes": (sum(self.modes), d),
+            "fluctuation_modes": (self.sizes[0], self.modes[0]),
+            "strain_modes": (self.sizes[1], columns, self.modes[0]),
+            "stress_modes": (self.sizes[1], rows, self.modes[1]),
+            "mean_modes": (rows, self.modes[1]), "nodes": (self.mesh[0], 3),
+        }  # fmt: skip
+        for name, shape in empty.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("cells", torch.zeros(self.mesh[1:], dtype=torch.int64))
+        self.register_buffer("phase", torch.zeros(self.mesh[1], dtype=torch.int64))
+
+    sizes_of_modes: Tensor
+    rest_slopes: Tensor
+    fluctuation_modes: Tensor
+    strain_modes: Tensor
+    stress_modes: Tensor
+    mean_modes: Tensor
+    nodes: Tensor
+    cells: Tensor
+    phase: Tensor
+
+    @property
+    def kinematics(self) -> str:  # type: ignore[override]
+        """Of the cell."""
+        return "small" if self.small else "finite"
+
+    @property
+    def dim(self) -> int:  # type: ignore[override]
+        """Of the cell."""
+        return 2 if len(self.lower) == 3 else 3
+
+    def strain(self, F: Tensor) -> Tensor:
+        """Mean strains z, shape (q, d), of deformation gradients (q, 3, 3)."""
+        eye = torch.eye(3).to(F)
+        E = 0.5 * (F + F.mT) - eye if self.small else 0.5 * (F.mT @ F - eye)
+        return strain_vector(E, self.dim)
+
+    def outside(self, F: Tensor) -> Tensor:
+        """How far mean strains are out of the box, by its half-width; shape (q,), at most 0 within.
+
+        Args:
+            F: Deformation gradients, shape (q, 3, 3).
+        """
+        z = self.strain(F)
+        low, high = z.new_tensor(self.lower), z.new_tensor(self.upper)
+        centre, half = 0.5 * (low + high), 0.5 * (high - low)
+        return ((z - centre).abs() / half).amax(1) - 1.0
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Kirchhoff stress, or for small strains the stress [Pa], shape (q, 3, 3)."""
+        s, more, _, _ = self.potential.stress(self.strain(F_elastic), tangent=False)
+        return self._whole(F_elastic, s, more)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ [J/m³]."""
+        return self.potential.energy(self.strain(F_elastic))
+
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """See `ConstitutiveLaw.update`."""
+        return Response(self.stress(F_trial, internal), F_trial, internal)
+
+    @torch.no_grad()
+    def linearize(
+        self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None
+    ) -> tuple[Response, Tensor]:
+        """See `ConstitutiveLaw.linearize`; in closed form."""
+        parts = [self._linearized(F) for F in F_trial.detach().split(CHUNK)]
+        tau, tangent = (torch.cat(t) for t in zip(*parts, strict=True))
+        return Response(tau, F_trial, internal), tangent
+
+    def _linearized(self, F: Tensor) -> tuple[Tensor, Tensor]:
+        s, more, C, moved = self.potential.stress(self.strain(F))
+        assert C is not None
+        assert moved is not None
+        D = F.new_zeros(len(F), 3, 3, 3, 3)
+        places = pairs(s)
+        for a, (i, j) in enumerate(places):
+            for b, (k, m) in enumerate(places):
+                D[:, i, j, k, m] = D[:, j, i, k, m] = C[:, a, b]
+                D[:, i, j, m, k] = D[:, j, i, m, k] = C[:, a, b]
+        for b, (k, m) in enumerate(places if more.shape[1] else ()):
+            D[:, 2, 2, k, m] = D[:, 2, 2, m, k] = moved[:, 0, b]
+        tau = self._whole(F, s, more)
+        if self.small:
+            return tau, D
+        # tau = F S Fᵀ, dE = sym(Fᵀ dF)
+        S = self._second_piola(s, more)
+        push = torch.einsum("piA,pjB,pABCL,pkC->pijkL", F, F, D, F)
+        SF = S @ F.mT
+        eye = torch.eye(3).to(F)
+        push = push + torch.einsum("ik,pLj->pijkL", eye, SF)
+        return tau, push + torch.einsum("jk,pLi->pijkL", eye, SF)
+
+    def _second_piola(self, s: Tensor, more: Tensor) -> Tensor:
+        S = tensor_of_stress(s)
+        if more.shape[1]:
+            S[:, 2, 2] = more[:, 0]
+        return S
+
+    def _whole(self, F: Tensor, s: Tensor, more: Tensor) -> Tensor:
+        S = self._second_piola(s, more)
+        return S if self.small else F @ S @ F.mT
+
+    def coefficients(self) -> Tensor:
+        """It has no device form.
+
+        Raises:
+            TypeError: Always.
+        """
+        return super().coefficients()
+
+    def mode_coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the modes of strain (k, r) and of stress (k, s), of mean strains (k, d).
+
+        Those of stress are such that the modes' mean is the law's.
+        """
+        x = z / self.potential.scale
+        zero = torch.zeros_like(x[:1])
+        base, slope, _ = self.coefficients_of.derivatives(zero, second=False)
+        raw = self.coefficients_of(x) - base - x @ slope[0]
+        both = z @ self.rest_slopes.T + self.sizes_of_modes * raw
+        a, b = both.split(list(self.modes), 1)
+        s, more, _, _ = self.potential.stress(z, tangent=False)
+        M = self.mean_modes
+        wanted = torch.cat([s, more], 1) if self.small else None
+        if wanted is not None:
+            missing = wanted - b @ M.T
+            b = b + missing @ torch.linalg.pinv(M).T
+        return a, b
+
+    def fields(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Local fields under mean strains z, shape (k, d).
+
+        Returns:
+            Free unknowns of the fluctuations [m], (k, size); strains at the points that come on top
+            of the mean (k, p, c), and stresses there [Pa], (k, p, s), by components of the cell.
+        """
+        a, b = self.mode_coefficients(z)
+        strain = torch.einsum("kr,pcr->kpc", a, self.strain_modes)
+        return (
+            a @ self.fluctuation_modes.T,
+            strain,
+            torch.einsum("kr,psr->kps", b, self.stress_modes),
+        )
+
+    def extra_repr(self) -> str:
+        """The box, for print()."""
+        pieces = zip(NAMES[self.dim], self.lower, self.upper, strict=True)
+        box = ", ".join(f"{name} {a:g} to {b:g}" for name, a, b in pieces)
+        return f"{self.kinematics} strain, {box}"
+
+    @classmethod
+    def example(cls) -> Self:
+        """A plane cell of no modes, with a stiffness at rest."""
+        out = cls(True, (-0.04,) * 3, (0.04,) * 3, 1e8, (8, 8), (8,), (0, 0))
+        C = torch.tensor([[7e9, 6e9, 0], [6e9, 7e9, 0], [0, 0, 5e8]], dtype=torch.float64)
+        out.potential.rest_tangent.copy_(C)
+        out.potential.rest_slopes.copy_(torch.tensor([[6e9, 6e9, 0.0]], dtype=torch.float64))
+        return out
