@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .law import ConstitutiveLaw, Response
-from .potential import Potential, SmoothPerceptron
+from .potential import Potential, SmoothPerceptron, metrics
 from .strain_vectors import NAMES, pairs, strain_vector, tensor_of_stress
 
 CHUNK = 1024
@@ -55,8 +55,8 @@ class EquiNO(ConstitutiveLaw):
         lower: Sequence[float],
         upper: Sequence[float],
         unit: float,
-        widths: Sequence[int] = (32, 32),
-        branch: Sequence[int] = (64, 64),
+        widths: Sequence[int] = (24, 24),
+        branch: Sequence[int] = (48, 48),
         modes: Sequence[int] = (16, 16),
         sizes: Sequence[int] = (0, 0),
         mesh: Sequence[int] = (0, 0, 0),
@@ -79,7 +79,9 @@ class EquiNO(ConstitutiveLaw):
         box = torch.tensor([self.lower, self.upper], dtype=torch.float64)
         zero = torch.zeros(d, d, dtype=torch.float64)
         self.potential = Potential(box.abs().amax(0), zero, zero[:extra], unit, self.widths)
-        self.coefficients_of = SmoothPerceptron(d, sum(self.modes), self.branch)
+        self.coefficients_of = SmoothPerceptron(
+            d, sum(self.modes), self.branch, metrics(self.potential.scale), seed=1
+        )
         rows = d + extra if small else (5 if d == 3 else 9)
         columns = d if small else (4 if d == 3 else 9)
         empty = {
@@ -186,25 +188,12 @@ class EquiNO(ConstitutiveLaw):
         S = self._second_piola(s, more)
         return S if self.small else F @ S @ F.mT
 
-    def coefficients(self) -> Tensor:
-        """It has no device form.
-
-        Raises:
-            TypeError: Always.
-        """
-        return super().coefficients()
-
     def mode_coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Of the modes of strain (k, r) and of stress (k, s), of mean strains (k, d).
 
         Those of stress are such that the modes' mean is the law's.
         """
-        x = z / self.potential.scale
-        zero = torch.zeros_like(x[:1])
-        base, slope, _ = self.coefficients_of.derivatives(zero, second=False)
-        raw = self.coefficients_of(x) - base - x @ slope[0]
-        both = z @ self.rest_slopes.T + self.sizes_of_modes * raw
-        a, b = both.split(list(self.modes), 1)
+        a, b = self.learned_coefficients(z).split(list(self.modes), 1)
         s, more, _, _ = self.potential.stress(z, tangent=False)
         M = self.mean_modes
         wanted = torch.cat([s, more], 1) if self.small else None
@@ -212,6 +201,14 @@ class EquiNO(ConstitutiveLaw):
             missing = wanted - b @ M.T
             b = b + missing @ torch.linalg.pinv(M).T
         return a, b
+
+    def learned_coefficients(self, z: Tensor) -> Tensor:
+        """Coefficients as the network gives them, shape (k, r + s); zero at rest."""
+        x = z / self.potential.scale
+        base, slope, _ = self.coefficients_of.derivatives(torch.zeros_like(x[:1]), order=1)
+        assert slope is not None
+        raw = self.coefficients_of(x) - base - x @ slope[0]
+        return z @ self.rest_slopes.T + self.sizes_of_modes * raw
 
     def fields(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Local fields under mean strains z, shape (k, d).

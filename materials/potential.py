@@ -3,9 +3,9 @@
 
     ψ(z) = ½ z·C₀ z + N(z) − N(0) − ∇N(0)·z
 
-so that rest is free of stress and has the tangent C₀, whatever the weights. N is a perceptron of
-swish layers. The passes carry derivatives along with values, a stack of rows a point: the value,
-d first derivatives and, where asked for, the d (d + 1) / 2 second ones.
+so that rest is free of stress whatever the weights; N is a perceptron of swish layers. The passes
+carry derivatives along with values, a stack of rows a point: the value, d first derivatives and,
+where asked for, the d (d + 1) / 2 second ones.
 """
 
 from __future__ import annotations
@@ -16,65 +16,96 @@ from itertools import combinations_with_replacement, pairwise
 import torch
 from torch import Tensor, nn
 
+ROUND = 0.05
+"""δ of a norm, by the half-width of a box."""
+
 
 class SmoothPerceptron(nn.Module):
-    """Swish layers with biases, and their derivatives by the inputs."""
+    """Swish layers with biases, and their derivatives by the inputs.
 
-    def __init__(self, n_in: int, n_out: int, widths: Sequence[int], seed: int = 0) -> None:
-        """Draw weights from Glorot's normal distribution, in float64; biases from a unit normal."""
+    Beside its inputs x it is given norms of them, n = √(x·G x + δ²) − δ: energies of materials
+    whose stress bends with a norm of the strain are not smooth at rest, where polynomials and
+    networks of x alone converge slowly.
+
+    Args:
+        n_in: Inputs d.
+        n_out: Outputs.
+        widths: Of the hidden layers.
+        metrics: G of each norm, shape (m, d, d), symmetric and positive semidefinite.
+        seed: Of the weights: Glorot's normal distribution; biases from a unit normal.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, widths: Sequence[int], metrics: Tensor, seed: int = 0
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.n_in, self.n_out, self.widths = n_in, n_out, tuple(widths)
-        sizes = [n_in, *widths, n_out]
+        self.register_buffer("metrics", metrics.detach().double().clone())
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for columns, rows in pairwise(sizes):
+        for columns, rows in pairwise([n_in + len(metrics), *widths, n_out]):
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
             self.weights.append(nn.Parameter(drawn * (2.0 / (rows + columns)) ** 0.5))
             bias = torch.randn(rows, generator=generator, dtype=torch.float64)
             self.biases.append(nn.Parameter(bias))
-        self.places = [(i, j) for i, j in combinations_with_replacement(range(n_in), 2)]
+        self.places = list(combinations_with_replacement(range(n_in), 2))
+
+    metrics: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (q, n_out) of inputs (q, n_in)."""
-        *hidden, last = zip(self.weights, self.biases, strict=True)
-        for weight, bias in hidden:
-            x = nn.functional.silu(nn.functional.linear(x, weight, bias))
-        return nn.functional.linear(x, *last)
+        return self.derivatives(x, order=0)[0]
 
-    def derivatives(self, x: Tensor, second: bool = True) -> tuple[Tensor, Tensor, Tensor | None]:
+    def derivatives(self, x: Tensor, order: int = 2) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Outputs (q, n), first (q, d, n) and second derivatives (q, s, n), the last as `places`.
 
-        Everything is differentiable in the weights.
+        Everything is differentiable in inputs and weights. Derivatives above `order` are None.
         """
-        q, d = x.shape
-        weight, bias = self.weights[0], self.biases[0]
-        z = nn.functional.linear(x, weight, bias)
-        first = weight.T.expand(q, d, -1)
+        value, first, more = self._inputs(x, order)
         i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
-        more: Tensor | None = None
-        for weight, bias in zip(list(self.weights)[1:], list(self.biases)[1:], strict=True):
+        layers = list(zip(self.weights, self.biases, strict=True))
+        for depth, (weight, bias) in enumerate(layers):
+            z = nn.functional.linear(value, weight, bias)
+            first = None if first is None else first @ weight.T
+            more = None if more is None else more @ weight.T
+            if depth == len(layers) - 1:
+                break
             gate = torch.sigmoid(z)
+            value = z * gate
+            if first is None:
+                continue
             flat = gate * (1.0 - gate)
             slope = gate + z * flat
-            value = z * gate
-            if second:
+            if more is not None:
                 bend = flat * (2.0 + z * (1.0 - 2.0 * gate))
-                squares = bend[:, None] * (first[:, i] * first[:, j])
-                more = squares if more is None else squares + slope[:, None] * more
+                more = bend[:, None] * (first[:, i] * first[:, j]) + slope[:, None] * more
             first = slope[:, None] * first
-            z = nn.functional.linear(value, weight, bias)
-            first = first @ weight.T
-            more = None if more is None else more @ weight.T
         return z, first, more
+
+    def _inputs(self, x: Tensor, order: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """X and its norms, shape (q, d + m), with derivatives."""
+        q, d = x.shape
+        along = torch.einsum("mij,qj->qmi", self.metrics, x)
+        norm = ((along * x[:, None]).sum(2) + ROUND**2).sqrt()
+        value = torch.cat([x, norm - ROUND], 1)
+        if not order:
+            return value, None, None
+        slope = (along / norm[..., None]).mT  # (q, d, m)
+        first = torch.cat([torch.eye(d).to(x).expand(q, d, d), slope], 2)
+        if order == 1:
+            return value, first, None
+        i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
+        bend = (self.metrics[:, i, j].T - slope[:, i] * slope[:, j]) / norm[:, None]
+        return value, first, torch.cat([x.new_zeros(q, len(i), d), bend], 2)
 
 
 class Potential(nn.Module):
-    """ψ and further numbers of a vector z, exact at rest to first order and second.
+    """ψ and further numbers of a vector z, both zero at rest with the first derivatives of ψ.
 
     Args:
         scale: Inputs are divided by these, shape (d,).
         rest_tangent: C₀ [Pa], shape (d, d).
-        rest_slopes: Derivatives of the further numbers at rest [Pa], shape (m, d).
+        rest_slopes: Linear part of the further numbers [Pa], shape (m, d).
         unit: Stress of which the network's numbers are multiples [Pa].
         widths: Of the hidden layers.
         seed: Of the weights.
@@ -90,7 +121,9 @@ class Potential(nn.Module):
             ("scale", scale), ("rest_tangent", rest_tangent), ("rest_slopes", rest_slopes),
         ):  # fmt: skip
             self.register_buffer(name, value.detach().double().clone())
-        self.network = SmoothPerceptron(len(scale), 1 + len(rest_slopes), widths, seed)
+        self.network = SmoothPerceptron(
+            len(scale), 1 + len(rest_slopes), widths, metrics(scale.double()), seed
+        )
 
     scale: Tensor
     rest_tangent: Tensor
@@ -99,7 +132,8 @@ class Potential(nn.Module):
     def energy(self, z: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
         zero = z.new_zeros(1, z.shape[1])
-        base, slope, _ = self.network.derivatives(zero, second=False)
+        base, slope, _ = self.network.derivatives(zero, order=1)
+        assert slope is not None
         x = z / self.scale
         raw = self.network(x)[:, 0] - base[0, 0] - x @ slope[0, :, 0]
         return 0.5 * ((z @ self.rest_tangent) * z).sum(1) + self.unit * self.scale.mean() * raw
@@ -118,9 +152,11 @@ class Potential(nn.Module):
             derivatives of the further numbers, (q, m, d).
         """
         zero = z.new_zeros(1, z.shape[1])
-        base, rest, _ = self.network.derivatives(zero, second=False)
+        base, rest, _ = self.network.derivatives(zero, order=1)
         x = z / self.scale
-        value, first, second = self.network.derivatives(x, second=tangent)
+        value, first, second = self.network.derivatives(x, order=2 if tangent else 1)
+        assert rest is not None
+        assert first is not None
         share = self.unit * self.scale.mean()
         slope = share * (first[:, :, 0] - rest[0, :, 0]) / self.scale + z @ self.rest_tangent
         more = value[:, 1:] - base[0, 1:] - x @ rest[0, :, 1:]
@@ -135,3 +171,17 @@ class Potential(nn.Module):
         C = share * full + self.rest_tangent
         moved = (first[:, :, 1:] - rest[0, :, 1:]) / self.scale[:, None]
         return slope, numbers, C, self.unit * moved.mT + self.rest_slopes
+
+
+def metrics(scale: Tensor) -> Tensor:
+    """Of the norms of strains z = scale x: that of x, and that of the deviator; (2, d, d)."""
+    d = len(scale)
+    eye = torch.eye(d).to(scale)
+    dim = 2 if d == 3 else 3
+    squares = torch.ones_like(scale)
+    squares[dim:] = 0.5  # shears count twice as gamma, half in the square
+    trace = torch.zeros_like(scale)
+    trace[:dim] = 1.0
+    deviator = torch.diag(squares) - torch.outer(trace, trace) / 3.0
+    scaled = deviator * scale * scale[:, None] / scale.square().mean()
+    return torch.stack([eye, scaled])

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from rheograd.materials.equino import EquiNO
-from rheograd.materials.strain_vectors import strain_vector, stress_vector
+from rheograd.materials.potential import Potential
+from rheograd.materials.strain_vectors import NAMES, PAIRS, stress_vector, tensor_of_strain
 
 from .cell_files import digest
+from .levenberg_marquardt import levenberg_marquardt
 from .load_space import LoadSpace
 from .magic_points import MagicPoints, magic_points
 from .modes import Modes, modes
@@ -27,6 +29,8 @@ from .reduced import ReducedProblem
 from .snapshots import Snapshots
 
 Told = Callable[[str, int, int, float], None]
+SLIGHT = 0.1
+"""Of the typical stress, which is added to that of a load case by which its error counts."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,18 @@ class Recipe:
 
     modes: int = 16
     """Of strain and of stress."""
-    cases: int = 3000
+    cases: int = 1500
     """Load cases solved in the modes."""
-    widths: tuple[int, ...] = (32, 32)
+    widths: tuple[int, ...] = (24, 24)
     """Of the potential."""
+    steps: int = 60
+    """Of Levenberg and Marquardt's method, for the potential."""
     branch: tuple[int, ...] = (48, 48)
     """Of the network for the coefficients."""
-    iterations: int = 3000
-    """Of the quasi-Newton method, for each network."""
-    cubature: float = 1e-5
+    iterations: int = 2000
+    """Of the quasi-Newton method, for the branch."""
+    cubature: float = 1e-3
     """Tolerance of the magic points; 0: all points."""
-    tangents: float = 0.1
-    """Weight of the tangents' errors beside the stresses'."""
     seed: int = 0
 
 
@@ -97,8 +101,6 @@ def conjugate(F: Tensor, micro: Micro, space: LoadSpace) -> tuple[Tensor, Tensor
     if dim == 2:
         s = torch.cat([s, S[:, 2:, 2]], 1)
     if space.small:
-        from rheograd.materials.strain_vectors import PAIRS
-
         i, j = torch.tensor(PAIRS[dim]).T
         rows = A[:, i, j][:, :, i, j]
         if dim == 2:
@@ -109,8 +111,6 @@ def conjugate(F: Tensor, micro: Micro, space: LoadSpace) -> tuple[Tensor, Tensor
 
 def _by_strain(F: Tensor, S: Tensor, A: Tensor, dim: int) -> Tensor:
     """dS/dz for finite strains, of A = dP/dF at F without rotation (F = U, U² = 1 + 2E)."""
-    from rheograd.materials.strain_vectors import NAMES, tensor_of_strain
-
     d = len(NAMES[dim])
     inverse = torch.linalg.inv(F)
     rows = []
@@ -189,8 +189,7 @@ def blank(
     )  # fmt: skip
     law.potential.rest_tangent.copy_(0.5 * (rest.tangent[0, :d] + rest.tangent[0, :d].T))
     law.potential.rest_slopes.copy_(rest.tangent[0, d:])
-    h = 1e-3 * law.potential.scale.mean()
-    law.rest_slopes.copy_(_slopes(taught, h))
+    law.rest_slopes.copy_(torch.linalg.lstsq(taught.z, taught.coefficients).solution.T)
     linear = taught.z @ law.rest_slopes.T
     law.sizes_of_modes.copy_((taught.coefficients - linear).std(0).clamp_min(1e-12))
     for name, value in (
@@ -204,52 +203,38 @@ def blank(
     return law
 
 
-def _slopes(taught: Labels, h: Tensor) -> Tensor:
-    """Linear part of the coefficients, by least squares over all load cases; (r + s, d)."""
-    return torch.linalg.lstsq(taught.z, taught.coefficients).solution.T
-
-
 def fit_potential(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: Told) -> None:
-    """Teach the potential mean stresses and tangents."""
-    scale = taught.stress.square().mean().sqrt()
-    steep = law.potential.scale
-    tangent_scale = (taught.tangent * steep).square().mean().sqrt()
-    several = min(len(taught.z), 1000)
+    """Teach the potential mean stresses, each by its own size."""
+    scale = taught.stress.norm(dim=1)
+    typical = scale.square().mean().sqrt()
+    factor = 1.0 / (scale + SLIGHT * typical)[:, None]
 
-    def loss_of(data: Labels, rows: slice, tangents: bool) -> Tensor:
-        s, more, C, moved = law.potential.stress(data.z[rows], tangent=tangents)
-        error = (torch.cat([s, more], 1) - data.stress[rows]) / scale
-        total = error.square().mean()
-        if tangents:
-            assert C is not None
-            assert moved is not None
-            gap = (torch.cat([C, moved], 1) - data.tangent[rows]) * steep / tangent_scale
-            total = total + recipe.tangents**2 * gap.square().mean()
-        return total
-
-    def objective() -> Tensor:
-        parts = [slice(k, k + several) for k in range(0, len(taught.z), several)]
-        return torch.stack([loss_of(taught, p, recipe.tangents > 0) for p in parts]).mean()
+    def residual(model: Potential, z: Tensor, stress: Tensor, factor: Tensor) -> Tensor:
+        s, more, _, _ = model.stress(z, tangent=False)
+        return factor * (torch.cat([s, more], 1) - stress)
 
     def check() -> float:
         with torch.no_grad():
-            return float(loss_of(held, slice(None), False).sqrt())
+            s, more, _, _ = law.potential.stress(held.z, tangent=False)
+            error = (torch.cat([s, more], 1) - held.stress).norm(dim=1) / held.stress.norm(dim=1)
+        return float(error.median())
 
-    minimise(law.potential.network, objective, check, recipe.iterations, told, "potential")
+    data = (taught.z, taught.stress, factor)
+    levenberg_marquardt(
+        law.potential, residual, data, check, recipe.steps,
+        lambda done, error: told("potential", done, recipe.steps, error),
+    )  # fmt: skip
 
 
 def fit_branch(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: Told) -> None:
-    """Teach the other network the coefficients of the modes."""
+    """Teach the other network the coefficients of the modes, by L-BFGS."""
     r = recipe.modes
     sizes = torch.cat(
         [part.std(0).norm().expand(part.shape[1]) for part in taught.coefficients.split(r, 1)]
     )
 
     def loss_of(data: Labels) -> Tensor:
-        x = data.z / law.potential.scale
-        base, slope, _ = law.coefficients_of.derivatives(torch.zeros_like(x[:1]), second=False)
-        raw = law.coefficients_of(x) - base - x @ slope[0]
-        found = data.z @ law.rest_slopes.T + law.sizes_of_modes * raw
+        found = law.learned_coefficients(data.z)
         return ((found - data.coefficients) / sizes).square().sum(1).mean()
 
     def check() -> float:
@@ -293,6 +278,3 @@ def minimise(
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(value)
-
-
-_ = strain_vector
