@@ -13,7 +13,7 @@ Piola stress S = ∂ψ/∂E and τ = F S Fᵀ: the law does not see rotations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -133,14 +133,20 @@ class EquiNO(ConstitutiveLaw):
         centre, half = 0.5 * (low + high), 0.5 * (high - low)
         return ((z - centre).abs() / half).amax(1) - 1.0
 
+    def marks(self, F_elastic: Tensor, internal: Tensor) -> Mapping[str, Tensor]:
+        """See `ConstitutiveLaw.marks`: "outside_box", by the half-width of the box."""
+        return {"outside_box": self.outside(F_elastic).clamp_min(0.0)}
+
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress, or for small strains the stress [Pa], shape (q, 3, 3)."""
-        s, more, _, _ = self.potential.stress(self.strain(F_elastic), tangent=False)
-        return self._whole(F_elastic, s, more)
+        F = F_elastic.to(self.potential.scale)
+        s, more, _, _ = self.potential.stress(self.strain(F), tangent=False)
+        return self._whole(F, s, more).to(F_elastic)
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³]."""
-        return self.potential.energy(self.strain(F_elastic))
+        F = F_elastic.to(self.potential.scale)
+        return self.potential.energy(self.strain(F)).to(F_elastic)
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""
@@ -151,8 +157,9 @@ class EquiNO(ConstitutiveLaw):
         self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None
     ) -> tuple[Response, Tensor]:
         """See `ConstitutiveLaw.linearize`; in closed form."""
-        parts = [self._linearized(F) for F in F_trial.detach().split(CHUNK)]
-        tau, tangent = (torch.cat(t) for t in zip(*parts, strict=True))
+        own = F_trial.detach().to(self.potential.scale)
+        parts = [self._linearized(F) for F in own.split(CHUNK)]
+        tau, tangent = (torch.cat(t).to(F_trial) for t in zip(*parts, strict=True))
         return Response(tau, F_trial, internal), tangent
 
     def _linearized(self, F: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,9 +240,10 @@ class EquiNO(ConstitutiveLaw):
 
     @classmethod
     def example(cls) -> Self:
-        """A plane cell of no modes, with a stiffness at rest."""
-        out = cls(True, (-0.04,) * 3, (0.04,) * 3, 1e8, (8, 8), (8,), (0, 0))
-        C = torch.tensor([[7e9, 6e9, 0], [6e9, 7e9, 0], [0, 0, 5e8]], dtype=torch.float64)
+        """A cell in space under finite strain, stiff as a rubber at rest and not trained."""
+        out = cls(False, (-0.3,) * 6, (0.3,) * 6, 1e5, (8, 8), (8,), (1, 1))
+        mu, lam = 4e5, 1e6
+        C = torch.diag(torch.tensor([2 * mu] * 3 + [mu] * 3, dtype=torch.float64))
+        C[:3, :3] += lam
         out.potential.rest_tangent.copy_(C)
-        out.potential.rest_slopes.copy_(torch.tensor([[6e9, 6e9, 0.0]], dtype=torch.float64))
         return out

@@ -9,6 +9,7 @@ a homogenized cell.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -213,6 +214,17 @@ class ConstitutiveLaw(nn.Module, ABC):
         tangent = torch.stack(rows, dim=1).reshape(-1, 3, 3, 3, 3)
         outputs = (found.tau, found.F_elastic, found.internal)
         return Response(*(t.detach() for t in outputs)), tangent
+
+    def marks(self, F_elastic: Tensor, internal: Tensor) -> Mapping[str, Tensor]:
+        """What a user should know of points, by name: above 0 where it holds; shape (q,) each.
+
+        Such as how far a learned law is asked beyond what it was trained for.
+        """
+        return {}
+
+    def account(self) -> Mapping[str, int]:
+        """Numbers of what it has done so far, by name, for the summary of a run."""
+        return {}
 
     def wave_modulus(self) -> float:
         """Stiffest longitudinal modulus at rest [Pa]: ρ c² of the fastest acoustic wave.

@@ -16,7 +16,7 @@ from ..restarts import Estimate
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
-from . import energies, restarts, stresses
+from . import energies, marks, restarts, stresses
 from .advance import Advance
 from .discretize import discretize
 from .integrators import Integrator, Static
@@ -90,8 +90,8 @@ class FESolver(Solver):
         return replace(self, integrator=replace(self.integrator, dt=dt))  # type: ignore[call-arg]
 
     def summary(self, model: FEModel, state: State) -> Mapping[str, Any]:
-        """See `Solver.summary`: how Newton's method went, and energies [J]."""
-        energies = {"energies": dict(self.energies(model, state))}
+        """See `Solver.summary`: how Newton's method went, energies [J], and what laws tell."""
+        energies = {"energies": dict(self.energies(model, state)), **marks.summary(model, state)}
         if self.integrator.explicit:
             return energies
         run = self.advance(model)
@@ -185,9 +185,12 @@ class FESolver(Solver):
         return {"reaction": state.carry["reaction"], "nodal_stress": stress}
 
     def cell_fields(self, model: FEModel, state: State) -> Mapping[str, Tensor]:
-        """See `Solver.cell_fields`: Cauchy stress [Pa], (e, 3, 3), elastic energy [J/m³], (e,)."""
+        """See `Solver.cell_fields`: Cauchy stress [Pa], (e, 3, 3), elastic energy [J/m³], (e,).
+
+        And what laws mark, as the most of an element's points, (e,).
+        """
         energy = energies.of_elements(model, state)
-        found = {"stress": stresses.of_elements(model, state)}
+        found = {"stress": stresses.of_elements(model, state), **marks.of_elements(model, state)}
         return found if energy is None else {**found, "elastic_energy": energy}
 
     def more_cell_fields(self, model: FEModel, state: State) -> Mapping[str, Tensor]:

@@ -7,6 +7,7 @@ long fibre SiC/Ti composite materials". All points of the body are worlds of one
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -128,6 +129,10 @@ class FE2(ConstitutiveLaw):
         if self.share:
             return shared(problem, F, internal, dt, guess, tangent)
         return problem.solve(F, internal, dt, guess=guess, tangent=tangent)
+
+    def account(self) -> Mapping[str, int]:
+        """See `ConstitutiveLaw.account`: cells solved, by this process."""
+        return {"cells_solved": self.solved}
 
     def save(self, path: Path | str) -> None:
         """Refused: what it answers is computed with a mesh.

@@ -19,7 +19,7 @@ from rheograd.materials.equino import EquiNO
 from rheograd.materials.potential import Potential
 from rheograd.materials.strain_vectors import NAMES, PAIRS, stress_vector, tensor_of_strain
 
-from .cell_files import digest
+from .embedding import embed
 from .levenberg_marquardt import levenberg_marquardt
 from .load_space import LoadSpace
 from .magic_points import MagicPoints, magic_points
@@ -185,8 +185,9 @@ def blank(
     law = EquiNO(
         space.small, space.lower, space.upper, float(taught.stress.std()), recipe.widths,
         recipe.branch, (recipe.modes, recipe.modes), (layout.size, len(problem.points)),
-        (len(mesh.nodes), *mesh.cells.shape), [mesh.element, digest(mesh)],
+        (len(mesh.nodes), *mesh.cells.shape),
     )  # fmt: skip
+    embed(law, problem.cell)
     law.potential.rest_tangent.copy_(0.5 * (rest.tangent[0, :d] + rest.tangent[0, :d].T))
     law.potential.rest_slopes.copy_(rest.tangent[0, d:])
     law.rest_slopes.copy_(torch.linalg.lstsq(taught.z, taught.coefficients).solution.T)
@@ -194,12 +195,9 @@ def blank(
     law.sizes_of_modes.copy_((taught.coefficients - linear).std(0).clamp_min(1e-12))
     for name, value in (
         ("fluctuation_modes", own.fluctuation), ("strain_modes", own.strain),
-        ("stress_modes", own.stress), ("mean_modes", own.mean_stress), ("nodes", mesh.nodes),
-        ("cells", mesh.cells),
+        ("stress_modes", own.stress), ("mean_modes", own.mean_stress),
     ):  # fmt: skip
         getattr(law, name).copy_(value)
-    for number, name in enumerate(problem.cell.laws):
-        law.phase[mesh.regions[name]] = number
     return law
 
 
