@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import fields, laws, selection
+from ..cells import micro, micro_digest
 from ..options import Parser, count, number
 from ..results import Gradients, named_results
 
@@ -40,6 +41,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument(
         "--law", metavar="FILE|FILE.py:CLASS", help="a law.safetensors, or a class of your own"
     )
+    parser.add_argument(
+        "--micro", metavar="LAW|fe2:MESH",
+        help="each point is a periodic cell: a trained one, or a mesh that is solved there",
+    )  # fmt: skip
     parser.add_argument("--steps", type=count, metavar="N", help="time steps to take")
     parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
     parser.add_argument("--every", type=count, metavar="K", help="steps between frames")
@@ -68,6 +73,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         raise ValueError("--resume needs --out: the file of the run to go on with")
     if found.resume and found.force:
         raise ValueError("got --resume and --force, expected one of them: go on, or start afresh")
+    if found.law is not None and found.micro is not None:
+        raise ValueError("got --law and --micro, expected one of them")
     if found.gradient and found.json is None:
         raise ValueError("--gradient needs --json: the file that the derivatives go to")
     if found.steps is not None and found.duration is not None:
@@ -133,7 +140,7 @@ class Run:
         if found.out is not None and not (found.resume or found.force):
             require_free(found.out)
         self.solver: Any = selection.make_solver(script, found)
-        law = laws.load_for(found.law, self.solver)
+        law = laws.load_for(found.law, self.solver) if found.micro is None else micro(found.micro)
         scene = selection.make_scene(script, law, found)
         if found.duration is not None:
             if not found.duration > 0:
@@ -158,6 +165,7 @@ class Run:
             "scene": self.scene.name,
             **{f"--{name}": repr(value) for name, value in self.options.items()},
             "--law": laws.digest(self.found.law),
+            **({"--micro": micro_digest(self.found.micro)} if self.found.micro else {}),
             "--dt": repr(self.model.dt),
             "--every": self.schedule.every,
             "--fields": ",".join([*self.fields, *self.cell_fields]),
@@ -373,7 +381,7 @@ class Run:
             "scene": self.scene.name,
             "options": {name: str(value) for name, value in self.options.items()},
             "laws": [body.law.name for body in self.scene.bodies],
-            "law_file": self.found.law,
+            "law_file": self.found.law or self.found.micro,
             **self._sizes,
             "dt": self.model.dt,
             "steps": self.schedule.steps,
