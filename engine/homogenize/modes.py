@@ -15,6 +15,9 @@ from torch import Tensor
 from .problem import CellProblem
 from .snapshots import Snapshots
 
+ROUNDING = 1e-7
+"""Singular values, by the largest, below which a mode is made of rounding alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Modes:
@@ -49,12 +52,12 @@ class Modes:
 
 
 def modes(problem: CellProblem, snapshots: Snapshots, count: int) -> Modes:
-    """The first modes of snapshots.
+    """The first modes of snapshots; fewer where what they span has fewer dimensions.
 
     Args:
         problem: The cell.
         snapshots: At least as many as modes.
-        count: Number of modes r of each kind.
+        count: Number of modes r of each kind, at most.
 
     Raises:
         ValueError: There are fewer snapshots.
@@ -69,14 +72,20 @@ def modes(problem: CellProblem, snapshots: Snapshots, count: int) -> Modes:
     )
     strain = problem.strain(snapshots.fluctuation)
     V, sizes = _right(strain * metric.sqrt(), weight)
-    combine = V[:, :count] / sizes[:count]
+    combine = _scaled(V, sizes, count)
     fluctuation = snapshots.fluctuation.T @ combine
     U, values = _right(snapshots.point_stress, weight)
-    stress = torch.einsum("kps,kr->psr", snapshots.point_stress, U[:, :count] / values[:count])
+    stress = torch.einsum("kps,kr->psr", snapshots.point_stress, _scaled(U, values, count))
     return Modes(
         fluctuation, torch.einsum("kpc,kr->pcr", strain, combine), stress, weight, metric,
         (sizes / sizes[0], values / values[0]),
     )  # fmt: skip
+
+
+def _scaled(vectors: Tensor, values: Tensor, count: int) -> Tensor:
+    """From snapshots to modes of unit norm, shape (k, r); those of rounding are left out."""
+    kept = min(count, int((values > ROUNDING * values[0]).sum()))
+    return vectors[:, :kept] / values[:kept]
 
 
 def _right(fields: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

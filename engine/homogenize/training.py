@@ -184,8 +184,8 @@ def blank(
     d = len(space.lower)
     law = EquiNO(
         space.small, space.lower, space.upper, float(taught.stress.std()), recipe.widths,
-        recipe.branch, (recipe.modes, recipe.modes), (layout.size, len(problem.points)),
-        (len(mesh.nodes), *mesh.cells.shape),
+        recipe.branch, modes=(own.strain.shape[2], own.stress.shape[2]),
+        sizes=(layout.size, len(problem.points)), mesh=(len(mesh.nodes), *mesh.cells.shape),
     )  # fmt: skip
     embed(law, problem.cell)
     law.potential.rest_tangent.copy_(0.5 * (rest.tangent[0, :d] + rest.tangent[0, :d].T))
@@ -226,10 +226,8 @@ def fit_potential(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, tol
 
 def fit_branch(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: Told) -> None:
     """Teach the other network the coefficients of the modes, by L-BFGS."""
-    r = recipe.modes
-    sizes = torch.cat(
-        [part.std(0).norm().expand(part.shape[1]) for part in taught.coefficients.split(r, 1)]
-    )
+    pieces = taught.coefficients.split(list(law.modes), 1)
+    sizes = torch.cat([part.std(0).norm().expand(part.shape[1]) for part in pieces])
 
     def loss_of(data: Labels) -> Tensor:
         found = law.learned_coefficients(data.z)
