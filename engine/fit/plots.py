@@ -85,7 +85,7 @@ def loss_plot(losses: Sequence[float | None], segments: Sequence[int], unit: str
             _above(bottom, "steps between restarts")
         bottom.set_xlabel("epoch")
         bottom.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        return _svg(figure, "Loss by epoch of the fit")
+        return svg(figure, "Loss by epoch of the fit")
 
 
 def curve_plot(
@@ -115,7 +115,7 @@ def curve_plot(
                 curve = curves[label]
                 axes.plot(curve.x.numpy(), curve.y.numpy() / stress.factor, **style)
         _frame(axes, one, stress, (low, high))
-        return _svg(figure, f"{one.name}: {one.labels[1]} against {one.labels[0]}")
+        return svg(figure, f"{one.name}: {one.labels[1]} against {one.labels[0]}")
 
 
 def limits(curves: Mapping[str, Curve], least: float) -> tuple[float, float]:
@@ -158,7 +158,7 @@ def _above(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=10.0, color=MUTED)
 
 
-def _svg(figure: Figure, meaning: str) -> str:
+def svg(figure: Figure, meaning: str) -> str:
     """The figure as an SVG element whose ids clash with no other's on the page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,6 +53,17 @@ class Recipe:
     cubature: float = 1e-3
     """Tolerance of the magic points; 0: all points."""
     seed: int = 0
+
+
+class Trained(NamedTuple):
+    """What a training gives."""
+
+    law: EquiNO
+    modes: Modes
+    magic: MagicPoints | None
+    """None: all points were used."""
+    seconds: dict[str, float]
+    """How long each part took."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +147,7 @@ def train(
     snapshots: dict[str, Snapshots],
     recipe: Recipe,
     told: Told = lambda what, done, total, error: None,
-) -> tuple[EquiNO, dict[str, float]]:
+) -> Trained:
     """Make a law of a cell.
 
     Args:
@@ -144,9 +156,6 @@ def train(
         snapshots: Sets "training" and "validation".
         recipe: Choices.
         told: Called with what is done, how far it is, of how much, and an error [-].
-
-    Returns:
-        The law, and how long each part took [s].
     """
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
@@ -173,7 +182,7 @@ def train(
     lap("potential")
     fit_branch(law, taught, held, recipe, told)
     lap("branch")
-    return law, seconds
+    return Trained(law, own, magic, seconds)
 
 
 def blank(

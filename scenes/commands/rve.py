@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solve a periodic cell of a microstructure.
+"""Solve a periodic cell of a microstructure, or train a law of it.
 
 MESH is a mesh (.msh, .vtu, ...) with a region for each phase, or a folder with the two tables of a
-published cell. With --strain or --deformation the cell is solved: mean stress and tangent. Shears
-are those of engineers: gamma_xy = 2 E_xy. A scene computes with cells by rheograd run SCENE --micro
-fe2:MESH.
+published cell. With --strain or --deformation the cell is solved: mean stress and tangent. With
+--train it is solved under many mean strains, and a law is learned from that; a run that was stopped
+goes on where it was. Shears are those of engineers: gamma_xy = 2 E_xy. A scene computes with cells
+by rheograd run SCENE --micro law.safetensors, or fe2:MESH.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import cells
-from ..options import Parser
+from ..options import Parser, count, number
 from ..outputs import require_new
-from ..progress import say
+from ..progress import Progress, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,15 +49,35 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     one.add_argument("--deformation", metavar="F,...",
                      help="mean deformation gradient row by row, 4 or 9 numbers, for phases of"
                      " finite strain")  # fmt: skip
+    many = parser.add_argument_group("a law of the cell")
+    many.add_argument("--train", action="store_true", help="learn a law of the cell")
+    many.add_argument("--out", type=Path, metavar="FILE", help="law.safetensors; snapshots.h5 and"
+                      " report.html come beside it")  # fmt: skip
+    many.add_argument("--modes", type=count, default=16, metavar="N",
+                      help="modes of strain and of stress (default: 16)")  # fmt: skip
+    many.add_argument("--extent", type=number, metavar="E",
+                      help="mean strains of the box, either way (default: 0.04; of finite strain,"
+                      " Green and Lagrange's: 0.15)")  # fmt: skip
+    many.add_argument("--cases", default="100,25,100", metavar="N,N,N",
+                      help="load cases to train, check and test (default: 100,25,100)")  # fmt: skip
     found = parser.read(tokens)
     if found.unit not in cells.UNITS:
         raise ValueError(f"--unit: got {found.unit!r}, expected one of {', '.join(cells.UNITS)}")
     require_new((found.json,), force=True)
-    if (found.strain is None) == (found.deformation is None):
+    asked = [found.strain is not None, found.deformation is not None, found.train]
+    if sum(asked) != 1:
         raise ValueError(
-            "expected one of --strain and --deformation: the mean that the cell is under"
+            "expected one of --strain and --deformation, the mean of the cell, or --train"
         )
-    return run(found)
+    if not found.train:
+        if found.out is not None:
+            raise ValueError("--out is the file of a law that --train makes: add --train")
+        return run(found)
+    if found.out is None or found.out.suffix != ".safetensors":
+        raise ValueError(f"--train: got --out {found.out}, expected --out FILE.safetensors")
+    found.out.parent.mkdir(parents=True, exist_ok=True)
+    require_new((found.out,), force=found.force)
+    return train(found)
 
 
 def run(found: argparse.Namespace) -> int:
@@ -92,6 +113,71 @@ def run(found: argparse.Namespace) -> int:
         found.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         say(f"wrote {found.json}")
     return 0
+
+
+def train(found: argparse.Namespace) -> int:
+    """Solve snapshots, learn, validate, write."""
+    import torch
+
+    from ..user_files import start_engine
+
+    start_engine()
+    from rheograd.engine.homogenize import snapshots, training
+    from rheograd.engine.homogenize.load_space import LoadSpace
+    from rheograd.engine.homogenize.problem import CellProblem
+    from rheograd.engine.homogenize.report import write_report
+    from rheograd.engine.homogenize.validation import errors
+
+    torch.set_num_threads(1)
+    sizes = [int(value) for value in cells.numbers(found.cases, (3,), "--cases")]
+    if min(sizes) < 1:
+        raise ValueError(f"--cases: got {found.cases!r}, expected at least 1 of each")
+    cell = cells.read_cell(found.mesh, _phases(found.phase), found.norm)
+    extent = found.extent or (0.04 if cell.small else 0.15)
+    space = LoadSpace.cube(cell.dim, extent, small=cell.small)
+    problem = CellProblem(cell, torch.zeros((), dtype=torch.float64))
+    if problem.n_internal:
+        raise ValueError("a phase has a memory, which the learned law has not: use fe2:MESH")
+    say(describe(cell, problem.layout.size))
+    sets = {
+        name: (size, seed)
+        for size, (name, (_, seed)) in zip(sizes, snapshots.SETS.items(), strict=True)
+    }
+    with Progress("snapshots", sum(sizes), unit="load cases") as progress:
+        shots = snapshots.make(
+            problem, space, found.out.parent / "snapshots.h5", sets=sets,
+            told=lambda done, total: progress.to(done),
+        )  # fmt: skip
+    recipe = training.Recipe(modes=min(found.modes, sizes[0]))
+    trained = training.train(problem, space, shots, recipe, _tell)
+    off = errors(trained.law, problem, space, shots["test"])
+    trained.law.errors = [[name, value] for name, value in off.median().items()]
+    trained.law.save(found.out)
+    report = found.out.with_name("report.html")
+    write_report(
+        report, trained.law, problem, space, trained.modes, shots["test"], off, trained.seconds,
+        (found.unit, cells.UNITS[found.unit]),
+    )  # fmt: skip
+    median, largest = off.median(), off.largest()
+    print("off the cell on load cases it was not taught, in percent: median, largest")
+    print("\n".join(f"  {name:<12}{median[name]:10.3g}{largest[name]:10.3g}" for name in median))
+    if found.json is not None:
+        result = {
+            "median_percent": median, "largest_percent": largest, "seconds": trained.seconds,
+            "box": {"lower": space.lower, "upper": space.upper}, "cases": sizes,
+            "modes": trained.law.modes, "law": str(found.out), "mesh": str(found.mesh),
+            "magic_points": None if trained.magic is None else len(trained.magic.index),
+            "points": len(problem.points),
+        }  # fmt: skip
+        found.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    say(f"wrote {found.out} and {report}")
+    return 0
+
+
+def _tell(what: str, done: int, total: int, error: float) -> None:
+    """A line now and then."""
+    if done == total or done % max(1, total // 5 // 10 * 10) == 0:
+        say(f"{what}: {done} of {total}, validation {100 * error:.3g} %")
 
 
 def _phases(words: Sequence[str]) -> dict[str, str]:

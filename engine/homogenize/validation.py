@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a learned cell is from the cell itself, on load cases that it was not taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rheograd.materials.equino import EquiNO
+
+from .load_space import LoadSpace
+from .points import Pairs
+from .problem import CellProblem
+from .snapshots import Snapshots
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Relative errors in the L2 norm [-], by quantity; each of shape (k,)."""
+
+    displacement: Mapping[str, Tensor]
+    """Of the fluctuations at the nodes: "u_x", ..."""
+    stress: Mapping[str, Tensor]
+    """Of the local stresses: "σ_xx", ..."""
+    mean: Tensor
+    """Of the mean stress, all components together."""
+    tangent: Tensor
+    """Of the mean tangent."""
+
+    def median(self) -> dict[str, float]:
+        """Of all load cases, in percent."""
+        own = {
+            **self.displacement,
+            **self.stress,
+            "mean stress": self.mean,
+            "tangent": self.tangent,
+        }
+        return {name: 100.0 * float(values.median()) for name, values in own.items()}
+
+    def largest(self) -> dict[str, float]:
+        """Of all load cases, in percent."""
+        own = {
+            **self.displacement,
+            **self.stress,
+            "mean stress": self.mean,
+            "tangent": self.tangent,
+        }
+        return {name: 100.0 * float(values.max()) for name, values in own.items()}
+
+
+def names(pairs: Pairs) -> list[str]:
+    """Of components: xx, yy, ..."""
+    return ["xyz"[i] + "xyz"[j] for i, j in pairs]
+
+
+@torch.no_grad()
+def errors(law: EquiNO, problem: CellProblem, space: LoadSpace, held: Snapshots) -> Errors:
+    """Of a law, against solved load cases."""
+    w, _, s = law.fields(held.strain)
+    F = space.deformation(held.strain)
+    response, D = law.linearize(F, F.new_zeros(len(F), law.n_internal), 1.0)
+    P, A = response.tau, D
+    if not space.small:
+        from ..fem.piola import first_piola, piola_tangent
+
+        P, A = first_piola(F, response.tau), piola_tangent(F, response.tau, D)
+    seen = problem.points.columns
+    i, j = torch.tensor(seen).T
+    return Errors(
+        fluctuation_errors(problem, w, held.fluctuation),
+        stress_errors(problem, s, held.point_stress),
+        relative(P[:, i, j], held.stress[:, i, j]),
+        relative(A[:, i, j][:, :, i, j], held.tangent[:, i, j][:, :, i, j]),
+    )
+
+
+def fluctuation_errors(problem: CellProblem, found: Tensor, expected: Tensor) -> dict[str, Tensor]:
+    """By direction, of free unknowns (k, size)."""
+    own = problem.layout.displacement
+    a, b = own(found), own(expected)
+    return {f"u_{'xyz'[d]}": relative(a[..., d], b[..., d]) for d in range(problem.cell.dim)}
+
+
+def stress_errors(problem: CellProblem, found: Tensor, expected: Tensor) -> dict[str, Tensor]:
+    """By component, of stresses at the points (k, p, s); weighted by volume."""
+    scale = problem.points.weight.sqrt()
+    letter = "σ" if problem.cell.small else "P"
+    return {
+        f"{letter}_{name}": relative(scale * found[..., c], scale * expected[..., c])
+        for c, name in enumerate(names(problem.points.rows))
+    }
+
+
+def relative(found: Tensor, expected: Tensor) -> Tensor:
+    """Norm of the difference by that of what is expected, of each row."""
+    gap = (found - expected).flatten(1).norm(dim=1)
+    return gap / expected.flatten(1).norm(dim=1)
