@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options import Parser, number
-from ..outputs import require_new
+from ..outputs import read_by, require_new
 from ..progress import say
 
 RANK = 6
@@ -35,7 +35,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     group.add_argument("--dictionary", default="DICT_5X5_100", metavar="NAME", help="of OpenCV")
     group.add_argument("--print", type=Path, dest="printed", metavar="FILE", help=".png to print")
     found = parser.read(tokens)
-    require_new((found.out, found.printed), force=found.force)
+    inputs = read_by(found, ("out", "printed"))
+    require_new((found.out, found.printed), force=found.force, inputs=inputs)
     return run(found)
 
 

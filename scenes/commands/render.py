@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..options import Parser, converter, count, number
-from ..outputs import require_new
+from ..outputs import read_by, require_new
 
 if TYPE_CHECKING:
     from rheograd.engine.trajectory import Trajectory
@@ -63,7 +63,8 @@ def render(found: argparse.Namespace) -> int:
 
     beside = {kind: found.out.with_name(found.out.stem + kind)
               for kind in (".camera.toml", ".mask.png", ".tracks.npz")}  # fmt: skip
-    require_new((found.out, found.masks, *beside.values()), force=found.force)
+    inputs = read_by(found, ("out", "masks"))
+    require_new((found.out, found.masks, *beside.values()), force=found.force, inputs=inputs)
     film = Film(found.shutter, found.samples, found.noise, found.contrast, found.grain, found.crf)
     trajectory = Trajectory.load(found.trajectory)
     camera = chosen_camera(found, trajectory)

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, count, number
-from ..outputs import require_new
+from ..outputs import read_by, require_new
 from ..progress import say
 
 if TYPE_CHECKING:
     from rheograd.engine.vision.video import Video
 
 RANK = 5
+WRITTEN = ("out", "overlay", "strain", "json")
+"""Options that name what is written."""
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
@@ -36,7 +38,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     outputs = written(found)
     if not outputs:
         raise ValueError("got no --out, --overlay or --strain: nothing would be kept")
-    require_new(outputs, force=found.force)
+    require_new(outputs, force=found.force, inputs=read_by(found, WRITTEN))
     return run(found)
 
 
@@ -118,7 +120,7 @@ def run(found: argparse.Namespace) -> int:
 
 def written(found: argparse.Namespace) -> list[Path]:
     """Files that were asked for."""
-    asked = (found.out, found.overlay, found.strain, found.json)
+    asked = (getattr(found, name) for name in WRITTEN)
     return [path for path in asked if path is not None]
 
 
