@@ -2,6 +2,7 @@
 """Clips that are filmed of a trajectory, and the truth beside them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from rheograd.engine.shapes import Box, Sphere, Surface
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
-from rheograd.engine.vision.camera_files import load_camera
+from rheograd.engine.vision.camera_files import load_camera, save_camera
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import open_video
@@ -226,6 +227,20 @@ def test_render_and_track_work_as_written(
     truth, found = Tracks.load(tmp_path / "clip.tracks.npz"), Tracks.load(tracks)
     assert found.pixels.shape == truth.pixels.shape
     assert np.nanmedian(np.linalg.norm(found.pixels - truth.pixels, axis=-1)) < 0.1
+
+
+def test_a_camera_of_another_rate_is_not_believed(
+    tmp_path: Path, refuse: Callable[..., str]
+) -> None:
+    """Calibrated at 30 Hz, filmed at 240: times would be wrong by 8, a stiffness by 64."""
+    clip, told = tmp_path / "clip.mp4", tmp_path / "camera.toml"
+    film_clip(box(), front(), clip, film=Film(samples=1))
+    save_camera(front(400.0), told)
+    words = ["track", clip, "--camera", told, "--grid", "6", "--out", tmp_path / "t.npz"]
+    said = refuse(*words)
+    assert "clip.mp4 has 50 frames" in said and "camera.toml says 400" in said
+    assert cli.main([str(word) for word in [*words, "--frame-rate", "50"]]) == 0
+    assert Tracks.load(tmp_path / "t.npz").time[1] == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

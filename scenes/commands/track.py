@@ -53,9 +53,13 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--mask", type=Path, metavar="FILE",
                         help="picture, bright where the object is at first")  # fmt: skip
     parser.add_argument(
-        "--camera", type=Path, metavar="FILE", help=".toml of the camera, kept in --out"
+        "--camera", type=Path, metavar="FILE",
+        help=".toml of the camera, kept in --out; its frame rate is that of pictures, and must"
+        " agree with a film's own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frame-rate", type=number, metavar="HZ", help="in place of the film's and the camera's"
     )
-    parser.add_argument("--frame-rate", type=number, metavar="HZ", help="if the video does not say")
     group = parser.add_argument_group("points")
     group.add_argument("--features", type=count, metavar="N", help="as many at most (default: 200)")
     group.add_argument("--grid", type=count, metavar="N", help="N along the shorter side")
@@ -82,8 +86,10 @@ def run(found: argparse.Namespace) -> int:
 
     tracker = Tracker(half=found.half, gate=found.gate)
     camera = None if found.camera is None else load_camera(found.camera)
-    rate = found.frame_rate if found.frame_rate or camera is None else camera.frame_rate
-    video = open_video(found.video, frame_rate=rate)
+    video = open_video(
+        found.video, frame_rate=found.frame_rate, camera=found.camera,
+        camera_rate=None if camera is None else camera.frame_rate,
+    )  # fmt: skip
     if camera is not None and camera.size != video.size:
         raise ValueError(
             f"{found.camera} is of pictures of {camera.size[0]} x {camera.size[1]} px, the video"
