@@ -47,6 +47,23 @@ def require_new(paths: Iterable[Path | None], *, force: bool, inputs: Iterable[P
             )
 
 
+def require_ending(option: str, path: Path | None, *endings: str) -> None:
+    """Refuse a file of a kind that is not written; before any work is done.
+
+    Args:
+        option: That names it.
+        path: The file; None if it was not asked for.
+        endings: Of which it must have one.
+
+    Raises:
+        ValueError: It has another.
+    """
+    if path is not None and path.suffix not in endings:
+        raise ValueError(
+            f"got {option} {path}, expected a file that ends in {' or '.join(endings)}"
+        )
+
+
 def read_by(found: Namespace, written: Collection[str]) -> list[Path]:
     """All files and folders that a command line names, but for what it writes.
 

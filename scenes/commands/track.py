@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, count, number
-from ..outputs import read_by, require_new
+from ..outputs import read_by, require_ending, require_new
 from ..progress import say
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     outputs = written(found)
     if not outputs:
         raise ValueError("got no --out, --overlay or --strain: nothing would be kept")
+    require_ending("--out", found.out, ".npz")
+    require_ending("--overlay", found.overlay, ".mp4")
+    require_ending("--strain", found.strain, ".png", ".pdf", ".svg")
     require_new(outputs, force=found.force, inputs=read_by(found, WRITTEN))
     return run(found)
 
