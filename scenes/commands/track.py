@@ -22,6 +22,8 @@ from ..outputs import read_by, require_ending, require_new
 from ..progress import say
 
 if TYPE_CHECKING:
+    from rheograd.engine.vision.strain import Neck
+    from rheograd.engine.vision.tension import Tension
     from rheograd.engine.vision.video import Video
 
 RANK = 5
@@ -187,18 +189,27 @@ def tell_strain(video: Video, pixels: Any, mask: Any, found: argparse.Namespace)
         f"strain of {int(kept.sum())} points, each a mean over {2 * field.reach:.0f} px:"
         f" {thin.median:.3f} along the specimen in the median, {thin.strain:.3f} where it is most"
     )
-    place = ", ".join(f"{v:.0f}" for v in thin.place)
-    say(f"a neck at ({place}) px of the first frame" if thin.found else "no neck")
     told, reason = None, ""
     try:
         told = tension(followed, field)
-        for line in told.lines():
-            say(line)
     except ValueError as error:
         reason = str(error)
-        say(f"nothing told of the material: {reason}")
+    say(tell_neck(thin, told))
+    for line in [f"nothing told of the material: {reason}"] if told is None else told.lines():
+        say(line)
     draw(last, followed, field, found.strain, mask=mask, tension=told, title=video.path.name)
     if found.json is not None:
         table = {"nothing": reason} if told is None else told.table()
-        text = json.dumps({"neck": thin.table(), **table}, indent=2)
+        place = {**thin.table(), "found": told is not None and told.necked}
+        text = json.dumps({"neck": place, **table}, indent=2)
         found.json.write_text(text + "\n", encoding="utf-8")
+
+
+def tell_neck(thin: Neck, told: Tension | None) -> str:
+    """A sentence: a neck is where the strain goes on while the rest of a specimen stops."""
+    place = ", ".join(f"{v:.0f}" for v in thin.place)
+    if told is not None and told.necked:
+        return f"a neck at ({place}) px of the first frame"
+    if not thin.found:
+        return "no neck"
+    return f"no neck found: strain is most at ({place}) px, but the rest is not seen to stop"
