@@ -92,7 +92,7 @@ def run(found: argparse.Namespace) -> int:
     tracker = Tracker(half=found.half, gate=found.gate)
     camera = None if found.camera is None else load_camera(found.camera)
     video = open_video(
-        found.video, frame_rate=found.frame_rate, camera=found.camera,
+        found.video, frame_rate=found.frame_rate, camera=found.camera or "its camera",
         camera_rate=None if camera is None else camera.frame_rate,
     )  # fmt: skip
     if camera is not None and camera.size != video.size:
