@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+READ_BY_FOLDER = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".csv", ".ply")
 """Endings of files that are read by the folder."""
 
 
@@ -17,7 +17,7 @@ def require_new(paths: Iterable[Path | None], *, force: bool, inputs: Iterable[P
     Args:
         paths: What will be written; None for what was not asked for.
         force: Whether files may be replaced.
-        inputs: What the command reads, files or folders of pictures: never replaced.
+        inputs: What the command reads, files or folders of them: never replaced.
 
     Raises:
         FileNotFoundError: There is no folder for one.
@@ -88,9 +88,9 @@ def _paths(value: object) -> Iterator[Path]:
 
 
 def _holds(read: Path, path: Path) -> bool:
-    """Whether a file is what is read, or a picture of the folder that is."""
+    """Whether a file is what is read, or one of the folder that is."""
     if read.is_dir():
-        kept = path.exists() and path.suffix.lower() in PICTURES
+        kept = path.exists() and path.suffix.lower() in READ_BY_FOLDER
         return kept and path.resolve().parent == read.resolve()
     if read.resolve() == path.resolve():
         return True

@@ -25,14 +25,16 @@ COMMANDS = (
     "run drop --mesh body.ply --out body.ply",
     "run drop --micro fe2:body.ply --json body.ply",
     "rve body.ply --strain 0,0,0 --json body.ply",
+    "rve cell --strain 0,0,0 --json cell/nodes.csv",
 )
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names = "a.mp4 m.png t.npz c.toml p.csv a.camera.toml law.safetensors law.py body.ply"
-    (tmp_path / "pictures").mkdir()
-    for name in (*names.split(), "pictures/0.png"):
+    for folder in ("pictures", "cell"):
+        (tmp_path / folder).mkdir()
+    for name in (*names.split(), "pictures/0.png", "cell/nodes.csv"):
         (tmp_path / name).write_text(f"kept: {name}")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -163,6 +163,16 @@ def test_a_picture_is_turned_as_it_asks_for(tmp_path: Path) -> None:
     assert (read_picture(tmp_path / "a.png") == np.rot90(picture, -1)).all()
 
 
+def test_a_picture_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"a\.png is damaged or cut off"):
+        read_picture(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "none.png")
+
+
 def test_a_camera_of_another_rate_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", rate=240.0)
     assert open_video(path, camera_rate=239.0).frame_rate == pytest.approx(240.0)

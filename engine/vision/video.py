@@ -225,6 +225,12 @@ def read_picture(path: str | Path) -> np.ndarray:
         raise ValueError(
             f"{path} cannot be read as a picture: expected .png, .jpg or .tif"
         ) from None
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path} is damaged or cut off, expected a whole picture: copy it again"
+        ) from error
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:
