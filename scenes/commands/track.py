@@ -60,7 +60,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--camera", type=Path, metavar="FILE",
         help=".toml of the camera, kept in --out; its frame rate is that of pictures, and must"
-        " agree with a film's own",
+        " agree with a film's own to 1 %%",
     )  # fmt: skip
     parser.add_argument(
         "--frame-rate", type=number, metavar="HZ", help="in place of the film's and the camera's"
