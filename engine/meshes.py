@@ -51,8 +51,8 @@ def read_mesh(path: Path, *, scale: float = 1.0, mend: bool = False) -> Mesh:
             surface = surface.to_mesh()
     except Exception as error:
         raise ValueError(
-            f"{path} is not a readable mesh ({type(error).__name__}: {error}): it is damaged or of "
-            "an unknown kind; export it as .obj, .stl or .ply"
+            f"{path} is not a readable mesh: it is damaged or of an unknown kind; export it as"
+            " .obj, .stl or .ply"
         ) from error
     if not isinstance(surface, trimesh.Trimesh) or not len(surface.faces):
         raise ValueError(f"{path} holds no triangle, expected a closed surface of triangles")

@@ -133,8 +133,8 @@ def read_npz(
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} is not a readable .npz file ({error}): it is damaged, cut off or of another "
-            "kind; write it again"
+            f"{path} is not a readable .npz file: it is damaged, cut off or of another kind; write"
+            " it again"
         ) from error
     if "x" not in arrays:
         held = ", ".join(sorted(arrays)) or "nothing"

@@ -89,8 +89,10 @@ def _overview() -> str:
         "",
         "commands:",
     ]
-    for name, module in commands().items():
-        lines.append(f"  {name:<8}{(module.__doc__ or '').partition(chr(10))[0].rstrip('.')}")
+    found = commands()
+    width = max(map(len, found)) + 2
+    for name, module in found.items():
+        lines.append(f"  {name:<{width}}{(module.__doc__ or '').partition(chr(10))[0].rstrip('.')}")
     lines += ["", "rheograd COMMAND --help tells more.", NOTE, ""]
     return "\n".join(lines)
 

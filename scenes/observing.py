@@ -147,7 +147,10 @@ def _silhouettes(source: Source, surface: MovingSurface, rest: Any, camera: Any)
 
     if camera is None:
         raise ValueError(f"{source.path} is a video of masks without a camera: add --camera FILE")
-    video = open_video(source.path, frame_rate=source.frame_rate)
+    video = open_video(
+        source.path, frame_rate=source.frame_rate, camera=source.camera or "its camera",
+        camera_rate=camera.frame_rate,
+    )  # fmt: skip
     return Silhouettes.bind(
         video.grey(), video.time, surface, rest, camera=camera, noise=source.noise or COVER
     )

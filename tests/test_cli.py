@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rheograd.materials.elastic import Corotated
-from rheograd.scenes.cli import main
+from rheograd.scenes.cli import commands, main
 from rheograd.scenes.options import Parser, join_negative, parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
@@ -25,8 +25,8 @@ class TestHelp:
     def test_overview(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--help"]) == 0
         said = capsys.readouterr().out
-        for command in ("run", "fit", "view", "bench"):
-            assert f"\n  {command} " in said
+        for command in commands():
+            assert f"\n  {command}  " in said
 
     @pytest.mark.parametrize("command", ["run", "fit", "view", "bench"])
     def test_command(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:

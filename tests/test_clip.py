@@ -2,6 +2,7 @@
 """Clips that are filmed of a trajectory, and the truth beside them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from rheograd.engine.shapes import Box, Sphere, Surface
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
-from rheograd.engine.vision.camera_files import load_camera
+from rheograd.engine.vision.camera_files import load_camera, save_camera
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
-from rheograd.engine.vision.video import open_video
+from rheograd.engine.vision.video import VideoWriter, open_video
 from rheograd.scenes import cantilever, cli, drop
 from rheograd.viewer.clip import Film, film_clip
 
@@ -226,6 +227,65 @@ def test_render_and_track_work_as_written(
     truth, found = Tracks.load(tmp_path / "clip.tracks.npz"), Tracks.load(tracks)
     assert found.pixels.shape == truth.pixels.shape
     assert np.nanmedian(np.linalg.norm(found.pixels - truth.pixels, axis=-1)) < 0.1
+
+
+def test_a_camera_of_another_rate_is_not_believed(
+    tmp_path: Path, refuse: Callable[..., str]
+) -> None:
+    """Calibrated at 30 Hz, filmed at 240: times would be wrong by 8, a stiffness by 64."""
+    clip, told = tmp_path / "clip.mp4", tmp_path / "camera.toml"
+    film_clip(box(), front(), clip, film=Film(samples=1))
+    save_camera(front(400.0), told)
+    words = ["track", clip, "--camera", told, "--grid", "6", "--out", tmp_path / "t.npz"]
+    said = refuse(*words)
+    assert "clip.mp4 has 50 frames" in said and "camera.toml says 400" in said
+    assert cli.main([str(word) for word in [*words, "--frame-rate", "50"]]) == 0
+    assert Tracks.load(tmp_path / "t.npz").time[1] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("track a.mp4 --camera a.mp4 --out t.npz", "a.mp4 is not a camera: expected a .toml"),
+        ("track a.mp4 --camera . --out t.npz", ". is a folder, expected the .toml"),
+        ("track a.mp4 --points a.vtkhdf --out t.npz", "a.vtkhdf is not a file of tracks: exp"),
+        ("track a.mp4 --gate 7 --out t.npz", "got a gate of 7, expected a likeness between"),
+        ("track a.mp4 --half 2 --out t.npz", "got patches of half 2 px, expected half 4 px"),
+        ("track a.mp4 --half 500 --out t.npz", "no place for a patch of 1001 px in the pict"),
+        ("track a.mp4 --half 4 --grid 5000 --out t.npz", "ask for 54 or fewer"),
+        ("track a.mp4 --features 5000 --out t.npz", "got 5000 features, expected 4000 at most"),
+        ("track a.mp4 --out t.txt", "got --out t.txt, expected a file that ends in .npz"),
+        ("track a.mp4 --overlay o.gif", "got --overlay o.gif, expected a file that ends in"),
+        ("calibrate --camera c.toml --points a.mp4 --out d.toml", "a.mp4 is not a table"),
+        ("run drop --mesh a.mp4", "a.mp4 is not a readable mesh: it is damaged or of an unk"),
+        ("render a.vtkhdf --out r.mp4 --size 0,0", "--size: got a picture of 0 x 0 px"),
+        ("render a.vtkhdf --out r.mp4 --size 321,240", "--size: got a picture of 321 x 240 px"),
+        ("render a.vtkhdf --out r.mp4 --frame-rate 0", "--frame-rate: got 0, expected it pos"),
+        ("render a.vtkhdf --out r.mp4 --masks r.mp4", "r.mp4 would be written twice"),
+        ("render a.vtkhdf --out r.mp4 --masks m.png", "got --masks m.png, expected a file"),
+    ],
+)  # fmt: skip
+def test_bad_files_and_numbers_end_in_a_readable_sentence(
+    words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    refuse: Callable[..., str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    box().save("a.vtkhdf")
+    save_camera(front(), "c.toml")
+    with VideoWriter("a.mp4", SIZE, 30.0) as writer:
+        for number in range(3):
+            draw = np.random.default_rng(number)
+            writer.write(draw.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8))
+    assert said in refuse(*words.split())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mp4", "a.vtkhdf", "c.toml"]
+
+
+def test_masks_that_cannot_be_written_leave_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ends in \.mp4"):
+        film_clip(box(), front(), tmp_path / "a.mp4", masks=tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match=r"size = \(0, 0\), expected width"):
+        Camera.preset("front", (0, 0, 0), (1, 1, 1), size=(0, 0))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import Video, VideoWriter, open_video
 from rheograd.scenes import cli
+from rheograd.scenes.commands.track import tell_neck
 
 LENGTH, WIDTH, GAP = 1600.0, 200.0, 25.0
 """Of the bar, and between its points [px]."""
@@ -282,6 +283,21 @@ def test_texture_is_found_without_a_mask() -> None:
     assert abs(int(columns[0]) - 80) <= 5 and abs(int(columns[-1]) - 159) <= 5
     assert found[:, 90:150].all() and not found[:, :70].any() and not found[:, 170:].any()
     assert textured(np.full((50, 60), 90, np.uint8)).all(), "none at all: everywhere"
+
+
+def test_a_place_that_strains_more_is_no_neck_while_the_rest_goes_on() -> None:
+    """Twice the strain in a weak piece of a solid that does not yield, and a specimen's neck."""
+    even = np.linspace(0.0, 0.1, 40)
+    elastic = bar(2 * even, even)
+    thin, found = neck(elastic, strain(elastic)), told(elastic)
+    assert thin.found and not found.necked
+    said = tell_neck(thin, found)
+    assert said.startswith("no neck found: strain is most at (")
+    assert abs(float(thin.place[1]) - MIDDLE) < HALF
+    assert tell_neck(thin, None) == said
+    plastic = bar(*strains_of_bar(0.3))
+    said = tell_neck(neck(plastic, strain(plastic)), told(plastic))
+    assert said.startswith("a neck at (")
 
 
 class Pulled(Video):

@@ -164,9 +164,12 @@ def test_flat_pictures_are_refused() -> None:
         Tracker().follow(video, np.array([[50.0, 50.0]]))
     with pytest.raises(ValueError, match="found 0 features in the picture"):
         features(next(video.grey()), None)
-    wrong: list[dict[str, Any]] = [{"half": 2}, {"gate": 1.0}, {"window": 1}, {"levels": -1}]
-    for bad in wrong:
-        with pytest.raises(ValueError, match="expected half"):
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"half": 2}, "half 4 px or more"), ({"gate": 1.0}, "between 0 and 1"),
+        ({"window": 1}, "5 px or more"), ({"levels": -1}, "levels from 0"),
+    ]  # fmt: skip
+    for bad, said in wrong:
+        with pytest.raises(ValueError, match=said):
             Tracker(**bad)
 
 

@@ -8,6 +8,7 @@ display is needed. The texture sticks to the material, so that a tracker can be 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -251,25 +252,20 @@ def film_clip(
     spots = _spots(stage, first, points)
     pixels = np.full((len(times), len(spots.rest), 2), np.nan)
     draw = np.random.default_rng(film.seed)
-    outputs = [VideoWriter(path, camera.size, rate, crf=film.crf)]
-    if masks is not None:
-        outputs.append(VideoWriter(masks, camera.size, rate, crf=0))
-    try:
+    with ExitStack() as open_files:
+        output = open_files.enter_context(VideoWriter(path, camera.size, rate, crf=film.crf))
+        shapes = None
+        if masks is not None:
+            shapes = open_files.enter_context(VideoWriter(masks, camera.size, rate, crf=0))
         for number, time in enumerate(times):
             pixels[number] = _seen(stage, spots, float(time))
             picture = _picture(stage, float(time), film.shutter / rate)
             levels = 255.0 * picture + film.noise * draw.standard_normal((*picture.shape[:2], 1))
-            outputs[0].write(levels.round().clip(0, 255).astype(np.uint8))
-            if masks is not None:
+            output.write(levels.round().clip(0, 255).astype(np.uint8))
+            if shapes is not None:
                 shown = _silhouette(stage, float(time))
-                outputs[1].write(np.repeat(255 * shown.astype(np.uint8)[..., None], 3, -1))
+                shapes.write(np.repeat(255 * shown.astype(np.uint8)[..., None], 3, -1))
             progress(number + 1, len(times))
-    except BaseException as error:
-        for output in outputs:
-            output.__exit__(type(error), error, None)
-        raise
-    for output in outputs:
-        output.close()
     tracks = Tracks(pixels, times - camera.start, camera.size, None, camera, str(path))
     return Clip(tracks, first, spots.rest)
 

@@ -110,7 +110,7 @@ def _quietly(path: Path, work: Callable[[Path], Any]) -> Any:
     except Refused as error:
         raise ValueError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
-        reason = "" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        reason = "" if isinstance(error, SystemExit) else str(error) or type(error).__name__
         words = " ".join(f"{said.getvalue()} {reason}".split())
         raise ValueError(
             f"{path} is not a mesh file that can be read or written ({words}): export it as .msh "

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..tables import read_table
 from ..trajectory import Trajectory
 from .observation import Observation
 
@@ -117,18 +118,7 @@ def read_curve(path: str | Path, *, columns: tuple[str, str] = ("time", "force")
         FileNotFoundError: There is no such file.
         ValueError: A column is missing, or something is not a number.
     """
-    import csv
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no curve {path}: check the path")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, skipinitialspace=True))
-    missing = [name for name in columns if not rows or name not in rows[0]]
-    if missing:
-        there = ", ".join(rows[0]) if rows else "none"
-        raise ValueError(f"{path} has no column {missing[0]!r}: its columns are {there}")
-    try:
-        return np.array([[float(row[name]) for name in columns] for row in rows])
-    except (TypeError, ValueError):
-        raise ValueError(f"{path} holds something that is not a number") from None
+    return read_table(path, columns, gaps=True)

@@ -182,6 +182,8 @@ class Camera:
                 f"got camera {name!r}{did_you_mean(name, PRESETS)}, expected one of"
                 f" {', '.join(PRESETS)}, or a .toml file"
             )
+        if not min(size) > 0:
+            raise ValueError(f"camera: got size = {size}, expected width and height in pixels")
         low, high = (torch.as_tensor(v, dtype=torch.float64) for v in (lower, upper))
         radius = 0.5 * float((high - low).norm())
         if not radius > 0:

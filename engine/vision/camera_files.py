@@ -44,9 +44,17 @@ def load_camera(path: str | Path) -> Camera:
         ValueError: It is not a camera.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected the .toml file of a camera")
     if not path.is_file():
         raise FileNotFoundError(f"no camera {path}: check the path, or make one with calibrate")
-    return parse_camera(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path} is not a camera: expected a .toml file, as rheograd calibrate writes it"
+        ) from None
+    return parse_camera(text, str(path))
 
 
 def camera_text(camera: Camera) -> str:

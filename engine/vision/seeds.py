@@ -11,12 +11,15 @@ import numpy as np
 from .registration import FLAT, Array
 from .video import read_picture
 
+MOST = 4000
+"""Points that are followed at most."""
 COUNT = 200
 """Features sought unless told otherwise."""
 QUALITY = 0.02
 """Least corner strength of a feature, as a share of the strongest."""
 TEXTURE = 0.25
 """Texture is where brightness varies by this share of its variation where that is largest."""
+CROWDED = "patches that near show the same again, and each takes its time in every frame"
 PIECE = 0.003
 """Smallest piece of texture, as a share of the picture."""
 
@@ -80,10 +83,12 @@ def features(picture: Array, mask: Array | None, count: int = COUNT, half: int =
         half: Of the patches that will be followed; so far from the rim of the mask and the picture.
 
     Raises:
-        ValueError: There are fewer than four.
+        ValueError: There are fewer than four, or too many are asked for.
     """
     import cv2
 
+    if count > MOST:
+        raise ValueError(f"got {count} features, expected {MOST} at most: {CROWDED}; ask for fewer")
     inner = _inner(picture.shape, mask, half)
     room = float(inner.sum())
     apart = max(3.0, 0.6 * np.sqrt(room / max(count, 1)))
@@ -110,15 +115,10 @@ def grid(picture: Array, mask: Array | None, across: int, half: int = 15) -> Arr
         half: Of the patches that will be followed; so far from the rim.
 
     Raises:
-        ValueError: No point is within the mask.
+        ValueError: No point is within the mask, or too many are.
     """
     inner = _inner(picture.shape, mask, half)
     rows, columns = np.nonzero(inner)
-    if not len(rows):
-        raise ValueError(
-            f"no place for a patch of {2 * half + 1} px in the mask: take smaller ones, or draw a"
-            " larger mask"
-        )
     low, high = (np.array([f(columns), f(rows)], float) for f in (np.min, np.max))
     step = max(float((high - low).min()) / max(across - 1, 1), 1.0)
     counts = np.floor((high - low) / step + 1e-9).astype(int) + 1
@@ -127,13 +127,24 @@ def grid(picture: Array, mask: Array | None, across: int, half: int = 15) -> Arr
     points = np.stack(np.meshgrid(*lines), -1).reshape(-1, 2)
     near = np.rint(points).astype(int)
     found = points[inner[near[:, 1], near[:, 0]]]
+    if len(found) > MOST:
+        apart = step * np.sqrt(len(found) / MOST)
+        fewer = max(int(float((high - low).min()) / apart), 1)
+        raise ValueError(
+            f"a grid of {across} across has {len(found)} points, {step:.2g} px apart, expected"
+            f" {MOST} at most: {CROWDED}; ask for {fewer} or fewer"
+        )
     if not len(found):
         raise ValueError(f"no point of {across} across is within the mask: ask for more points")
     return found
 
 
 def _inner(shape: tuple[int, ...], mask: Array | None, half: int) -> Array:
-    """Where a patch lies well within the mask and the picture, bool."""
+    """Where a patch lies well within the mask and the picture, bool.
+
+    Raises:
+        ValueError: Nowhere.
+    """
     import cv2
 
     inside = np.ones(shape, np.uint8) if mask is None else mask.astype(np.uint8)
@@ -141,4 +152,13 @@ def _inner(shape: tuple[int, ...], mask: Array | None, half: int) -> Array:
     inside[:, [0, -1]] = 0
     # a patch may reach over the rim by its outer half: what is beyond has no weight
     side = 2 * (half // 2) + 1
-    return cv2.erode(inside, np.ones((side, side), np.uint8), borderValue=0) > 0
+    found = cv2.erode(inside, np.ones((side, side), np.uint8), borderValue=0) > 0
+    if not found.any():
+        place, remedy = "the picture", ""
+        if mask is not None:
+            place, remedy = "the mask", ", or draw a larger mask"
+        raise ValueError(
+            f"no place for a patch of {2 * half + 1} px in {place}: take smaller patches"
+            f" (--half){remedy}"
+        )
+    return found

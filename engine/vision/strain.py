@@ -76,7 +76,7 @@ class Neck(NamedTuple):
 
     @property
     def found(self) -> bool:
-        """Whether it is a neck at all."""
+        """Whether it may be a neck: see `Tension.necked` for whether the rest stopped."""
         return self.strain > NECK * max(self.median, 1e-3)
 
     def table(self) -> dict[str, Any]:

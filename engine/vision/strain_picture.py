@@ -56,7 +56,8 @@ def draw(
         width_ratios=[min(tall * width / height, 6.5) + 1.2, 5.2],
         height_ratios=[1.15, 1],
     )
-    _map(figure, panels["map"], picture, pixels, found, mask)
+    word = "neck" if tension is not None and tension.necked else "most"
+    _map(figure, panels["map"], picture, pixels, found, mask, word)
     _along(figure, panels["along"], pixels, found)
     _in_time(panels["time"], pixels, found, tension)
     for axes, letter in ((panels["along"], "b"), (panels["time"], "c")):
@@ -69,9 +70,10 @@ def draw(
 
 
 def _map(
-    figure: Any, axes: Any, picture: np.ndarray, pixels: np.ndarray, found: Strain, mask: Any
-) -> None:
-    """Larger principal strain over the last frame, and the neck."""
+    figure: Any, axes: Any, picture: np.ndarray, pixels: np.ndarray, found: Strain, mask: Any,
+    word: str,
+) -> None:  # fmt: skip
+    """Larger principal strain over the last frame, and a word where it is most."""
     from matplotlib.ticker import MaxNLocator
 
     place, values, corners = mapped(pixels, found.principal[-1, :, 0], mask)
@@ -92,7 +94,7 @@ def _map(
         ends = thin.now + np.outer([-0.75, 0.75], side) * thin.width
         axes.plot(*ends.T, "--", color="black", lw=1.1)
         axes.annotate(
-            f"neck\nε = {thin.strain:.2f}", ends[1], (4, 0), textcoords="offset points",
+            f"{word}\nε = {thin.strain:.2f}", ends[1], (4, 0), textcoords="offset points",
             va="center", fontsize=10,
         )  # fmt: skip
     axes.set_xlim(-0.5, picture.shape[1] - 0.5)
@@ -127,13 +129,14 @@ def _along(figure: Any, axes: Any, pixels: np.ndarray, found: Strain) -> None:
 
 
 def _in_time(axes: Any, pixels: np.ndarray, found: Strain, tension: Tension | None) -> None:
-    """Median strain, that of the neck, and the onset."""
+    """Median strain, that of where it is most, and the onset."""
     thin = neck(pixels, found)
     axial, there = found.along(thin.axis), thin.belt(pixels[0])
     time = np.arange(len(pixels))
     if thin.found:
         inner = [_median(row[there]) for row in axial]
-        axes.plot(time, inner, color="tab:red", label="neck")
+        necked = tension is not None and tension.necked
+        axes.plot(time, inner, color="tab:red", label="neck" if necked else "where it is most")
     axes.plot(time, [_median(row) for row in axial], color="tab:blue", label="median of all points")
     if tension is not None and tension.onset is not None:
         onset = tension.onset

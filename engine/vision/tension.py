@@ -136,6 +136,11 @@ class Tension:
     """Relative flow curve up to the onset: ε outside, ε of the neck, σ(neck) / σ(outside)."""
 
     @property
+    def necked(self) -> bool:
+        """Whether one place is stretched most and went on while the rest stopped: a neck."""
+        return self.onset is not None
+
+    @property
     def lankford(self) -> float:
         """Strain across by strain through the sheet, of isochoric flow."""
         return self.ratio.value / (1.0 - self.ratio.value)

@@ -43,10 +43,14 @@ class Tracker:
 
     def __post_init__(self) -> None:
         """Refuse numbers without a meaning."""
-        if self.half < 4 or not 0.0 < self.gate < 1.0 or self.window < 5 or self.levels < 0:
+        if self.half < 4:
+            raise ValueError(f"got patches of half {self.half} px, expected half 4 px or more")
+        if not 0.0 < self.gate < 1.0:
+            raise ValueError(f"got a gate of {self.gate:g}, expected a likeness between 0 and 1")
+        if self.window < 5 or self.levels < 0:
             raise ValueError(
-                f"got {self}, expected half >= 4 px, a gate between 0 and 1, a window of 5 px or"
-                " more and levels from 0"
+                f"got a window of {self.window} px and {self.levels} levels, expected 5 px or more"
+                " and levels from 0"
             )
 
     def follow(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from .camera import Camera
 from .camera_files import camera_text, parse_camera
 
 REQUIRED = ("pixels", "time")
+UNREADABLE = (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile)
+"""What numpy raises where a file is no .npz."""
 
 
 def holds_tracks(path: str | Path) -> bool:
@@ -23,7 +26,7 @@ def holds_tracks(path: str | Path) -> bool:
     try:
         with np.load(path, allow_pickle=False) as file:
             return "pixels" in file.files
-    except (ValueError, OSError, EOFError):
+    except UNREADABLE:
         return False
 
 
@@ -105,8 +108,11 @@ class Tracks:
         try:
             with np.load(path, allow_pickle=False) as file:
                 held = {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{path} is not a file of tracks ({error})") from None
+        except UNREADABLE:
+            raise ValueError(
+                f"{path} is not a file of tracks: expected an .npz file, as rheograd track VIDEO"
+                " writes it"
+            ) from None
         missing = [name for name in (*REQUIRED, "size") if name not in held]
         if missing:
             raise ValueError(

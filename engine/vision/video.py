@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Videos in and out, frame by frame: films, and folders of pictures."""
+"""Videos in and out, frame by frame: films, and folders of pictures.
+
+Frames are as a player shows them: turned and mirrored as the film asks for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ import numpy as np
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 UNEVEN = 0.02
 """How far the frames of a film may be from even spacing, in frames, before it is refused."""
+AGREED = 0.01
+"""How far the rate of a film may be from that of its camera, as a share."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +41,35 @@ class Video:
     def rgb(self) -> Iterator[np.ndarray]:
         """Frames in turn, shape (height, width, 3), uint8."""
         for frame in _decoded(self.path):
-            yield _pixels(frame, "rgb24") if self.path.is_file() else frame
+            yield _shown(frame, "rgb24") if self.path.is_file() else frame
 
     def grey(self) -> Iterator[np.ndarray]:
         """Brightness of frames in turn, shape (height, width), uint8."""
         for frame in _decoded(self.path):
-            yield _pixels(frame, "gray") if self.path.is_file() else _grey(frame)
+            yield _shown(frame, "gray") if self.path.is_file() else _grey(frame)
 
 
-def open_video(path: str | Path, *, frame_rate: float | None = None) -> Video:
+def open_video(
+    path: str | Path,
+    *,
+    frame_rate: float | None = None,
+    camera_rate: float | None = None,
+    camera: str | Path = "its camera",
+) -> Video:
     """Look at all frames of a video once.
 
     Args:
         path: A film, or a folder of pictures that are taken in the order of their names.
         frame_rate: Frames per second [1/s], for pictures and for films that say otherwise: of slow
             motion, say, or of one frame a minute.
+        camera_rate: That of the camera [1/s], if known: for pictures and films without times. A
+            film that has them must agree, unless there is a `frame_rate`.
+        camera: What errors call the camera.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It cannot be read, holds fewer than two frames, frames of different sizes or
-            uneven times, or does not say how fast it is.
+            uneven times, does not say how fast it is, or says otherwise than its camera.
     """
     path = Path(path)
     if frame_rate is not None and not 0 < frame_rate < math.inf:
@@ -63,30 +77,39 @@ def open_video(path: str | Path, *, frame_rate: float | None = None) -> Video:
     if not path.exists():
         raise FileNotFoundError(f"no video {path}: check the path")
     if path.is_dir():
-        return _series(path, frame_rate)
+        return _series(path, frame_rate or camera_rate)
     times: list[float | None] = []
     sizes = set()
     for frame in _decoded(path):
         times.append(frame.time)
-        sizes.add((frame.width, frame.height))
+        sizes.add(_size(frame, path))
     _require_frames(path, len(times), sizes)
-    return Video(path, sizes.pop(), len(times), frame_rate or _rate(path, times))
+    told = None if camera_rate is None else (camera, camera_rate)
+    return Video(path, sizes.pop(), len(times), frame_rate or _rate(path, times, told))
 
 
-def _rate(path: Path, times: list[float | None]) -> float:
-    """Frames per second of a film, from the times of its frames."""
+def _rate(path: Path, times: list[float | None], camera: tuple[str | Path, float] | None) -> float:
+    """Frames per second of a film, from the times of its frames; the camera's if it has none."""
     known = np.array([np.nan if t is None else t for t in times], np.float64)
     gaps = np.diff(known)
     mean = (known[-1] - known[0]) / len(gaps)
     if not mean > 0:
+        if camera is not None:
+            return camera[1]
         raise ValueError(f"{path} does not say when its frames were taken: give --frame-rate")
     even = known[0] + mean * np.arange(len(known))
     # a clock that counts milliseconds rounds: that is not uneven
-    if float(np.abs(known - even).max()) > max(UNEVEN * mean, 1.1e-3):
+    uneven = float(np.abs(known - even).max()) > max(UNEVEN * mean, 1.1e-3)
+    apart = f"frames that are {1e3 * gaps.min():.3g} to {1e3 * gaps.max():.3g} ms apart"
+    if camera is not None and (uneven or abs(mean * camera[1] - 1) > AGREED):
         raise ValueError(
-            f"{path} has frames that are {1e3 * gaps.min():.3g} to {1e3 * gaps.max():.3g} ms apart,"
-            " expected even times: convert it first (ffmpeg -i IN -vf fps=30 OUT.mp4), or give"
-            " --frame-rate if they are even in truth"
+            f"{path} has {apart if uneven else f'{1 / mean:.4g} frames a second'}, {camera[0]} says"
+            f" {camera[1]:.4g} a second: choose by --frame-rate"
+        )
+    if uneven:
+        raise ValueError(
+            f"{path} has {apart}, expected even times: convert it first (ffmpeg -i IN -vf"
+            " fps=30 OUT.mp4), or give --frame-rate if they are even in truth"
         )
     return float(1.0 / mean)
 
@@ -134,6 +157,43 @@ def _decoded(path: Path) -> Iterator[Any]:
         ) from None
 
 
+def _matrix(frame: Any) -> np.ndarray:
+    """How a player turns a frame: x' = x a + y c, y' = x b + y d as ((a, b), (c, d)), of -1, 0, 1.
+
+    Raises:
+        ValueError: It is turned by no right angle.
+    """
+    told = frame.side_data.get("DISPLAYMATRIX")
+    if told is None:
+        return np.eye(2, dtype=int)
+    held = np.frombuffer(bytes(told), np.int32).reshape(3, 3)[:2, :2] / 65536
+    size = np.abs(held).max()
+    nearest = np.rint(held / size).astype(int) if size > 0 else np.zeros((2, 2), int)
+    if abs(np.linalg.det(nearest)) != 1 or np.abs(held / size - nearest).max() > 1e-3:
+        raise ValueError(
+            "its frames are to be shown turned by no right angle: convert it first (ffmpeg -i IN"
+            " OUT.mp4)"
+        )
+    return nearest
+
+
+def _size(frame: Any, path: Path) -> tuple[int, int]:
+    """Width and height as shown."""
+    try:
+        turned = _matrix(frame)[0, 0] == 0
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return (frame.height, frame.width) if turned else (frame.width, frame.height)
+
+
+def _shown(frame: Any, kind: str) -> np.ndarray:
+    """Pixels as a player shows them."""
+    picture, ((a, b), (c, d)) = _pixels(frame, kind), _matrix(frame)
+    if a == 0:
+        picture, a, d = picture.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(picture[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1])
+
+
 def _pixels(frame: Any, kind: str) -> np.ndarray:
     if kind == "gray" and frame.format.name in ("yuv420p", "yuvj420p", "gray"):
         plane = frame.planes[0]  # brightness as it was coded, without a detour by colours
@@ -143,16 +203,19 @@ def _pixels(frame: Any, kind: str) -> np.ndarray:
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """A picture as (height, width, 3), uint8; a deep one scaled by its own brightest pixel.
+    """A picture as (height, width, 3), uint8, turned as its EXIF data ask for.
+
+    A deep one is scaled by its own brightest pixel.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It cannot be read as one.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(path) as stored:
+            picture = ImageOps.exif_transpose(stored)
             if picture.mode.startswith(("I", "F")):
                 values = np.asarray(picture, np.float64)
                 scaled = (255 * values / max(values.max(), 1.0)).astype(np.uint8)
@@ -162,6 +225,12 @@ def read_picture(path: str | Path) -> np.ndarray:
         raise ValueError(
             f"{path} cannot be read as a picture: expected .png, .jpg or .tif"
         ) from None
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path} is damaged or cut off, expected a whole picture: copy it again"
+        ) from error
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:

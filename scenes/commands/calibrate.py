@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..options import Parser, number
-from ..outputs import require_new
+from ..outputs import read_by, require_ending, require_new
 from ..progress import say
 
 RANK = 6
@@ -35,7 +35,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     group.add_argument("--dictionary", default="DICT_5X5_100", metavar="NAME", help="of OpenCV")
     group.add_argument("--print", type=Path, dest="printed", metavar="FILE", help=".png to print")
     found = parser.read(tokens)
-    require_new((found.out, found.printed), force=found.force)
+    require_ending("--out", found.out, ".toml")
+    require_ending("--print", found.printed, ".png", ".jpg", ".tif")
+    inputs = read_by(found, ("out", "printed"))
+    require_new((found.out, found.printed), force=found.force, inputs=inputs)
     return run(found)
 
 
@@ -90,22 +93,11 @@ def read_points(path: Path) -> tuple[Any, Any]:
         FileNotFoundError: There is no such file.
         ValueError: A column is missing or something is not a number.
     """
-    import csv
-
-    import numpy as np
+    from rheograd.engine.tables import read_table
 
     if not path.is_file():
         raise FileNotFoundError(f"no points {path}: check the path")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, skipinitialspace=True))
-    names = ("u", "v", "x", "y", "z")
-    missing = [name for name in names if not rows or name not in rows[0]]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]}: expected u,v,x,y,z in its first line")
-    try:
-        values = np.array([[float(row[name]) for name in names] for row in rows])
-    except (TypeError, ValueError):
-        raise ValueError(f"{path} holds something that is not a number") from None
+    values = read_table(path, ("u", "v", "x", "y", "z"))
     return values[:, 2:], values[:, :2]
 
 

@@ -26,6 +26,7 @@ from .. import laws, selection
 from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
 from ..options import Parser, converter, count, number
+from ..outputs import read_by, require_new
 from ..progress import say
 from ..repeat import repeated
 
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
     from ..catalog import Script
 
 RANK = 2
+WRITTEN = (
+    "config.json", "metrics.jsonl", "checkpoint.safetensors", "law_start.safetensors",
+    "law.safetensors", "report.json", "report.html",
+)  # fmt: skip
+"""Files of the folder of a fit."""
 ITERATIONS = 20
 """Of a fit of parameters, unless told otherwise."""
 STRESS = 1e5
@@ -54,6 +60,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     found, script = selection.read(parser, tokens)
     assert script is not None
     folder = found.out or Path("runs") / script.name
+    if folder.is_dir():
+        kept = [folder / name for name in WRITTEN]
+        require_new(kept, force=True, inputs=read_by(found, ("out",)))
     again = repeated(parser.prog, tokens, folder)
     if found.parameters is None:
         return fit_law(found, script, folder, again)

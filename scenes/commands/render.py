@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..options import Parser, converter, count, number
-from ..outputs import require_new
+from ..outputs import read_by, require_ending, require_new
 
 if TYPE_CHECKING:
     from rheograd.engine.trajectory import Trajectory
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RANK = 4
 SIZE = (960, 720)
+SIDES = (16, 16384)
+"""Of a picture that H.264 holds [px]."""
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
@@ -47,11 +49,29 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     group.add_argument("--grain", type=number, default=0.0, metavar="M", help="width of spots [m]")
     group.add_argument("--points", type=count, default=120, metavar="N", help="tracks, about")
     found = parser.read(tokens)
+    require_ending("--out", found.out, ".mp4")
+    require_ending("--masks", found.masks, ".mp4")
+    if found.frame_rate is not None and not found.frame_rate > 0:
+        raise ValueError(f"--frame-rate: got {found.frame_rate:g}, expected it positive [1/s]")
+    if found.size is not None:
+        require_size(found.size, "--size")
+    inputs = read_by(found, ("out", "masks"))
+    outputs = (found.out, found.masks, *beside(found.out).values())
+    require_new(outputs, force=found.force, inputs=inputs)
     return render(found)
+
+
+def beside(out: Path) -> dict[str, Path]:
+    """What is written with a clip, by the end of its name."""
+    ends = (".camera.toml", ".mask.png", ".tracks.npz")
+    return {end: out.with_name(out.stem + end) for end in ends}
 
 
 def render(found: argparse.Namespace) -> int:
     """Film, write, sum up."""
+    from ..user_files import start_engine
+
+    start_engine()
     import numpy as np
     from PIL import Image
 
@@ -61,9 +81,7 @@ def render(found: argparse.Namespace) -> int:
 
     from ..progress import Progress
 
-    beside = {kind: found.out.with_name(found.out.stem + kind)
-              for kind in (".camera.toml", ".mask.png", ".tracks.npz")}  # fmt: skip
-    require_new((found.out, found.masks, *beside.values()), force=found.force)
+    others = beside(found.out)
     film = Film(found.shutter, found.samples, found.noise, found.contrast, found.grain, found.crf)
     trajectory = Trajectory.load(found.trajectory)
     camera = chosen_camera(found, trajectory)
@@ -77,14 +95,14 @@ def render(found: argparse.Namespace) -> int:
             trajectory, camera, found.out, film=film, points=found.points, masks=found.masks,
             progress=drawn,
         )  # fmt: skip
-    save_camera(camera, beside[".camera.toml"])
-    Image.fromarray(255 * clip.mask.astype(np.uint8)).save(beside[".mask.png"])
-    clip.tracks.save(beside[".tracks.npz"])
+    save_camera(camera, others[".camera.toml"])
+    Image.fromarray(255 * clip.mask.astype(np.uint8)).save(others[".mask.png"])
+    clip.tracks.save(others[".tracks.npz"])
     t, k, _ = clip.tracks.pixels.shape
     print(
         f"{found.out}: {t} pictures at {camera.frame_rate:g} a second, {k} tracks, of which"
         f" {100 * clip.tracks.seen.mean():.0f} % are in sight;"
-        f" beside it {', '.join(path.name for path in beside.values())}",
+        f" beside it {', '.join(path.name for path in others.values())}",
         file=sys.stderr,
     )
     return 0
@@ -102,8 +120,23 @@ def chosen_camera(found: argparse.Namespace, trajectory: Trajectory) -> Camera:
         if found.size is not None:
             raise ValueError("got --size with the .toml of a camera, which has a size of its own")
         camera = load_camera(found.camera)
+        require_size(camera.size, found.camera)
         return replace(camera, frame_rate=found.frame_rate or camera.frame_rate or rate)
     x = trajectory.x[trajectory.present]
     return Camera.preset(
         found.camera, x.amin(0), x.amax(0), size=found.size or SIZE, frame_rate=rate
     )
+
+
+def require_size(size: tuple[int, int], source: str) -> None:
+    """Refuse pictures that no film holds.
+
+    Raises:
+        ValueError: A side is odd, too short or too long.
+    """
+    low, high = SIDES
+    if any(side % 2 or not low <= side <= high for side in size):
+        raise ValueError(
+            f"{source}: got a picture of {size[0]} x {size[1]} px, expected even sides from {low}"
+            f" to {high} px, as the film has them"
+        )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .. import fields, laws, selection
 from ..cells import micro, micro_digest
 from ..options import Parser, count, number
+from ..outputs import read_by, require_new
 from ..results import Gradients, named_results
 
 if TYPE_CHECKING:
@@ -130,13 +131,8 @@ class Run:
 
         self.found, self.script = found, script
         self.options = selection.chosen_options(found)
-        for path in (found.out, found.json):
-            if path is not None and not path.parent.is_dir():
-                raise FileNotFoundError(
-                    f"no folder {path.parent} to write {path.name} to: create it first"
-                )
-            if path is not None and path.is_dir():
-                raise ValueError(f"{path} is a folder, expected the name of a file to write")
+        inputs = read_by(found, ("out", "json"))
+        require_new((found.out, found.json), force=True, inputs=inputs)
         if found.out is not None and not (found.resume or found.force):
             require_free(found.out)
         self.solver: Any = selection.make_solver(script, found)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import cells
 from ..options import Parser, count, number
-from ..outputs import require_new
+from ..outputs import read_by, require_new
 from ..progress import Progress, say
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     found = parser.read(tokens)
     if found.unit not in cells.UNITS:
         raise ValueError(f"--unit: got {found.unit!r}, expected one of {', '.join(cells.UNITS)}")
-    require_new((found.json,), force=True)
+    inputs = read_by(found, ("json", "out"))
+    require_new((found.json,), force=True, inputs=inputs)
     asked = [found.strain is not None, found.deformation is not None, found.train]
     if sum(asked) != 1:
         raise ValueError(
@@ -76,7 +77,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if found.out is None or found.out.suffix != ".safetensors":
         raise ValueError(f"--train: got --out {found.out}, expected --out FILE.safetensors")
     found.out.parent.mkdir(parents=True, exist_ok=True)
-    require_new((found.out,), force=found.force)
+    require_new((found.out,), force=found.force, inputs=inputs)
     return train(found)
 
 

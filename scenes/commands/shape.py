@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, number
-from ..outputs import require_new
+from ..outputs import read_by, require_ending, require_new
 from ..progress import say
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
                        " width, height, depth [m]")  # fmt: skip
     group.add_argument("--upright", action="store_true", help="its axis, or a face's normal, is y")
     found = parser.read(tokens)
-    require_new((found.out, found.json, found.overlay), force=found.force)
+    require_ending("--overlay", found.overlay, ".png", ".jpg", ".tif")
+    inputs = read_by(found, ("out", "json", "overlay"))
+    require_new((found.out, found.json, found.overlay), force=found.force, inputs=inputs)
     if found.out is not None and found.out.suffix.lower() not in (".ply", ".stl", ".obj"):
         raise ValueError(f"got --out {found.out}, expected a mesh that ends in .ply, .stl or .obj")
     return run(found)

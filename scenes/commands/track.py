@@ -18,13 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import Parser, count, number
-from ..outputs import require_new
+from ..outputs import read_by, require_ending, require_new
 from ..progress import say
 
 if TYPE_CHECKING:
+    from rheograd.engine.vision.strain import Neck
+    from rheograd.engine.vision.tension import Tension
     from rheograd.engine.vision.video import Video
 
 RANK = 5
+WRITTEN = ("out", "overlay", "strain", "json")
+"""Options that name what is written."""
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
@@ -36,7 +40,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     outputs = written(found)
     if not outputs:
         raise ValueError("got no --out, --overlay or --strain: nothing would be kept")
-    require_new(outputs, force=found.force)
+    require_ending("--out", found.out, ".npz")
+    require_ending("--overlay", found.overlay, ".mp4")
+    require_ending("--strain", found.strain, ".png", ".pdf", ".svg")
+    require_new(outputs, force=found.force, inputs=read_by(found, WRITTEN))
     return run(found)
 
 
@@ -51,9 +58,13 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--mask", type=Path, metavar="FILE",
                         help="picture, bright where the object is at first")  # fmt: skip
     parser.add_argument(
-        "--camera", type=Path, metavar="FILE", help=".toml of the camera, kept in --out"
+        "--camera", type=Path, metavar="FILE",
+        help=".toml of the camera, kept in --out; its frame rate is that of pictures, and must"
+        " agree with a film's own to 1 %%",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frame-rate", type=number, metavar="HZ", help="in place of the film's and the camera's"
     )
-    parser.add_argument("--frame-rate", type=number, metavar="HZ", help="if the video does not say")
     group = parser.add_argument_group("points")
     group.add_argument("--features", type=count, metavar="N", help="as many at most (default: 200)")
     group.add_argument("--grid", type=count, metavar="N", help="N along the shorter side")
@@ -80,8 +91,10 @@ def run(found: argparse.Namespace) -> int:
 
     tracker = Tracker(half=found.half, gate=found.gate)
     camera = None if found.camera is None else load_camera(found.camera)
-    rate = found.frame_rate if found.frame_rate or camera is None else camera.frame_rate
-    video = open_video(found.video, frame_rate=rate)
+    video = open_video(
+        found.video, frame_rate=found.frame_rate, camera=found.camera or "its camera",
+        camera_rate=None if camera is None else camera.frame_rate,
+    )  # fmt: skip
     if camera is not None and camera.size != video.size:
         raise ValueError(
             f"{found.camera} is of pictures of {camera.size[0]} x {camera.size[1]} px, the video"
@@ -118,7 +131,7 @@ def run(found: argparse.Namespace) -> int:
 
 def written(found: argparse.Namespace) -> list[Path]:
     """Files that were asked for."""
-    asked = (found.out, found.overlay, found.strain, found.json)
+    asked = (getattr(found, name) for name in WRITTEN)
     return [path for path in asked if path is not None]
 
 
@@ -176,18 +189,27 @@ def tell_strain(video: Video, pixels: Any, mask: Any, found: argparse.Namespace)
         f"strain of {int(kept.sum())} points, each a mean over {2 * field.reach:.0f} px:"
         f" {thin.median:.3f} along the specimen in the median, {thin.strain:.3f} where it is most"
     )
-    place = ", ".join(f"{v:.0f}" for v in thin.place)
-    say(f"a neck at ({place}) px of the first frame" if thin.found else "no neck")
     told, reason = None, ""
     try:
         told = tension(followed, field)
-        for line in told.lines():
-            say(line)
     except ValueError as error:
         reason = str(error)
-        say(f"nothing told of the material: {reason}")
+    say(tell_neck(thin, told))
+    for line in [f"nothing told of the material: {reason}"] if told is None else told.lines():
+        say(line)
     draw(last, followed, field, found.strain, mask=mask, tension=told, title=video.path.name)
     if found.json is not None:
         table = {"nothing": reason} if told is None else told.table()
-        text = json.dumps({"neck": thin.table(), **table}, indent=2)
+        place = {**thin.table(), "found": told is not None and told.necked}
+        text = json.dumps({"neck": place, **table}, indent=2)
         found.json.write_text(text + "\n", encoding="utf-8")
+
+
+def tell_neck(thin: Neck, told: Tension | None) -> str:
+    """A sentence: a neck is where the strain goes on while the rest of a specimen stops."""
+    place = ", ".join(f"{v:.0f}" for v in thin.place)
+    if told is not None and told.necked:
+        return f"a neck at ({place}) px of the first frame"
+    if not thin.found:
+        return "no neck"
+    return f"no neck found: strain is most at ({place}) px, but the rest is not seen to stop"

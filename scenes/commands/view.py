@@ -60,7 +60,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     """
     from rheograd import viewer
 
-    require_new((found.screenshot, found.movie), force=found.force)
+    require_new((found.screenshot, found.movie), force=found.force, inputs=found.files)
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
