@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,19 @@ class Source:
     """Direction of the force that holds that side."""
     whole: bool = True
     """Whether clouds show all of the surface."""
+
+    def __post_init__(self) -> None:
+        """Refuse a noise that is none.
+
+        Raises:
+            ValueError: It is no number above 0.
+        """
+        known = isinstance(self.noise, int | float) and not isinstance(self.noise, bool)
+        if self.noise is not None and not (known and 0.0 < self.noise < math.inf):
+            raise ValueError(
+                f"{self.path}: got a noise of {self.noise!r}, expected a number above 0: it says"
+                " how much this counts, and nothing is seen without error"
+            )
 
     @cached_property
     def kind(self) -> str:

@@ -142,7 +142,24 @@ def test_refusals(thrown: Path, said: Callable[[], str]) -> None:
     assert "say it in that file" in refused(f"[[experiment]]\n{see}", "--noise", "0.1")
     assert "has no file" in refused("[[experiment]]\n[[experiment.see]]\nnoise = 0.1\n")
     both = f"[[experiment]]\nname = 'a'\n{see}[[experiment]]\nname = 'a'\n{see}"
-    assert "front.npz" in refused(both, "--hold-out", "1.5")
+    assert "two experiments are called 'a'" in refused(both)
+    assert "hold_out is a share" in refused(f"[[experiment]]\n{see}", "--hold-out", "1.5")
+    for noise in ("0", "-1.0", "true"):
+        assert "front.npz: got a noise of" in refused(f"[[experiment]]\n{see}noise = {noise}\n")
+    absent = refused(f"[[experiment]]\n{see}", "--parameters", "young,velocity.x@a")
+    assert "velocity.x@a is of the experiment 'a', which there is not: there are bad" in absent
+
+
+def test_refusals_of_the_command_line(thrown: Path, said: Callable[[], str]) -> None:
+    fit = ["fit", str(thrown), str(thrown.with_name("front.npz")), "--parameters"]
+    out = ["--out", str(thrown.parent / "none")]
+    assert main([*fit, "young", *out, "--noise", "0"]) == 2
+    assert "got a noise of 0.0, expected a number above 0" in said()
+    assert main([*fit, "young=-5", *out]) == 2
+    assert "young: got a start of -5, expected more than 1 Pa" in said()
+    assert main([*fit, "young", "--out", str(thrown)]) == 2
+    assert "thrown.py is a file, expected a folder" in said()
+    assert not (thrown.parent / "none").exists()
 
 
 def test_a_run_tells_how_its_scene_was_made(tmp_path: Path, said: Callable[[], str]) -> None:

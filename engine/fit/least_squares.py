@@ -22,7 +22,7 @@ import torch
 
 from ..errors import SimulationError
 from ..observations.observation import Observation
-from .experiment import Build, Experiment, comparable
+from .experiment import Build, Experiment, comparable, require_known
 from .numerical_error import Numerics, check, numerical_error
 from .parameter import Parameter
 from .report import FittedParameter
@@ -133,6 +133,7 @@ def fit_parameters(
     experiments = comparable(
         [replace(e, given={**given, **e.given}) for e in observation]
     )  # fmt: skip
+    require_known(parameters, experiments)
     team = team or Team()
     trials = Trials(build, solver, experiments, dict(parameters), team)
     if numerics is not None:
@@ -150,7 +151,7 @@ def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
     return {
         "kind": "parameters",
         "parameters": {
-            name: [repr(v) for v in (p.start, p.lower, p.upper, p.unit)]
+            name: {word: repr(getattr(p, word)) for word in ("start", "lower", "upper", "unit")}
             for name, p in trials.parameters.items()
         },
         "solver": repr(trials.solver),
@@ -158,10 +159,11 @@ def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
             {
                 "name": e.name,
                 "given": {name: repr(value) for name, value in e.given.items()},
-                "observation": [
-                    type(e.observation).__name__, len(e.observation.time),
-                    repr(float(e.observation.time[-1])), repr(e.observation.noise),
-                ],
+                "observation": {
+                    "kind": type(e.observation).__name__, "frames": len(e.observation.time),
+                    "last time": repr(float(e.observation.time[-1])),
+                    "noise": repr(e.observation.noise),
+                },
             }
             for e in trials.experiments
         ],

@@ -43,8 +43,9 @@ class Joint(Observation):
         for part in self.parts:
             if part.noise is None or not part.noise > 0.0:
                 raise ValueError(
-                    f"{type(part).__name__} do not state their noise [{part.unit}], expected it"
-                    " positive: it says how much they count beside the others"
+                    f"{type(part).__name__} do not state their noise [{part.unit}], which says how"
+                    " much they count beside the others: give it as noise = X of that file in a"
+                    " .toml of experiments, or as --noise X where one holds for all files"
                 )
 
     @property
