@@ -215,10 +215,15 @@ def test_tracks_of_a_wrong_law_are_told(thrown: Path, said: Callable[[], str]) -
     fit = ["fit", str(thrown), str(thrown.with_name("slid.npz")), "--parameters", "young"]
     out = ["--out", str(thrown.parent / "fit"), "--noise", "0.1", "--epochs", "3"]
     assert main([*fit, *out]) == 0
-    assert "times the stated noise: the law or the scene is not that of what was seen" in said()
+    told = said()
+    assert "times the noise of 0.1 px (stated) a coordinate" in told
+    assert "the law or the scene is not that of what was seen" in told
+    assert "which does not hold" in told
     assert torch.isfinite(torch.tensor(young(thrown.parent / "fit")))
     report = json.loads((thrown.parent / "fit" / "report.json").read_text())
     (caption,) = report["pictures"]
     off = report["errors"][1]["rms_distance_px"]
+    assert report["excess_over_noise"] > 3.0
+    assert any("bands do not hold" in warning for warning in report["warnings"])
     assert caption.startswith("with the held-out tail: tracked (rings) and simulated (crosses)")
     assert caption.endswith(f", {off:.2g} px apart (RMS)")

@@ -286,7 +286,8 @@ def test_steps_stay_where_they_are_long_enough() -> None:
 def test_what_the_stated_noise_does_not_explain_is_told(noise: float | None, told: bool) -> None:
     observation = replace(seen(1e-4), noise=noise)
     fit = fit_parameters(build, SOLVER, observation, STARTS, search=0, max_iterations=4)
-    assert [("times the stated noise" in note) for note in fit.notes] == [True] * told
+    assert [("times the noise of 2e-05 m (stated)" in w) for w in fit.warnings] == [True] * told
+    assert (fit.excess is not None) == told
 
 
 @pytest.mark.parametrize(

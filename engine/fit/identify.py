@@ -94,9 +94,11 @@ def _report(
 ) -> FitReport:  # fmt: skip
     """All but what was asked; pictures go to the folder."""
     first, start = (next(iter(cases.values())) for cases in (after, before))
-    notes = [*fitted.notes, *_setups(after, judged)]
+    warnings = list(fitted.warnings)
     if not fitted.converged:
-        notes.append("it ended before it converged: resume it with more iterations")
+        warnings.append("it ended before it converged: resume it with more iterations")
+    warnings += dict.fromkeys(d for case in after.values() for d in case.observation.doubts())
+    notes = (*fitted.notes, *_setups(after, judged))
     low, high = first.scene.bodies[0].shape.bounds
     unit = first.observation.unit
     pictures, movies = overlays(after, judged.motions, folder)
@@ -108,7 +110,8 @@ def _report(
         components=first.observation.components, loss_unit=f"{unit}²",
         parameters=fitted.parameters, correlation=fitted.correlation,
         law_fitted=first.scene.bodies[0].law, law_start=start.scene.bodies[0].law,
-        step=min(fitted.steps), notes=tuple(notes), pictures=pictures, movies=movies,
+        step=min(fitted.steps), notes=notes, warnings=tuple(warnings), excess=fitted.excess,
+        pictures=pictures, movies=movies,
     )  # fmt: skip
 
 

@@ -89,6 +89,11 @@ def verdict(report: FitReport) -> str:
     share = report.share(error)
     if share is not None:
         text += f", which is {percent(share)} of its size"
+    if report.excess is not None:
+        text = (
+            f"This fit is not to be trusted: {number(report.excess, digits=2)} times the noise is"
+            f" left, and the 95 % ranges do not hold. {text}"
+        )
     start = report.start_errors.get(report.main)
     if start is not None and math.isfinite(start) and error > 0:
         text += f"; {_compare(report.rms(start) / report.rms(error))} before the fit"
@@ -128,9 +133,13 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
         failed = sum(not math.isfinite(v) for v in unseen)
         cards.append((f"{failed} of {len(unseen)}", "simulations new to the fit diverged"))
     unknown = sum(not p.determined for p in report.parameters)
-    if report.parameters:
+    if report.excess is not None:
+        cards.append((f"{report.excess:.2g} ×", "the noise is left: the 95 % ranges do not hold"))
+    elif report.parameters:
         known = len(report.parameters) - unknown
-        cards.append((f"{known} of {len(report.parameters)}", "parameters determined by the data"))
+        coarse = any(p.coarse for p in report.parameters)
+        words = "parameters determined by the data" + " and this grid" * coarse
+        cards.append((f"{known} of {len(report.parameters)}", words))
     epochs = len(report.losses)
     cards.append((duration(report.seconds), f"for {epochs} epoch{'s' if epochs != 1 else ''}"))
     items = "".join(f"<li><b>{escape(a)}</b><span>{escape(b)}</span></li>" for a, b in cards)
@@ -143,10 +152,16 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
 
 
 def _notes(report: FitReport) -> str:
-    if not report.notes:
-        return ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-    return f'<section class="notes"><h3>What happened on the way</h3><ul>{items}</ul></section>'
+    groups = {
+        "How far to trust it": ("notes", report.warnings),
+        "What happened on the way": ("notes mild", report.notes),
+    }
+    said = ""
+    for heading, (style, sentences) in groups.items():
+        items = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in sentences)
+        if items:
+            said += f'<section class="{style}"><h3>{heading}</h3><ul>{items}</ul></section>'
+    return said
 
 
 def _errors(report: FitReport) -> str:

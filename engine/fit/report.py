@@ -46,6 +46,8 @@ class FittedParameter:
     """Value before the fit, in `unit`."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations by cause in `unit`, where more than the scatter along tracks is in it."""
+    coarse: bool = False
+    """Whether the data determine it, and particles and cells of the simulation leave it open."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ class FitReport:
     """Paths of .png or .jpg files by caption."""
     movies: Mapping[str, Path] = field(default_factory=dict)
     """Paths of movies by caption, from the report's folder; they are linked, not embedded."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on how far the fit is to be trusted."""
+    excess: float | None = None
+    """How many times the noise what is left is, if it is too much for 95 % bands to hold."""
     notes: tuple[str, ...] = ()
     """Sentences on what happened, such as rejected steps."""
     command: str = field(default_factory=command_line)

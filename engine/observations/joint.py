@@ -64,6 +64,14 @@ class Joint(Observation):
             own = torch.searchsorted(time, part.time - TICK)
             yield part, own
 
+    def noises(self) -> tuple[str, ...]:
+        """See `Observation.noises`."""
+        return tuple(dict.fromkeys(words for part in self.parts for words in part.noises()))
+
+    def doubts(self) -> tuple[str, ...]:
+        """See `Observation.doubts`."""
+        return tuple(words for part in self.parts for words in part.doubts())
+
     def split(self, trajectory: Trajectory) -> Iterator[tuple[Observation, Trajectory]]:
         """Each part, and the frames of a motion that are its own."""
         for part, own in self._frames():

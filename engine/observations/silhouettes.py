@@ -58,6 +58,8 @@ class Silhouettes(Observation):
     """That they fill."""
     noise: float | None = None
     """Standard deviation of a pixel's share, mostly of the rims' [-]."""
+    assumed: bool = False
+    """Whether that was not stated but assumed."""
     unit: ClassVar[str] = "-"
     components: ClassVar[int] = 1
 
