@@ -86,7 +86,19 @@ def test_two_motions_from_a_file_of_experiments(thrown: Path, said: Callable[[],
     assert main([*fit, "--epochs", "6", "--hold-out", "0.3"]) == 0
     assert "side.npz: " in said()
     assert young(out) == pytest.approx(2e4, rel=2e-3)
-    errors = json.loads((out / "report.json").read_text())["errors"]
+    report = json.loads((out / "report.json").read_text())
+    settings, errors = report["settings"], report["errors"]
+    assert settings["law"] == "neo-hookean" and settings["noise of a coordinate"] == (
+        "0.1 px (stated), 0.2 px (stated)"
+    )
+    assert settings["velocity, held"] == (
+        f"down: (0.5, -3.0, 0.0) m/s; across: {tuple(ACROSS)} m/s"
+    )
+    assert settings["cameras"].startswith("as front.npz tells, ")
+    assert "side.toml" in settings["cameras"] and "young, held" not in settings
+    assert any("the film made of the tracks is not there" in note for note in report["notes"])
+    page = (out / "report.html").read_text()
+    assert "fitted to the motions in throws.toml" in page and "velocity, held" in page
     assert [(e["name"], e["trained"]) for e in errors] == [
         ("down: reconstruction", True), ("down: with the held-out tail", False),
         ("across: reconstruction", True), ("across: with the held-out tail", False),

@@ -29,7 +29,7 @@ from rheograd.engine.scene import Scene
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.scenes import progress
+from rheograd.scenes import cli, progress
 from rheograd.scenes.cli import main
 from rheograd.scenes.commands.demo import THROWS, Demo
 from rheograd.scenes.commands.fit import STRESS, expected_stress, numerics
@@ -68,6 +68,22 @@ def test_how_far_a_fit_is(
         "beam, judged: 0 of 4 simulations, 0 %, reconstruction",
         "beam, judged: 2 of 4 simulations, 50 %, twice the time",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rank", "says"), [("0", "stopped: after 0 of 9"), ("1", "")])
+def test_of_several_processes_the_leader_says_that_it_was_stopped(
+    rank: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(words: Any) -> int:
+        with FitProgress("beam", 9, "iterations", shown=False):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", stopped)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    assert main(["fit"]) == cli.STOPPED
+    said = capsys.readouterr().err
+    assert said.startswith(says) and bool(said) == bool(says)
 
 
 def test_a_law_is_made_for_the_stress_that_is_given_or_seen(

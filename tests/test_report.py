@@ -314,6 +314,43 @@ def test_a_grid_that_is_too_coarse_is_not_the_fault_of_the_motion() -> None:
     assert "1 of 2 parameters determined by the data and this grid" in text
 
 
+def test_the_title_names_all_that_was_seen() -> None:
+    several = {"a: reconstruction": 1e-6, "b: reconstruction": 2e-6}
+    both = learned(
+        observation="x/a.npz, y/b.npz", errors=several, trained=tuple(several), start_errors={}
+    )
+    assert headline(both, {}) == "A learned law, fitted to the motions in a.npz and b.npz"
+    one = learned(observation="front.npz, side.npz, top.npz")
+    assert headline(one, {}).endswith("fitted to the motion in front.npz, side.npz and top.npz")
+
+
+def test_frames_that_chose_the_epoch_are_not_new_to_the_fit() -> None:
+    errors = {"reconstruction": 3e-6, "with the held-out tail": 12e-6}
+    report = learned(errors=errors, chose=("with the held-out tail",))
+    assert verdict(report).endswith("With the held-out frames, which chose the epoch, 6.0 mm.")
+    text = text_of(rendered(report))
+    assert "its held-out frames chose the epoch" in text and "new to the fit" not in text
+    assert "on motion new to the fit" in text_of(rendered(learned(errors=errors)))
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([3.51, 4.0, 5.94], "The loss rose from 3.51 to 5.94: the training brought the law no"),
+        ([3.0, 3.0], "The loss stayed at 3.00."),
+        ([3.0, 1.0], "The loss fell from 3.00 to 1.00."),
+    ],
+)
+def test_the_course_of_the_loss(losses: list[float], said: str) -> None:
+    assert said in text_of(rendered(learned(losses=losses, segments=())))
+
+
+def test_numbers_are_fitted_in_iterations() -> None:
+    text = text_of(rendered(measured()))
+    assert "for 2 iterations" in text and "epoch" not in text and "The search" in text
+    assert "for 3 epochs" in text_of(rendered(learned()))
+
+
 def test_a_bare_report_is_short() -> None:
     report = FitReport("law", "nclaw", "", {}, {"reconstruction": 0.0}, [], 0.5)
     html = rendered(report)

@@ -64,7 +64,7 @@ class FitReport:
     """Whether a learned law or named parameters were fitted."""
     scene: str
     observation: str
-    """Path of what was seen."""
+    """Paths of what was seen, with commas between them."""
     settings: Mapping[str, Any]
     """What was asked, by name."""
     errors: Mapping[str, float]
@@ -77,6 +77,8 @@ class FitReport:
     """Errors of the same motions before the fit, as far as known."""
     trained: tuple[str, ...] = ("reconstruction",)
     """Names in `errors` of motions that the fit was trained on."""
+    chose: tuple[str, ...] = ()
+    """Names in `errors` of motions whose held-out frames chose the epoch that was taken."""
     size: float | None = None
     """Largest extent of the body at rest [m], to compare errors with."""
     unit: str = "m"
@@ -142,6 +144,22 @@ class FitReport:
     def share(self, mean_square: float) -> float | None:
         """The same in the body's size, where that is known and both are lengths."""
         return self.rms(mean_square) / self.size if self.size and self.unit == "m" else None
+
+    @property
+    def unseen(self) -> list[float]:
+        """Errors of motions that had no part in the fit."""
+        known = {*self.trained, *self.chose}
+        return [error for name, error in self.errors.items() if name not in known]
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the files of what was seen."""
+        return [Path(part).name for part in self.observation.split(", ") if part]
+
+    @property
+    def turn(self) -> str:
+        """What one of `losses` is of."""
+        return "epoch" if self.kind == "law" else "iteration"
 
     @property
     def main(self) -> str:
