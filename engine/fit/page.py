@@ -95,8 +95,9 @@ def verdict(report: FitReport) -> str:
         text += f", which is {percent(share)} of its size"
     if report.excess is not None:
         text = (
-            f"This fit is not to be trusted: {number(report.excess, digits=2)} times the noise is"
-            f" left, and the 95 % ranges do not hold. {text}"
+            "The law or the scene does not explain what was seen:"
+            f" {number(report.excess, digits=2)} times the noise is left, and the 95 % ranges do"
+            f" not hold. {text}"
         )
     start = report.start_errors.get(report.main)
     if start is not None and math.isfinite(start) and error > 0:

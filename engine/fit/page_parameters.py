@@ -37,7 +37,7 @@ def parameters(report: FitReport) -> str:
     rows = "".join(_parameter_row(p, report.excess is None) for p in report.parameters)
     held = "With the range that holds the true value with a probability of 95 %, as far as the"
     if report.excess is not None:
-        held = '<span class="warn">The 95 % ranges do not hold here.</span> They would, if the'
+        held = '<span class="warn">The 95 % range does not hold here.</span> It would if the'
     verb = "are right" if report.excess is None else "were right"
     return (
         f"<section><h2>The parameters</h2>\n<p>{held} law and the scene {verb}: "
