@@ -285,8 +285,8 @@ def test_a_fit_beyond_the_noise_claims_nothing(tmp_path: Path) -> None:
     """Its bands do not hold: nothing about it is green, and the first sentences say so."""
     (young, _), doubt = measured().parameters, "what is left is 7.1 times the noise"
     report = measured(
-        parameters=(young,), correlation=None, excess=7.1, warnings=(doubt,), start_errors={},
-        notes=("iteration 1: a step was rejected",),
+        parameters=(young,), correlation=None, excess=7.1, warnings=(doubt,),
+        start_errors={"reconstruction": 1e-6}, notes=("iteration 1: a step was rejected",),
     )  # fmt: skip
     html = rendered(report)
     checked(html)

@@ -238,7 +238,8 @@ def _reading(report: FitReport, error: float, start: float | None) -> str:
         words.append("runs, which it did not before the fit")
     elif start is not None and error > 0:
         times = report.rms(start) / report.rms(error)
-        style = "good" if times >= 1.05 else "warn"
+        better = "good" if report.excess is None else "muted"
+        style = better if times >= 1.05 else "warn"
         words.append(f'<span class="{style}">{_compare(times)} before the fit</span>')
     return "; ".join(words) or "–"
 

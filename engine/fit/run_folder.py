@@ -25,6 +25,16 @@ Tell = Callable[[Mapping[str, Any]], None]
 simulations that judge the fit are done: `judged` `of` all."""
 
 
+def require_folder(path: Path) -> None:
+    """Refuse a file where a folder is to be.
+
+    Raises:
+        ValueError: There is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, expected a folder: name another with --out")
+
+
 class RunFolder:
     """Files of one fit; every one is replaced in one go, so a kill loses the current epoch only."""
 
@@ -41,8 +51,7 @@ class RunFolder:
         """
         self.path = Path(path)
         self.config = json.loads(json.dumps(dict(config)))
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{self.path} is a file, expected a folder: name another with --out")
+        require_folder(self.path)
         old = self.path / "config.json"
         if old.is_file():
             before = json.loads(old.read_text())

@@ -129,7 +129,9 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.learn import fit
+    from rheograd.engine.fit.run_folder import require_folder
 
+    require_folder(folder)
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
     states = found.states or ("recorded" if "material" in options else "positions")
@@ -183,7 +185,9 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
     from rheograd.engine.fit.parameter import choose
+    from rheograd.engine.fit.run_folder import require_folder
 
+    require_folder(folder)
     given = selection.chosen_options(found)
     team, solver = together(script, found)
     begin = starts(found.parameters)
