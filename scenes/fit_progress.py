@@ -120,7 +120,7 @@ def sum_up(report: FitReport, folder: Path) -> int:
         start = start if math.isfinite(before) else ", diverged before"
         square = f"its square over {report.components} coordinates"
         square = square if report.components > 1 else "its square"
-        now = f"{apart(error)} RMS ({square}: {error:.2g} {report.unit}²)"
+        now = f"{apart(error)} RMS ({square}: {error:.3g} {report.unit}²)"
         say(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}")
     for warning in report.warnings:
         say(f"warning: {warning}")

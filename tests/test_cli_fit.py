@@ -33,7 +33,7 @@ from rheograd.scenes import cli, progress
 from rheograd.scenes.cli import main
 from rheograd.scenes.commands.demo import THROWS, Demo
 from rheograd.scenes.commands.fit import STRESS, expected_stress, numerics
-from rheograd.scenes.fit_progress import FitProgress
+from rheograd.scenes.fit_progress import FitProgress, sum_up
 from rheograd.scenes.repeat import repeated
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
@@ -84,6 +84,19 @@ def test_of_several_processes_the_leader_says_that_it_was_stopped(
     assert main(["fit"]) == cli.STOPPED
     said = capsys.readouterr().err
     assert said.startswith(says) and bool(said) == bool(says)
+
+
+def test_figures_of_a_sum_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed as squared is the square of what is printed beside it, over coordinates."""
+    report = FitReport(
+        "parameters", "drop", "", {}, {"reconstruction": 39.2}, [], 1.0, unit="px", components=2
+    )
+    assert sum_up(report, Path("f")) == 0
+    said = capsys.readouterr().err
+    assert "reconstruction: 8.85 px RMS (its square over 2 coordinates: 39.2 px²)" in said
+    one = replace(report, components=1, unit="σ", errors={"reconstruction": 4.0})
+    sum_up(one, Path("f"))
+    assert "reconstruction: 2 σ RMS (its square: 4 σ²)" in capsys.readouterr().err
 
 
 def test_a_law_is_made_for_the_stress_that_is_given_or_seen(
