@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help and --version of argparse
         return int(end.code or 0)
     except KeyboardInterrupt as stop:
+        if not _leads():
+            return STOPPED
         return _say(str(stop) or "stopped", debug, STOPPED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(_sentence(error), debug, BAD_INPUT)
     except Exception as error:
         return _say(_sentence(error), debug, FAILED)
+
+
+def _leads() -> bool:
+    """Whether this process is alone, or the one of several that speaks."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def _dispatch(words: Sequence[str]) -> int:

@@ -124,6 +124,10 @@ def _tables(path: Path, takes: set[str]) -> list[tuple[str, tuple[Source, ...], 
         seen = row.get("see")
         if not isinstance(seen, list) or not seen:
             raise ValueError(f"{path}: experiment {name!r} has no [[experiment.see]] with a file")
+        if name in [other for other, _, _ in out]:
+            raise ValueError(
+                f"{path}: two experiments are called {name!r}, expected a name of its own for each"
+            )
         out.append((name, tuple(_source(path, name, s) for s in seen), options))
     return out
 

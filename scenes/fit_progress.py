@@ -118,8 +118,12 @@ def sum_up(report: FitReport, folder: Path) -> int:
         before = report.start_errors.get(name, math.inf)
         start = f", {apart(before)} before"
         start = start if math.isfinite(before) else ", diverged before"
-        now = f"{apart(error)} RMS ({error:.2g} {report.unit}²)"
+        square = f"its square over {report.components} coordinates"
+        square = square if report.components > 1 else "its square"
+        now = f"{apart(error)} RMS ({square}: {error:.3g} {report.unit}²)"
         say(f"{name}: {now if math.isfinite(error) else 'diverges'}{start}")
+    for warning in report.warnings:
+        say(f"warning: {warning}")
     if report.kind == "parameters":  # a law's training told its notes as they came
         for note in report.notes:
             say(f"note: {note}")
@@ -133,10 +137,14 @@ def _parameters(report: FitReport) -> list[str]:
     lines = []
     for p in report.parameters:
         text = f"{p.name}: {quantity(p.value, p.unit, known_to=p.std)}"
+        if p.coarse:
+            lines.append(f"{text}, for which the grid is too coarse")
+            continue
         if not p.determined or p.low95 is None or p.high95 is None:
             lines.append(f"{text}, which this motion does not determine")
             continue
         low = quantity(p.low95, p.unit, known_to=p.std, like=p.value)
         high = quantity(p.high95, p.unit, known_to=p.std, like=p.value)
-        lines.append(f"{text} (95 %: {low} to {high})")
+        held = "" if report.excess is None else ", which does not hold"
+        lines.append(f"{text} (95 %: {low} to {high}{held})")
     return lines

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,19 @@ class Source:
     """Direction of the force that holds that side."""
     whole: bool = True
     """Whether clouds show all of the surface."""
+
+    def __post_init__(self) -> None:
+        """Refuse a noise that is none.
+
+        Raises:
+            ValueError: It is no number above 0.
+        """
+        known = isinstance(self.noise, int | float) and not isinstance(self.noise, bool)
+        if self.noise is not None and not (known and 0.0 < self.noise < math.inf):
+            raise ValueError(
+                f"{self.path}: got a noise of {self.noise!r}, expected a number above 0: it says"
+                " how much this counts, and nothing is seen without error"
+            )
 
     @cached_property
     def kind(self) -> str:
@@ -110,7 +124,7 @@ def bound(
     """
     from rheograd.engine.moving_surface import MovingSurface
     from rheograd.engine.observations.observation import Positions
-    from rheograd.engine.observations.pixel_tracks import NOISE, PixelTracks
+    from rheograd.engine.observations.pixel_tracks import PixelTracks
     from rheograd.engine.trajectory import Trajectory
 
     if isinstance(recording, Trajectory):
@@ -125,13 +139,13 @@ def bound(
     if source.kind == "silhouettes":
         return _silhouettes(source, surface, model.x0, camera)
     assert recording is not None
-    found = PixelTracks.bind(
-        recording, surface, model.x0, camera=camera, noise=source.noise or NOISE
-    )
+    found = PixelTracks.bind(recording, surface, model.x0, camera=camera, noise=source.noise)
     say(
         f"{source.path}: {len(found.bound)} of {recording.pixels.shape[1]} tracks are on the body"
         " and off its edges; its surface is carried by the simulation"
     )
+    for doubt in found.doubts():
+        say(f"warning: {doubt}")
     return found
 
 
@@ -151,9 +165,11 @@ def _silhouettes(source: Source, surface: MovingSurface, rest: Any, camera: Any)
         source.path, frame_rate=source.frame_rate, camera=source.camera or "its camera",
         camera_rate=camera.frame_rate,
     )  # fmt: skip
-    return Silhouettes.bind(
-        video.grey(), video.time, surface, rest, camera=camera, noise=source.noise or COVER
-    )
+    noise = COVER if source.noise is None else source.noise
+    found = Silhouettes.bind(
+        video.grey(), video.time, surface, rest, camera=camera, noise=noise
+    )  # fmt: skip
+    return replace(found, assumed=source.noise is None)
 
 
 def _clouds(source: Source, surface: MovingSurface) -> Observation:

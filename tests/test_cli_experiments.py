@@ -86,7 +86,19 @@ def test_two_motions_from_a_file_of_experiments(thrown: Path, said: Callable[[],
     assert main([*fit, "--epochs", "6", "--hold-out", "0.3"]) == 0
     assert "side.npz: " in said()
     assert young(out) == pytest.approx(2e4, rel=2e-3)
-    errors = json.loads((out / "report.json").read_text())["errors"]
+    report = json.loads((out / "report.json").read_text())
+    settings, errors = report["settings"], report["errors"]
+    assert settings["law"] == "neo-hookean" and settings["noise of a coordinate"] == (
+        "0.1 px (stated), 0.2 px (stated)"
+    )
+    assert settings["velocity, held"] == (
+        f"down: (0.5, -3.0, 0.0) m/s; across: {tuple(ACROSS)} m/s"
+    )
+    assert settings["cameras"].startswith("as front.npz tells, ")
+    assert "side.toml" in settings["cameras"] and "young, held" not in settings
+    assert any("the film made of the tracks is not there" in note for note in report["notes"])
+    page = (out / "report.html").read_text()
+    assert "fitted to the motions in throws.toml" in page and "velocity, held" in page
     assert [(e["name"], e["trained"]) for e in errors] == [
         ("down: reconstruction", True), ("down: with the held-out tail", False),
         ("across: reconstruction", True), ("across: with the held-out tail", False),
@@ -142,7 +154,24 @@ def test_refusals(thrown: Path, said: Callable[[], str]) -> None:
     assert "say it in that file" in refused(f"[[experiment]]\n{see}", "--noise", "0.1")
     assert "has no file" in refused("[[experiment]]\n[[experiment.see]]\nnoise = 0.1\n")
     both = f"[[experiment]]\nname = 'a'\n{see}[[experiment]]\nname = 'a'\n{see}"
-    assert "front.npz" in refused(both, "--hold-out", "1.5")
+    assert "two experiments are called 'a'" in refused(both)
+    assert "hold_out is a share" in refused(f"[[experiment]]\n{see}", "--hold-out", "1.5")
+    for noise in ("0", "-1.0", "true"):
+        assert "front.npz: got a noise of" in refused(f"[[experiment]]\n{see}noise = {noise}\n")
+    absent = refused(f"[[experiment]]\n{see}", "--parameters", "young,velocity.x@a")
+    assert "velocity.x@a is of the experiment 'a', which there is not: there are bad" in absent
+
+
+def test_refusals_of_the_command_line(thrown: Path, said: Callable[[], str]) -> None:
+    fit = ["fit", str(thrown), str(thrown.with_name("front.npz")), "--parameters"]
+    out = ["--out", str(thrown.parent / "none")]
+    assert main([*fit, "young", *out, "--noise", "0"]) == 2
+    assert "got a noise of 0.0, expected a number above 0" in said()
+    assert main([*fit, "young=-5", *out]) == 2
+    assert "young: got a start of -5, expected more than 1 Pa" in said()
+    assert main([*fit, "young", "--out", str(thrown)]) == 2
+    assert "thrown.py is a file, expected a folder" in said()
+    assert not (thrown.parent / "none").exists()
 
 
 def test_a_run_tells_how_its_scene_was_made(tmp_path: Path, said: Callable[[], str]) -> None:
@@ -198,10 +227,15 @@ def test_tracks_of_a_wrong_law_are_told(thrown: Path, said: Callable[[], str]) -
     fit = ["fit", str(thrown), str(thrown.with_name("slid.npz")), "--parameters", "young"]
     out = ["--out", str(thrown.parent / "fit"), "--noise", "0.1", "--epochs", "3"]
     assert main([*fit, *out]) == 0
-    assert "times the stated noise: the law or the scene is not that of what was seen" in said()
+    told = said()
+    assert "times the noise of 0.1 px (stated) a coordinate" in told
+    assert "the law or the scene is not that of what was seen" in told
+    assert "which does not hold" in told
     assert torch.isfinite(torch.tensor(young(thrown.parent / "fit")))
     report = json.loads((thrown.parent / "fit" / "report.json").read_text())
     (caption,) = report["pictures"]
     off = report["errors"][1]["rms_distance_px"]
+    assert report["excess_over_noise"] > 3.0
+    assert any("bands do not hold" in warning for warning in report["warnings"])
     assert caption.startswith("with the held-out tail: tracked (rings) and simulated (crosses)")
     assert caption.endswith(f", {off:.2g} px apart (RMS)")

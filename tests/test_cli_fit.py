@@ -29,11 +29,11 @@ from rheograd.engine.scene import Scene
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.scenes import progress
+from rheograd.scenes import cli, progress
 from rheograd.scenes.cli import main
 from rheograd.scenes.commands.demo import THROWS, Demo
 from rheograd.scenes.commands.fit import STRESS, expected_stress, numerics
-from rheograd.scenes.fit_progress import FitProgress
+from rheograd.scenes.fit_progress import FitProgress, sum_up
 from rheograd.scenes.repeat import repeated
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
@@ -68,6 +68,35 @@ def test_how_far_a_fit_is(
         "beam, judged: 0 of 4 simulations, 0 %, reconstruction",
         "beam, judged: 2 of 4 simulations, 50 %, twice the time",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rank", "says"), [("0", "stopped: after 0 of 9"), ("1", "")])
+def test_of_several_processes_the_leader_says_that_it_was_stopped(
+    rank: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(words: Any) -> int:
+        with FitProgress("beam", 9, "iterations", shown=False):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", stopped)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    assert main(["fit"]) == cli.STOPPED
+    said = capsys.readouterr().err
+    assert said.startswith(says) and bool(said) == bool(says)
+
+
+def test_figures_of_a_sum_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed as squared is the square of what is printed beside it, over coordinates."""
+    report = FitReport(
+        "parameters", "drop", "", {}, {"reconstruction": 39.2}, [], 1.0, unit="px", components=2
+    )
+    assert sum_up(report, Path("f")) == 0
+    said = capsys.readouterr().err
+    assert "reconstruction: 8.85 px RMS (its square over 2 coordinates: 39.2 px²)" in said
+    one = replace(report, components=1, unit="σ", errors={"reconstruction": 4.0})
+    sum_up(one, Path("f"))
+    assert "reconstruction: 2 σ RMS (its square: 4 σ²)" in capsys.readouterr().err
 
 
 def test_a_law_is_made_for_the_stress_that_is_given_or_seen(

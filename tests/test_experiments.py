@@ -249,7 +249,7 @@ class TestExperiments:
         assert [p.determined for p in found.parameters] == [False, False]
         ratio = found.values["young"] / found.values["density"]
         assert ratio == pytest.approx(20.0, rel=1e-3)
-        (note,) = [n for n in found.notes if "change together" in n]
+        (note,) = [n for n in found.warnings if "change together" in n]
         assert "young and density" in note or "density and young" in note
         assert "1 of 2 combinations" in note and "+1.00 : +1.00" in note
 

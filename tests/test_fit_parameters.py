@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rheograd.engine.boundaries import Wall
 from rheograd.engine.errors import SimulationError
+from rheograd.engine.fit.experiment import Experiment
 from rheograd.engine.fit.follow import common_interval, fitting_step, follow
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
 from rheograd.engine.fit.parameter import Parameter, choose, place
@@ -198,7 +199,8 @@ fit_parameters(build, SOLVER, Deadly(seen(1e-4).trajectory), STARTS, folder=sys.
         )
     ]
     assert told[0] == told[1]
-    with pytest.raises(ValueError, match="resume with the same settings"):
+    theirs = "the parameters young, .*, not young: resume with the same settings"
+    with pytest.raises(ValueError, match=theirs):
         fit_parameters(
             build, SOLVER, seen(1e-4), {"young": STARTS["young"]}, folder=folder, resume=True,
             **options,
@@ -284,7 +286,8 @@ def test_steps_stay_where_they_are_long_enough() -> None:
 def test_what_the_stated_noise_does_not_explain_is_told(noise: float | None, told: bool) -> None:
     observation = replace(seen(1e-4), noise=noise)
     fit = fit_parameters(build, SOLVER, observation, STARTS, search=0, max_iterations=4)
-    assert [("times the stated noise" in note) for note in fit.notes] == [True] * told
+    assert [("times the noise of 2e-05 m (stated)" in w) for w in fit.warnings] == [True] * told
+    assert (fit.excess is not None) == told
 
 
 @pytest.mark.parametrize(
@@ -307,13 +310,15 @@ def test_coordinates_without_bounds(p: Parameter) -> None:
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="between 0 and inf s, neither included"):
+    with pytest.raises(ValueError, match="start of 0, expected more than 0 s"):
         Parameter(0.0, 0.0, math.inf, "s")
     with pytest.raises(ValueError, match="start of nan"):
         Parameter(math.nan)
     with pytest.raises(ValueError, match="scale of -1"):
         Parameter(1.0, scale=-1.0)
-    with pytest.raises(ValueError, match=r"between 0 and 0\.495"):
+    with pytest.raises(
+        ValueError, match=r"^poisson: got a start of 0\.5, .* 0 and 0\.495, neither"
+    ):
         choose(lambda *, poisson=0.3: build(), {"poisson": 0.5}, {})
 
 
@@ -328,6 +333,16 @@ def test_names_that_a_scene_does_not_have() -> None:
     assert place({"velocity.z": 2.0, "young": 1.0}, {"velocity": (1.0, 0.0, 0.0)}, build) == {
         "velocity": (1.0, 0.0, 2.0), "young": 1.0,
     }  # fmt: skip
+
+
+def test_a_parameter_of_an_experiment_that_there_is_not_is_refused_at_once(tmp_path: Path) -> None:
+    start = {"velocity.x@a": Parameter(0.0)}
+    known = [Experiment(seen(), {}, "throw"), Experiment(seen(), {}, "slide")]
+    with pytest.raises(ValueError, match="'a', which there is not: there are throw, slide"):
+        fit_parameters(build, SOLVER, known, start, folder=tmp_path / "none")
+    with pytest.raises(ValueError, match="leave the @ out"):
+        fit_parameters(build, SOLVER, seen(), start)
+    assert not (tmp_path / "none").exists()
 
 
 def test_times_that_steps_can_meet() -> None:

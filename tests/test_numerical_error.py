@@ -12,6 +12,7 @@ from scipy import stats
 from rheograd.engine.boundaries import Floor
 from rheograd.engine.carrying import Carried
 from rheograd.engine.fem.solver import FESolver
+from rheograd.engine.fit import least_squares
 from rheograd.engine.fit import numerical_error as module
 from rheograd.engine.fit.experiment import Experiment
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
@@ -149,6 +150,19 @@ def test_variances_add_up_and_bands_have_the_freedom_of_the_sum() -> None:
     # with nothing to add it is what it was
     none = NumericalError(np.zeros((6, 2)), np.zeros(2)).added_to(alone)
     assert none.reach == pytest.approx(alone.reach)
+
+
+def test_what_only_the_grid_leaves_open_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = NumericalError(np.zeros((1, 2)), np.array([0.0, 2.0]))
+    monkeypatch.setattr(least_squares, "numerical_error", lambda *given: error)
+    found = fitted(seen(motion()), numerics=Numerics(), max_iterations=1)
+    young, friction = found.parameters
+    assert young.determined and not young.coarse
+    assert friction.coarse and not friction.determined and friction.low95 is None
+    assert friction.parts["cells"] == pytest.approx(2.0 * START["friction"].slope(
+        START["friction"].free(friction.value)), rel=1e-3)  # fmt: skip
+    (warning,) = [w for w in found.warnings if "friction" in w]
+    assert "take smaller cells" in warning
 
 
 def test_bodies_of_a_scene_have_particles_of_their_own() -> None:

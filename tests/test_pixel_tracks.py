@@ -14,6 +14,7 @@ from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.observations.joint import Joint
 from rheograd.engine.observations.observation import tempered
 from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.scene import Scene
@@ -98,6 +99,24 @@ def test_tracks_near_an_edge_are_left_out() -> None:
     # where nothing else is seen they are better than nothing
     alone = replace(tracks, pixels=pixels[:, :1])
     assert bound(run, alone).bound.tolist() == [0]
+
+
+def test_tracks_that_are_mostly_beside_the_body_are_doubted() -> None:
+    """And the noise says whether it was stated."""
+    run = motion()
+    tracks = seen_by(camera(), run)
+    assert bound(run, tracks).doubts() == ()
+    beside = np.broadcast_to([5.0, 5.0], (len(tracks.time), tracks.pixels.shape[1], 2))
+    both = replace(tracks, pixels=np.concatenate([tracks.pixels, beside], 1), quality=None)
+    found = bound(run, both)
+    (doubt,) = found.doubts()
+    count = tracks.pixels.shape[1]
+    assert f"only {count} of {2 * count} tracks" in doubt and "check the pose" in doubt
+    assert found.noises() == ("0.3 px (assumed)",)
+    stated = bound(run, tracks, noise=0.1)
+    joined = Joint((found, stated))
+    assert joined.doubts() == (doubt,)
+    assert joined.noises() == ("0.3 px (assumed)", "0.1 px (stated)")
 
 
 def test_what_misses_the_body_goes_to_its_nearest_corner_ahead() -> None:

@@ -20,7 +20,7 @@ import torch
 from rheograd.engine.fit import report_files
 from rheograd.engine.fit.curves import Curve
 from rheograd.engine.fit.page import headline, page, verdict
-from rheograd.engine.fit.plots import limits, loss_plot
+from rheograd.engine.fit.plots import limits, log_marks, loss_plot
 from rheograd.engine.fit.quantity import duration, number, quantity
 from rheograd.engine.fit.report import FitReport, FittedParameter
 from rheograd.engine.fit.report_files import law_words, pace, write_report
@@ -281,6 +281,77 @@ def test_parameters_in_words() -> None:
     assert "Hardly told apart" not in rendered(independent)
 
 
+def test_a_fit_beyond_the_noise_claims_nothing(tmp_path: Path) -> None:
+    """Its bands do not hold: nothing about it is green, and the first sentences say so."""
+    (young, _), doubt = measured().parameters, "what is left is 7.1 times the noise"
+    report = measured(
+        parameters=(young,), correlation=None, excess=7.1, warnings=(doubt,),
+        start_errors={"reconstruction": 1e-6}, notes=("iteration 1: a step was rejected",),
+    )  # fmt: skip
+    html = rendered(report)
+    checked(html)
+    said = "does not explain what was seen: 7.1 times the noise is left, and the 95 % ranges do not"
+    assert said in verdict(report)
+    assert 'class="good"' not in html and "determined by the data" not in html
+    text = text_of(html)
+    assert "range does not hold" in text and "The 95 % range does not hold here" in text
+    trust, way = text.index("How far to trust it"), text.index("What happened on the way")
+    assert trust < text.index("What is left is 7.1 times") < way < text.index("Iteration 1: a step")
+    write_report(tmp_path, report)
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["warnings"] == [doubt] and told["excess_over_noise"] == 7.1
+
+
+def test_a_grid_that_is_too_coarse_is_not_the_fault_of_the_motion() -> None:
+    young, _ = measured().parameters
+    parts = {"tracks": 0.01, "particles": 0.1, "cells": 0.6}
+    friction = FittedParameter(
+        "friction", 0.4, "-", determined=False, start=0.3, parts=parts, coarse=True
+    )
+    text = text_of(rendered(measured(parameters=(young, friction), correlation=None)))
+    assert "The grid is too coarse for friction coefficient" in text
+    assert "Simulate with smaller cells" in text and "0.6 (cells)" in text.replace("0.60", "0.6")
+    assert "does not determine" not in text and "not determined" not in text
+    assert "1 of 2 parameters determined by the data and this grid" in text
+
+
+def test_the_title_names_all_that_was_seen() -> None:
+    several = {"a: reconstruction": 1e-6, "b: reconstruction": 2e-6}
+    both = learned(
+        observation="x/a.npz, y/b.npz", errors=several, trained=tuple(several), start_errors={}
+    )
+    assert headline(both, {}) == "A learned law, fitted to the motions in a.npz and b.npz"
+    one = learned(observation="front.npz, side.npz, top.npz")
+    assert headline(one, {}).endswith("fitted to the motion in front.npz, side.npz and top.npz")
+
+
+def test_frames_that_chose_the_epoch_are_not_new_to_the_fit() -> None:
+    errors = {"reconstruction": 3e-6, "with the held-out tail": 12e-6}
+    report = learned(errors=errors, chose=("with the held-out tail",))
+    assert verdict(report).endswith("With the held-out frames, which chose the epoch, 6.0 mm.")
+    text = text_of(rendered(report))
+    assert "its held-out frames chose the epoch" in text and "new to the fit" not in text
+    assert "on motion new to the fit" in text_of(rendered(learned(errors=errors)))
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([3.51, 4.0, 5.94], "The loss rose from 3.51 to 5.94: the training brought the law no"),
+        ([3.0, 3.0], "The loss stayed at 3.00."),
+        ([3.0, 1.0], "The loss fell from 3.00 to 1.00."),
+    ],
+)
+def test_the_course_of_the_loss(losses: list[float], said: str) -> None:
+    assert said in text_of(rendered(learned(losses=losses, segments=())))
+
+
+def test_numbers_are_fitted_in_iterations() -> None:
+    text = text_of(rendered(measured()))
+    assert "for 2 iterations" in text and "epoch" not in text and "The search" in text
+    assert "for 3 epochs" in text_of(rendered(learned()))
+
+
 def test_a_bare_report_is_short() -> None:
     report = FitReport("law", "nclaw", "", {}, {"reconstruction": 0.0}, [], 0.5)
     html = rendered(report)
@@ -325,6 +396,29 @@ def test_loss_plots(losses: list[float | None]) -> None:
     assert "loss [m²]" in plot
     assert "<metadata" not in plot
     assert plot == loss_plot(losses, [25, 25, 50], "m²")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(4.4, 5.4), (0.97, 1.02), (1.1, 4.0), (3.0, 40.0), (1e-9, 1e-2), (2e-3, 3e2), (7e-5, 7.2e-5)],
+)
+def test_marks_of_a_logarithmic_axis(low: float, high: float) -> None:
+    marks = log_marks(low, high)
+    assert 3 <= len(marks) <= 8
+    assert len({words for _, words in marks}) == len(marks)
+    assert all(low <= value <= high for value, _ in marks)
+    for value, words in marks:
+        said, _, power = words.partition(" × 10")
+        power = power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or "0"
+        assert float(said) * 10.0 ** int(power) == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize("losses", [[5.4, 5.1, 4.7, 4.5, 4.4], [3.0, 3.0, 3.0], [9.0, 1e-6]])
+def test_labels_of_a_loss_plot_differ(losses: list[float]) -> None:
+    plot = loss_plot(losses, (), "px²", "iteration")
+    labels = re.findall(r"<text[^>]*text-anchor: end[^>]*>([^<]*)</text>", plot)
+    assert len(labels) >= 3 and len(set(labels)) == len(labels)
+    assert ">iteration<" in plot
 
 
 def test_a_wild_start_does_not_hide_the_fit() -> None:

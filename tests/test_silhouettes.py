@@ -122,10 +122,13 @@ def test_what_is_no_silhouette_is_refused() -> None:
     shape = Box((0.3, 0.25, 0.2), (0.5, 0.3, 0.5))
     run, surface = still(shape)
     mask = np.ones(SIZE[::-1], bool)
+    film = np.tile(np.linspace(30, 230, SIZE[0]).astype(np.uint8), (SIZE[1], 1))
+    film[:40] = 20
     for masks, times, said in (
         ([mask[:50], mask], TIMES, "160 x 50 px, the camera's pictures 160 x 120"),
         ([mask], TIMES, "got 1 masks and 2 times"),
         ([~mask, ~mask], TIMES, "dark all over"),
+        ([film, film], TIMES, "^42 % of the pixels are neither black nor white.*expected masks"),
     ):
         with pytest.raises(ValueError, match=said):
             Silhouettes.bind(masks, times, surface, run.x[0], camera=camera())

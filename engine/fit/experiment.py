@@ -10,7 +10,7 @@ belongs to the experiment THROW alone, such as velocity.x@THROW.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..observations.joint import comparable as in_one_unit
 from ..observations.observation import Observation
 from ..scene import Scene
+from ..suggestion import did_you_mean
 from ..vision.camera import Camera, turned
 from .parameter import AXES, CAMERA, GRAVITY, place
 
@@ -73,6 +74,27 @@ class Experiment:
                 " by none: leave it out"
             )
         return self.observation.through(tuple(_moved(c, own) for c in self.observation.cameras))
+
+
+def require_known(names: Iterable[str], experiments: Sequence[Experiment]) -> None:
+    """Refuse names of parameters of an experiment that there is not.
+
+    Args:
+        names: Of parameters, such as velocity.x@THROW.
+        experiments: All of them.
+
+    Raises:
+        ValueError: One names no experiment.
+    """
+    there = [e.name for e in experiments]
+    for name in names:
+        _, at, whose = name.partition("@")
+        if at and whose not in there:
+            known = ", ".join(n for n in there if n) or "one without a name: leave the @ out"
+            raise ValueError(
+                f"{name} is of the experiment {whose!r}, which there is not"
+                f"{did_you_mean(whose, there)}: there are {known}"
+            )
 
 
 def _moved(camera: Camera, values: Mapping[str, float]) -> Camera:

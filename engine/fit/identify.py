@@ -11,14 +11,15 @@ from typing import Any
 
 from ..observations.markers import Markers
 from ..trajectory import Trajectory
+from .assumptions import assumed
 from .experiment import Build, Experiment, comparable
 from .judge import SEEN, Case, Judgement, judge
 from .least_squares import ParameterFit, fit_parameters
 from .numerical_error import Numerics
-from .overlays import overlays
+from .overlays import overlays, without_film
 from .parameter import Parameter
 from .report import FitReport, command_line
-from .report_files import write_report
+from .report_files import law_words, write_report
 from .run_folder import Tell
 from .team import Team
 
@@ -36,6 +37,7 @@ def identify(
     resume: bool = False,
     source: str = "",
     command: str = "",
+    settings: Mapping[str, Any] | None = None,
     team: Team | None = None,
     tell: Tell = lambda metrics: None,
 ) -> FitReport:
@@ -54,6 +56,7 @@ def identify(
         resume: Go on with the fit in `folder`.
         source: Path of the observation, for the report.
         command: Command line that does it again, for the report; by default that of the process.
+        settings: What else is to be listed in the report, by name.
         team: Processes that share the experiments; the first of them judges and writes.
         tell: Is told each iteration's metrics, notes, and how far the judging is.
 
@@ -79,7 +82,11 @@ def identify(
         made = _report(fitted, after, before, judged, Path(folder))
         made = replace(
             made, observation=source, command=command or command_line(),
-            settings={"parameters": ", ".join(parameters), **{k: str(v) for k, v in given.items()}},
+            settings={
+                "parameters": ", ".join(parameters),
+                "law": law_words(next(iter(after.values())).scene.bodies[0].law),
+                **assumed(build, whole, parameters), **(settings or {}),
+            },
         )  # fmt: skip
         next(iter(after.values())).scene.bodies[0].law.save(Path(folder) / "law.safetensors")
         write_report(folder, made)
@@ -94,9 +101,11 @@ def _report(
 ) -> FitReport:  # fmt: skip
     """All but what was asked; pictures go to the folder."""
     first, start = (next(iter(cases.values())) for cases in (after, before))
-    notes = [*fitted.notes, *_setups(after, judged)]
+    warnings = list(fitted.warnings)
     if not fitted.converged:
-        notes.append("it ended before it converged: resume it with more iterations")
+        warnings.append("it ended before it converged: resume it with more iterations")
+    warnings += dict.fromkeys(d for c in after.values() for d in c.observation.doubts())
+    notes = (*fitted.notes, *_setups(after, judged), *without_film(after))
     low, high = first.scene.bodies[0].shape.bounds
     unit = first.observation.unit
     pictures, movies = overlays(after, judged.motions, folder)
@@ -108,7 +117,8 @@ def _report(
         components=first.observation.components, loss_unit=f"{unit}²",
         parameters=fitted.parameters, correlation=fitted.correlation,
         law_fitted=first.scene.bodies[0].law, law_start=start.scene.bodies[0].law,
-        step=min(fitted.steps), notes=tuple(notes), pictures=pictures, movies=movies,
+        step=min(fitted.steps), notes=notes, warnings=tuple(warnings), excess=fitted.excess,
+        pictures=pictures, movies=movies,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from .demonstrations import Demonstration, arranged, several
 from .held import Held, Tail
 from .judge import HOLD_OUT, SEEN, TAIL, Case, Judgement, judge
 from .lesson import Lesson, PositionLesson, SightLesson
-from .overlays import overlays
+from .overlays import overlays, without_film
 from .recipe import Recipe
 from .report import FitReport, command_line
 from .report_files import write_report
@@ -248,6 +248,8 @@ def _report(
     jobs = [partial(_judged, e, law, start, k, demonstrations, training.tell)
             for k, e in enumerate(demonstrations)]  # fmt: skip
     found = team.share(jobs)
+    missing = [note for e in demonstrations for note in without_film(_cases(e, e.scene))]
+    doubts = [d for e in demonstrations for d in e.motions[SEEN].doubts()]
     pictures: dict[str, Path] = {}
     movies: dict[str, Path] = {}
     if team.leads:
@@ -263,10 +265,12 @@ def _report(
         losses=[m["loss"] for m in lines], segments=[m["segment"] for m in lines],
         seconds=sum(m["seconds"] for m in lines), size=first.size,
         trained=tuple(e.label(SEEN) for e in demonstrations),
+        chose=tuple(e.label(TAIL) for e in demonstrations if TAIL in e.motions and training.held),
         unit=first.motions[SEEN].unit, components=first.motions[SEEN].components,
         law_fitted=law, law_start=start,
         law_truth=None if first.truth is None else first.truth.bodies[0].law,
-        step=first.model.dt, notes=tuple(training.notes), command=command or command_line(),
+        step=first.model.dt, notes=(*training.notes, *dict.fromkeys(missing)),
+        warnings=tuple(dict.fromkeys(doubts)), command=command or command_line(),
         pictures=pictures, movies=movies,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 
 from ..errors import SimulationError
 from ..observations.observation import Observation
-from .experiment import Build, Experiment, comparable
+from .experiment import Build, Experiment, comparable, require_known
 from .numerical_error import Numerics, check, numerical_error
 from .parameter import Parameter
 from .report import FittedParameter
@@ -74,6 +74,10 @@ class ParameterFit:
     notes: tuple[str, ...]
     """Sentences on what happened, such as rejected steps."""
     seconds: float
+    warnings: tuple[str, ...] = ()
+    """Sentences on how far it is to be trusted."""
+    excess: float | None = None
+    """How many times the noise what is left is, if it is too much for bands to hold."""
 
     @property
     def values(self) -> dict[str, float]:
@@ -133,6 +137,7 @@ def fit_parameters(
     experiments = comparable(
         [replace(e, given={**given, **e.given}) for e in observation]
     )  # fmt: skip
+    require_known(parameters, experiments)
     team = team or Team()
     trials = Trials(build, solver, experiments, dict(parameters), team)
     if numerics is not None:
@@ -150,7 +155,7 @@ def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
     return {
         "kind": "parameters",
         "parameters": {
-            name: [repr(v) for v in (p.start, p.lower, p.upper, p.unit)]
+            name: {word: repr(getattr(p, word)) for word in ("start", "lower", "upper", "unit")}
             for name, p in trials.parameters.items()
         },
         "solver": repr(trials.solver),
@@ -158,10 +163,11 @@ def _config(trials: Trials, search: int, tolerance: float) -> dict[str, Any]:
             {
                 "name": e.name,
                 "given": {name: repr(value) for name, value in e.given.items()},
-                "observation": [
-                    type(e.observation).__name__, len(e.observation.time),
-                    repr(float(e.observation.time[-1])), repr(e.observation.noise),
-                ],
+                "observation": {
+                    "kind": type(e.observation).__name__, "frames": len(e.observation.time),
+                    "last time": repr(float(e.observation.time[-1])),
+                    "noise": repr(e.observation.noise),
+                },
             }
             for e in trials.experiments
         ],
@@ -366,54 +372,71 @@ class _Fit:
             for row in self._rows(self._uncertainty())
         }
 
-    def _rows(self, found: Uncertainty) -> list[FittedParameter]:
+    def _rows(
+        self, found: Uncertainty, coarse: np.ndarray | None = None
+    ) -> list[FittedParameter]:  # fmt: skip
+        """What is known of each parameter; of a coarse one the grid alone leaves it open."""
         rows = []
         for i, (name, p) in enumerate(self.parameters.items()):
             z, spread = float(self.point.free[i]), float(found.std[i])
             known, reach = bool(found.determined[i]), float(found.reach[i])
+            rough = coarse is not None and bool(coarse[i])
             parts = {cause: float(std[i]) * p.slope(z) for cause, std in found.parts.items()}
+            parts = {cause: std for cause, std in parts.items() if math.isfinite(std)}
             rows.append(
                 FittedParameter(
                     name, p.value(z), p.unit, spread * p.slope(z) if known else None,
                     p.value(z - reach) if known else None, p.value(z + reach) if known else None,
-                    known, p.start, parts if known else {},
+                    known, p.start, parts if known or rough else {}, rough,
                 )
             )  # fmt: skip
         return rows
 
     def _result(self) -> ParameterFit:
-        c, point, found = self.counters, self.point, self._uncertainty()
-        notes = list(c["notes"])
+        c, point = self.counters, self.point
+        scatter = found = self._uncertainty()
         if self.numerics is not None:
             self.tell({"doing": "numerical error", "share": 0.0, "scenes": self.numerics.scenes})
-            scatter = found
             found = numerical_error(
                 self.trials, point.free, c["steps"], point.residual, point.jacobian,
                 found.determined, self.numerics,
             ).added_to(found)  # fmt: skip
-            notes += [
-                f"other particles or half the cell would change {name} by more than a factor of e:"
-                " take smaller cells, or a motion that it matters more to"
-                for name, before, now in zip(
-                    self.parameters, scatter.determined, found.determined, strict=True
+        coarse = scatter.determined & ~found.determined
+        noise = self.trials.noise
+        excess = math.sqrt(point.misfit) / noise if noise else 0.0
+        unlikely = excess if excess > UNLIKELY else None
+        correlation = tuple(tuple(float(v) for v in row) for row in found.correlation)
+        return ParameterFit(
+            tuple(self._rows(found, coarse)), correlation, point.misfit, c["start_misfit"],
+            tuple(c["losses"]), bool(c["converged"]), found.by_track, tuple(c["steps"]),
+            tuple(c["notes"]), c["seconds"], tuple(self._warnings(found, coarse, unlikely)),
+            unlikely,
+        )  # fmt: skip
+
+    def _warnings(
+        self, found: Uncertainty, coarse: np.ndarray, excess: float | None
+    ) -> Iterator[str]:
+        """How far the result is to be trusted."""
+        if excess is not None:
+            yield (
+                f"what is left is {excess:.2g} times the noise of {' and '.join(self._noises())} a"
+                " coordinate, large residuals tempered: the law or the scene is not that of what"
+                " was seen, and the 95 % bands do not hold"
+            )
+        for name, is_coarse in zip(self.parameters, coarse, strict=True):
+            if is_coarse:
+                yield (
+                    f"other particles or half the cell would change {name} by more than a factor"
+                    " of e: take smaller cells, or a motion that it matters more to"
                 )
-                if before and not now
-            ]
         if not found.by_track and found.determined.any():
-            notes.append(
+            yield (
                 "no more tracks than parameters: the uncertainty takes every frame as independent,"
                 " which is optimistic"
             )
-        notes += entangled(found, list(self.parameters))
-        noise = self.trials.noise
-        if noise is not None and math.sqrt(point.misfit) > UNLIKELY * noise:
-            notes.append(
-                f"what is left is {math.sqrt(point.misfit) / noise:.2g} times the stated noise: the"
-                " law or the scene is not that of what was seen, and the 95 % bands do not hold"
-            )
-        correlation = tuple(tuple(float(v) for v in row) for row in found.correlation)
-        return ParameterFit(
-            tuple(self._rows(found)), correlation, point.misfit, c["start_misfit"],
-            tuple(c["losses"]), bool(c["converged"]), found.by_track, tuple(c["steps"]),
-            tuple(notes), c["seconds"],
-        )  # fmt: skip
+        yield from entangled(found, list(self.parameters))
+
+    def _noises(self) -> Iterator[str]:
+        """What noise was stated or assumed, each once."""
+        found = [words for e in self.trials.experiments for words in e.observation.noises()]
+        yield from dict.fromkeys(found)

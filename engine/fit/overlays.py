@@ -13,7 +13,7 @@ import torch
 from ..observations.observation import Observation
 from ..observations.pixel_tracks import PixelTracks
 from ..trajectory import Trajectory
-from ..vision.comparison import compare
+from ..vision.comparison import compare, film_missing
 from .judge import SEEN, TAIL, Case
 
 
@@ -50,6 +50,17 @@ def overlays(
             pictures[f"{caption}, {rms:.2g} px apart (RMS)"] = folder / f"{file}.png"
             films[caption] = Path(f"{file}.mp4")
     return pictures, films
+
+
+def without_film(cases: Mapping[str, Case]) -> list[str]:
+    """Sentences on films that pictures of a report lack, each once."""
+    parts = [
+        part
+        for case in cases.values()
+        for part in getattr(case.observation, "parts", (case.observation,))
+    ]
+    tracks = [part.tracks for part in parts if isinstance(part, PixelTracks)]
+    return list(dict.fromkeys(why for t in tracks if (why := film_missing(t))))
 
 
 def _tracked(seen: Observation, motion: Trajectory) -> Iterator[tuple[PixelTracks, Trajectory]]:

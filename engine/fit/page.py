@@ -60,17 +60,21 @@ def page(
 
 def headline(report: FitReport, names: Mapping[str, str]) -> str:
     """What was fitted to what, as a sentence."""
-    name = Path(report.observation).name
-    source = f"the motion in {name}" if name else "an observed motion"
+    source = f"the motion in {_and(report.sources)}" if report.sources else "an observed motion"
+    if len(report.trained) > 1 and report.sources:
+        source = source.replace("motion", "motions", 1)
     if report.kind == "law":
         kind = names.get("fitted")
         return f"A learned law{f' ({kind})' if kind else ''}, fitted to {source}"
     if not report.parameters:
         return f"A fit to {source}"
-    shown = ", ".join(plain_name(p.name) for p in report.parameters[:-1])
-    last = plain_name(report.parameters[-1].name)
-    text = f"{shown} and {last}" if shown else last
+    text = _and([plain_name(p.name) for p in report.parameters])
     return f"{text[0].upper()}{text[1:]}, fitted to {source}"
+
+
+def _and(words: Sequence[str]) -> str:
+    """A list as one says it."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def verdict(report: FitReport) -> str:
@@ -89,17 +93,29 @@ def verdict(report: FitReport) -> str:
     share = report.share(error)
     if share is not None:
         text += f", which is {percent(share)} of its size"
+    if report.excess is not None:
+        text = (
+            "The law or the scene does not explain what was seen:"
+            f" {number(report.excess, digits=2)} times the noise is left, and the 95 % ranges do"
+            f" not hold. {text}"
+        )
     start = report.start_errors.get(report.main)
     if start is not None and math.isfinite(start) and error > 0:
         text += f"; {_compare(report.rms(start) / report.rms(error))} before the fit"
-    held_out = [v for n, v in report.errors.items() if n not in report.trained]
-    if not held_out:
-        return text + "."
-    if not all(map(math.isfinite, held_out)):
-        return text + ". Of the simulations new to the fit at least one diverged."
-    low, high = (quantity(report.rms(f(held_out)), report.unit, digits=2) for f in (min, max))
-    spread = low if low == high else f"{low} to {high}"
-    return f"{text}. On motion new to the fit, {spread}."
+    text += "."
+    chose = [report.errors[name] for name in report.chose]
+    if chose and all(map(math.isfinite, chose)):
+        text += f" With the held-out frames, which chose the epoch, {_spread(report, chose)}."
+    if not report.unseen:
+        return text
+    if not all(map(math.isfinite, report.unseen)):
+        return text + " Of the simulations new to the fit at least one diverged."
+    return f"{text} On motion new to the fit, {_spread(report, report.unseen)}."
+
+
+def _spread(report: FitReport, errors: Sequence[float]) -> str:
+    low, high = (quantity(report.rms(f(errors)), report.unit, digits=2) for f in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def _compare(times: float) -> str:
@@ -120,7 +136,7 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
     if start is not None and 0 < error < start < math.inf:
         times = number(math.sqrt(start / error), digits=2)
         cards.append((f"{times} ×", "closer than before the fit"))
-    unseen = [v for n, v in report.errors.items() if n not in report.trained]
+    unseen = report.unseen
     if unseen and all(map(math.isfinite, unseen)):
         worst = quantity(report.rms(max(unseen)), report.unit, digits=2)
         cards.append((worst, "at worst on motion new to the fit"))
@@ -128,11 +144,15 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
         failed = sum(not math.isfinite(v) for v in unseen)
         cards.append((f"{failed} of {len(unseen)}", "simulations new to the fit diverged"))
     unknown = sum(not p.determined for p in report.parameters)
-    if report.parameters:
+    if report.excess is not None:
+        cards.append((f"{report.excess:.2g} ×", "the noise is left: the 95 % ranges do not hold"))
+    elif report.parameters:
         known = len(report.parameters) - unknown
-        cards.append((f"{known} of {len(report.parameters)}", "parameters determined by the data"))
-    epochs = len(report.losses)
-    cards.append((duration(report.seconds), f"for {epochs} epoch{'s' if epochs != 1 else ''}"))
+        coarse = any(p.coarse for p in report.parameters)
+        words = "parameters determined by the data" + " and this grid" * coarse
+        cards.append((f"{known} of {len(report.parameters)}", words))
+    turns = f"{len(report.losses)} {report.turn}{'s' if len(report.losses) != 1 else ''}"
+    cards.append((duration(report.seconds), f"for {turns}"))
     items = "".join(f"<li><b>{escape(a)}</b><span>{escape(b)}</span></li>" for a, b in cards)
     date = surroundings.get("date", "")[:16]
     return (
@@ -143,10 +163,16 @@ def _header(report: FitReport, title: str, surroundings: Mapping[str, str]) -> s
 
 
 def _notes(report: FitReport) -> str:
-    if not report.notes:
-        return ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-    return f'<section class="notes"><h3>What happened on the way</h3><ul>{items}</ul></section>'
+    groups = {
+        "How far to trust it": ("notes", report.warnings),
+        "What happened on the way": ("notes mild", report.notes),
+    }
+    said = ""
+    for heading, (style, sentences) in groups.items():
+        items = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in sentences)
+        if items:
+            said += f'<section class="{style}"><h3>{heading}</h3><ul>{items}</ul></section>'
+    return said
 
 
 def _errors(report: FitReport) -> str:
@@ -166,8 +192,9 @@ def _errors(report: FitReport) -> str:
 
 
 def _error_row(report: FitReport, name: str, value: float) -> str:
-    trained = name in report.trained
-    tag = "the fit has seen it" if trained else "new to the fit"
+    tag = "the fit has seen it" if name in report.trained else "new to the fit"
+    if name in report.chose:
+        tag = "its held-out frames chose the epoch"
     start = report.start_errors.get(name)
     before = ""
     if report.start_errors:
@@ -211,7 +238,8 @@ def _reading(report: FitReport, error: float, start: float | None) -> str:
         words.append("runs, which it did not before the fit")
     elif start is not None and error > 0:
         times = report.rms(start) / report.rms(error)
-        style = "good" if times >= 1.05 else "warn"
+        better = "good" if report.excess is None else "muted"
+        style = better if times >= 1.05 else "warn"
         words.append(f'<span class="{style}">{_compare(times)} before the fit</span>')
     return "; ".join(words) or "–"
 
@@ -308,14 +336,19 @@ def _training(report: FitReport) -> str:
     finite = [v for v in report.losses if v is not None and math.isfinite(v)]
     growing = len(set(report.segments)) > 1
     unit = f" {report.loss_unit}" if report.loss_unit else ""
-    fall = "No epoch gave a loss."
+    fall = f"No {report.turn} gave a loss."
     if finite:
         first, last = (number(finite[k]) for k in (0, -1))
         fall = f"The loss fell from {first} to {last}{unit}. "
         if len(finite) == 1:
-            fall = f"The loss of the only epoch: {first}{unit}. "
-        elif finite[-1] >= finite[0]:
-            fall = f"The loss went from {first} to {last}{unit}. "
+            fall = f"The loss of the only {report.turn}: {first}{unit}. "
+        elif finite[-1] > finite[0]:
+            fall = f"The loss rose from {first} to {last}{unit}"
+            fall += ". " if growing else ": the training brought the law no closer. "
+        elif first == last:
+            fall = f"The loss stayed at {first}{unit}. "
+    if report.kind == "parameters":
+        fall += "It is the mean square of a coordinate, in which large residuals count less. "
     if growing:
         fall += (
             "The simulation is restarted from recorded or estimated states every so many steps. "
@@ -325,8 +358,10 @@ def _training(report: FitReport) -> str:
     figure = ""
     if len(finite) > 1:
         segments = report.segments if growing else ()
-        figure = f"\n<figure>{loss_plot(report.losses, segments, report.loss_unit)}</figure>"
-    return f"<section><h2>The training</h2>\n<p>{escape(fall)}</p>{figure}</section>"
+        plot = loss_plot(report.losses, segments, report.loss_unit, report.turn)
+        figure = f"\n<figure>{plot}</figure>"
+    heading = "The training" if report.kind == "law" else "The search"
+    return f"<section><h2>{heading}</h2>\n<p>{escape(fall)}</p>{figure}</section>"
 
 
 def _settings(report: FitReport, surroundings: Mapping[str, str]) -> str:

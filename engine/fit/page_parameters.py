@@ -34,22 +34,39 @@ def parameters(report: FitReport) -> str:
     """The section, empty if there are none."""
     if not report.parameters:
         return ""
-    rows = "".join(map(_parameter_row, report.parameters))
-    unknown = [plain_name(p.name) for p in report.parameters if not p.determined]
-    warning = ""
-    if unknown:
-        warning = (
-            f'<p class="warn">This motion does not determine {escape(", ".join(unknown))}: other '
-            "values explain it as well. Observe a motion that depends on it, or fix its value.</p>"
-        )
+    rows = "".join(_parameter_row(p, report.excess is None) for p in report.parameters)
+    held = "With the range that holds the true value with a probability of 95 %, as far as the"
+    if report.excess is not None:
+        held = '<span class="warn">The 95 % range does not hold here.</span> It would if the'
+    verb = "are right" if report.excess is None else "were right"
     return (
-        "<section><h2>The parameters</h2>\n<p>With the range that holds the true value with a "
-        f"probability of 95 %, as far as the law and the scene are right: {_source(report)}</p>\n"
+        f"<section><h2>The parameters</h2>\n<p>{held} law and the scene {verb}: "
+        f"{_source(report)}</p>\n"
         '<div class="scroll"><table><thead><tr><th>parameter</th><th class="n">start</th>'
         '<th class="n">fitted</th><th class="n">95 % range</th><th>start ○, fitted ●</th>'
         f"<th>verdict</th></tr></thead><tbody>{rows}</tbody></table></div>\n"
-        f"{warning}{_correlation(report)}</section>"
+        f"{_warning(report)}{_correlation(report)}</section>"
     )
+
+
+def _warning(report: FitReport) -> str:
+    """What the data do not determine, and what the simulation is too coarse for."""
+    left = [p for p in report.parameters if not p.determined]
+    unknown = ", ".join(plain_name(p.name) for p in left if not p.coarse)
+    coarse = ", ".join(plain_name(p.name) for p in left if p.coarse)
+    said = ""
+    if unknown:
+        said += (
+            f'<p class="warn">This motion does not determine {escape(unknown)}: other '
+            "values explain it as well. Observe a motion that depends on it, or fix its value.</p>"
+        )
+    if coarse:
+        said += (
+            f'<p class="warn">The grid is too coarse for {escape(coarse)}: other particles or half '
+            "the cell would change it by more than a factor of e. Simulate with smaller cells, or "
+            "observe a motion that it matters more to.</p>"
+        )
+    return said
 
 
 def _source(report: FitReport) -> str:
@@ -72,31 +89,39 @@ def _source(report: FitReport) -> str:
     )
 
 
-def _parameter_row(p: FittedParameter) -> str:
+def _said(p: FittedParameter, holds: bool) -> str:
+    """The verdict on a parameter, for a table."""
+    if p.coarse:
+        return '<span class="warn">grid too coarse</span>'
+    if not p.determined:
+        return '<span class="warn">not determined</span>'
+    if not holds:
+        return '<span class="warn">range does not hold</span>'
+    if p.std is None:
+        return '<span class="muted">uncertainty not estimated</span>'
+    if p.value and p.low95 is not None and p.high95 is not None:
+        most = max(p.high95 - p.value, p.value - p.low95)
+        return f'<span class="good">known to ± {percent(most / abs(p.value))}</span>'
+    return '<span class="good">determined</span>'
+
+
+def _parameter_row(p: FittedParameter, holds: bool) -> str:
     known_to = p.std
     start = "–" if p.start is None else quantity(p.start, p.unit, digits=None)
     spread = "–"
     if p.low95 is not None and p.high95 is not None:
         ends = (p.low95, p.high95)
         spread = " to ".join(quantity(e, p.unit, known_to=known_to, like=p.value) for e in ends)
-    if not p.determined:
-        said = '<span class="warn">not determined</span>'
-    elif p.std is None:
-        said = '<span class="muted">uncertainty not estimated</span>'
-    elif p.value and p.low95 is not None and p.high95 is not None:
-        most = max(p.high95 - p.value, p.value - p.low95)
-        said = f'<span class="good">known to ± {percent(most / abs(p.value))}</span>'
-    else:
-        said = '<span class="good">determined</span>'
     return (
         f'<tr><th scope="row">{escape(plain_name(p.name))} <code class="muted">{escape(p.name)}'
         f'</code></th><td class="n">{escape(start)}</td>'
         f'<td class="n main">{escape(quantity(p.value, p.unit, digits=4, known_to=known_to))}</td>'
-        f'<td class="n">{escape(spread)}</td><td>{_strip(p)}</td><td class="said">{said}</td></tr>'
+        f'<td class="n">{escape(spread)}</td><td>{_strip(p, holds)}</td>'
+        f'<td class="said">{_said(p, holds)}</td></tr>'
     )
 
 
-def _strip(p: FittedParameter) -> str:
+def _strip(p: FittedParameter, holds: bool) -> str:
     """Start, value and band of a parameter on a line."""
     marks = [p.value, *(v for v in (p.start, p.low95, p.high95) if v is not None)]
     marks = [v for v in marks if math.isfinite(v)]
@@ -109,7 +134,7 @@ def _strip(p: FittedParameter) -> str:
 
     parts = ['<line x1="0" x2="144" y1="13" y2="13" stroke="#dfe5ea" stroke-width="2"/>']
     if p.low95 is not None and p.high95 is not None:
-        colour = "#0072b2" if p.determined else "#d98324"
+        colour = "#0072b2" if p.determined and holds else "#d98324"
         parts.append(
             f'<line x1="{at(p.low95)}" x2="{at(p.high95)}" y1="13" y2="13" stroke="{colour}" '
             'stroke-width="6" stroke-opacity="0.35" stroke-linecap="round"/>'

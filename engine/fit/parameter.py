@@ -36,12 +36,19 @@ class Parameter:
     def __post_init__(self) -> None:
         """Refuse a start that is not strictly between the bounds."""
         if not (math.isfinite(self.start) and self.lower < self.start < self.upper):
-            raise ValueError(
-                f"got a start of {self.start:g}, expected it between {self.lower:g} and"
-                f" {self.upper:g} {self.unit}, neither included"
-            )
+            raise ValueError(f"got a start of {self.start:g}, expected {self._range}")
         if self.scale is not None and not self.scale > 0:
             raise ValueError(f"got a scale of {self.scale:g}, expected it positive")
+
+    @property
+    def _range(self) -> str:
+        unit = "" if self.unit == "-" else f" {self.unit}"
+        low, high = math.isfinite(self.lower), math.isfinite(self.upper)
+        if low and high:
+            return f"it between {self.lower:g} and {self.upper:g}{unit}, neither included"
+        if low or high:
+            return f"more than {self.lower:g}{unit}" if low else f"less than {self.upper:g}{unit}"
+        return "a finite number"
 
     @property
     def _logarithmic(self) -> bool:
@@ -160,7 +167,17 @@ def _chosen(
     value: Any = start if start is not None else default
     if value is None or (start is None and not lower < value < upper):
         value = ordinary
-    return Parameter(float(value), lower, upper, unit)
+    return _named(name, value, lower, upper, unit)
+
+
+def _named(
+    name: str, start: float, lower: float, upper: float, unit: str, scale: float | None = None
+) -> Parameter:
+    """A parameter whose errors say its name."""
+    try:
+        return Parameter(float(start), lower, upper, unit, scale)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 SETUP = (
@@ -185,7 +202,7 @@ def _setup(
         pull = torch.as_tensor(build(**given).gravity).tolist()
         start = pull[AXES.index(name[-1])]
     value = ordinary if start is None else start
-    return Parameter(float(value), lower, upper, unit, SMALL.get(base))
+    return _named(name, value, lower, upper, unit, SMALL.get(base))
 
 
 def place(values: Mapping[str, float], given: Mapping[str, Any], build: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -49,17 +50,20 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def loss_plot(losses: Sequence[float | None], segments: Sequence[int], unit: str) -> str:
+def loss_plot(
+    losses: Sequence[float | None], segments: Sequence[int], unit: str, turn: str = "epoch"
+) -> str:
     """Loss by epoch, counted from 0, above the lengths of the segments; logarithmic if it can be.
 
     Args:
         losses: By epoch; None leaves a gap.
         segments: Steps between restarts by epoch, or nothing.
         unit: Of the losses.
+        turn: What an epoch is called.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
     y = np.array([np.nan if v is None else v for v in losses], float)
     epochs = np.arange(len(y))
@@ -70,10 +74,12 @@ def loss_plot(losses: Sequence[float | None], segments: Sequence[int], unit: str
         top, bottom = axes[0, 0], axes[-1, 0]
         if np.any(y > 0) and not np.any(y <= 0):
             top.set_yscale("log")
-            steps = (1.0, 2.0, 5.0) if np.nanmax(y) < 100 * np.nanmin(y) else (1.0,)
-            top.yaxis.set_major_locator(LogLocator(subs=steps))
-            top.yaxis.set_major_formatter(FuncFormatter(lambda v, _: number(v, digits=1)))
-            top.yaxis.set_minor_formatter(NullFormatter())
+            low, high = _room(np.nanmin(y), np.nanmax(y))
+            top.set_ylim(low, high)
+            marks = log_marks(low, high)
+            top.yaxis.set_major_locator(FixedLocator([value for value, _ in marks]))
+            top.yaxis.set_major_formatter(FixedFormatter([words for _, words in marks]))
+            top.yaxis.set_minor_locator(NullLocator())
         top.plot(epochs, y, color=FITTED, linewidth=2.0)
         finite = np.flatnonzero(np.isfinite(y))
         if len(finite):
@@ -83,9 +89,43 @@ def loss_plot(losses: Sequence[float | None], segments: Sequence[int], unit: str
             bottom.step(epochs, segments, where="mid", color=MUTED, linewidth=1.6)
             bottom.set_ylim(0, 1.15 * max(segments))
             _above(bottom, "steps between restarts")
-        bottom.set_xlabel("epoch")
+        bottom.set_xlabel(turn)
         bottom.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        return svg(figure, "Loss by epoch of the fit")
+        return svg(figure, f"Loss by {turn} of the fit")
+
+
+def _room(low: float, high: float) -> tuple[float, float]:
+    """Ends of a logarithmic axis with some room beyond its data, and a fifth of them at least."""
+    room = max(0.06 * math.log(high / low), 0.5 * math.log(1.2) - 0.5 * math.log(high / low), 0.02)
+    return low * math.exp(-room), high * math.exp(room)
+
+
+def log_marks(low: float, high: float) -> list[tuple[float, str]]:
+    """Marks of a logarithmic axis with their labels: three or more, no two of them alike.
+
+    Args:
+        low: Lower end, above 0.
+        high: Upper end.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    for digits in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+        values = [d * 10.0**power for power in powers for d in digits]
+        values = [v for v in values if low <= v <= high]
+        if len(values) >= 4 or (digits[-1] == 5.0 and len(values) == 3):
+            values = values[:: math.ceil(len(values) / 7)]
+            return [(v, number(v, digits=1)) for v in values]
+    even = MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=3).tick_values(low, high)
+    values = [float(v) for v in even if low <= v <= high]
+    places = range(1, 12)
+    most = max(next((d for d in places if _exact(v, d)), places[-1]) for v in values)
+    return [(v, number(v, digits=most)) for v in values]
+
+
+def _exact(value: float, digits: int) -> bool:
+    """Whether so many significant digits say it all."""
+    return math.isclose(float(f"{value:.{digits - 1}e}"), value, rel_tol=1e-9)
 
 
 def curve_plot(

@@ -46,6 +46,8 @@ class FittedParameter:
     """Value before the fit, in `unit`."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations by cause in `unit`, where more than the scatter along tracks is in it."""
+    coarse: bool = False
+    """Whether the data determine it, and particles and cells of the simulation leave it open."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class FitReport:
     """Whether a learned law or named parameters were fitted."""
     scene: str
     observation: str
-    """Path of what was seen."""
+    """Paths of what was seen, with commas between them."""
     settings: Mapping[str, Any]
     """What was asked, by name."""
     errors: Mapping[str, float]
@@ -75,6 +77,8 @@ class FitReport:
     """Errors of the same motions before the fit, as far as known."""
     trained: tuple[str, ...] = ("reconstruction",)
     """Names in `errors` of motions that the fit was trained on."""
+    chose: tuple[str, ...] = ()
+    """Names in `errors` of motions whose held-out frames chose the epoch that was taken."""
     size: float | None = None
     """Largest extent of the body at rest [m], to compare errors with."""
     unit: str = "m"
@@ -99,6 +103,10 @@ class FitReport:
     """Paths of .png or .jpg files by caption."""
     movies: Mapping[str, Path] = field(default_factory=dict)
     """Paths of movies by caption, from the report's folder; they are linked, not embedded."""
+    warnings: tuple[str, ...] = ()
+    """Sentences on how far the fit is to be trusted."""
+    excess: float | None = None
+    """How many times the noise what is left is, if it is too much for 95 % bands to hold."""
     notes: tuple[str, ...] = ()
     """Sentences on what happened, such as rejected steps."""
     command: str = field(default_factory=command_line)
@@ -136,6 +144,22 @@ class FitReport:
     def share(self, mean_square: float) -> float | None:
         """The same in the body's size, where that is known and both are lengths."""
         return self.rms(mean_square) / self.size if self.size and self.unit == "m" else None
+
+    @property
+    def unseen(self) -> list[float]:
+        """Errors of motions that had no part in the fit."""
+        known = {*self.trained, *self.chose}
+        return [error for name, error in self.errors.items() if name not in known]
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the files of what was seen."""
+        return [Path(part).name for part in self.observation.split(", ") if part]
+
+    @property
+    def turn(self) -> str:
+        """What one of `losses` is of."""
+        return "epoch" if self.kind == "law" else "iteration"
 
     @property
     def main(self) -> str:

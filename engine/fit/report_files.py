@@ -162,6 +162,8 @@ def to_json(
         "curves": [_curve_json(label, curve) for label, group in curves.items() for curve in group],
         "pictures": {caption: str(path) for caption, path in report.pictures.items()},
         "movies": {caption: str(path) for caption, path in report.movies.items()},
+        "warnings": list(report.warnings),
+        "excess_over_noise": report.excess,
         "notes": list(report.notes),
         "settings": dict(report.settings),
         "environment": dict(surroundings),

@@ -25,6 +25,16 @@ Tell = Callable[[Mapping[str, Any]], None]
 simulations that judge the fit are done: `judged` `of` all."""
 
 
+def require_folder(path: Path) -> None:
+    """Refuse a file where a folder is to be.
+
+    Raises:
+        ValueError: There is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, expected a folder: name another with --out")
+
+
 class RunFolder:
     """Files of one fit; every one is replaced in one go, so a kill loses the current epoch only."""
 
@@ -41,6 +51,7 @@ class RunFolder:
         """
         self.path = Path(path)
         self.config = json.loads(json.dumps(dict(config)))
+        require_folder(self.path)
         old = self.path / "config.json"
         if old.is_file():
             before = json.loads(old.read_text())
@@ -49,13 +60,10 @@ class RunFolder:
                     f"{self.path} already holds a fit: add --resume to go on with it, or choose"
                     " another folder"
                 )
-            differing = [k for k in {*before, *self.config} if before.get(k) != self.config.get(k)]
-            if differing:
-                name = sorted(differing)[0]
+            if before != self.config:
                 raise ValueError(
-                    f"{self.path} holds a fit with {name} = {before.get(name)!r}, not"
-                    f" {self.config.get(name)!r}: resume with the same settings, or choose another"
-                    " folder"
+                    f"{self.path} holds a fit with {_difference(before, self.config)}: resume with"
+                    " the same settings, or choose another folder"
                 )
         self.path.mkdir(parents=True, exist_ok=True)
         if not old.is_file():
@@ -101,6 +109,21 @@ class RunFolder:
         """Append a line."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(dict(metrics)) + "\n")
+
+
+def _difference(before: Any, now: Any, where: str = "") -> str:
+    """The first thing that differs in two configurations, as "rate = 0.1, not 0.2"."""
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        before, now = ({str(k + 1): v for k, v in enumerate(values)} for values in (before, now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        shared = sorted(k for k in before.keys() & now.keys() if before[k] != now[k])
+        if before.keys() == now.keys() or (shared and not where):
+            return _difference(before[shared[0]], now[shared[0]], f"{where} {shared[0]}".strip())
+        before, now = (", ".join(values) or "nothing" for values in (before, now))
+        return f"the {where or 'settings'} {before}, not {now}"
+    if isinstance(before, list | dict) or isinstance(now, list | dict):
+        return f"other {where}"
+    return f"{where} = {before}, not {now}"
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

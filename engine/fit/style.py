@@ -38,6 +38,7 @@ p { margin: .5rem 0; max-width: 46rem; }
   margin: 1.6rem 0 0; padding: .7rem 1.1rem; border-left: 4px solid #d98324;
   background: var(--warn-soft); border-radius: 0 .6rem .6rem 0;
 }
+.notes.mild { border-left-color: var(--rule); background: var(--soft); }
 .notes ul { margin: .2rem 0; padding-left: 1.1rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; margin: .9rem 0 .4rem; font-size: .95rem; }

@@ -43,8 +43,9 @@ class Joint(Observation):
         for part in self.parts:
             if part.noise is None or not part.noise > 0.0:
                 raise ValueError(
-                    f"{type(part).__name__} do not state their noise [{part.unit}], expected it"
-                    " positive: it says how much they count beside the others"
+                    f"{type(part).__name__} do not state their noise [{part.unit}], which says how"
+                    " much they count beside the others: give it as noise = X of that file in a"
+                    " .toml of experiments, or as --noise X where one holds for all files"
                 )
 
     @property
@@ -62,6 +63,14 @@ class Joint(Observation):
         for part in self.parts:
             own = torch.searchsorted(time, part.time - TICK)
             yield part, own
+
+    def noises(self) -> tuple[str, ...]:
+        """See `Observation.noises`."""
+        return tuple(dict.fromkeys(words for part in self.parts for words in part.noises()))
+
+    def doubts(self) -> tuple[str, ...]:
+        """See `Observation.doubts`."""
+        return tuple(words for part in self.parts for words in part.doubts())
 
     def split(self, trajectory: Trajectory) -> Iterator[tuple[Observation, Trajectory]]:
         """Each part, and the frames of a motion that are its own."""

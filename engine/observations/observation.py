@@ -37,6 +37,8 @@ class Observation(ABC):
     """Whether some of it may be of something else, such as tracks that went astray."""
     noise: float | None = None
     """Standard deviation of a component as stated, in `unit`; None if it was not."""
+    assumed: bool = False
+    """Whether that was not stated but assumed."""
     cameras: tuple[Camera, ...] = ()
     """What took the pictures, if there are any."""
 
@@ -70,6 +72,17 @@ class Observation(ABC):
     def groups(self) -> Tensor:
         """Which tracks have errors in common, by equal numbers, shape (k,), int64."""
         return torch.arange(self.seen().shape[1])
+
+    def noises(self) -> tuple[str, ...]:
+        """The noise of a component in words, such as "0.3 px (assumed)"; several where joined."""
+        if self.noise is None:
+            return ()
+        unit = "" if self.unit == "-" else f" {self.unit}"
+        return (f"{self.noise:g}{unit} ({'assumed' if self.assumed else 'stated'})",)
+
+    def doubts(self) -> tuple[str, ...]:
+        """Sentences on what may be wrong with it."""
+        return ()
 
     def split(self, trajectory: Trajectory) -> Iterator[tuple[Observation, Trajectory]]:
         """Each part, and the frames of a motion that are its own."""

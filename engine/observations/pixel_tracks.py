@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -24,6 +25,8 @@ RIM = 5.0
 """How near to an edge of the surface a track may be unless told otherwise [px]."""
 BEND = 0.8
 """Cosine of the angle between normals from which on the surface has an edge between them."""
+ENOUGH = 2.0 / 3.0
+"""Share of the tracks on the body below which the camera or the scene is doubted."""
 AROUND = 16
 """Directions in which an edge is looked for."""
 
@@ -52,6 +55,10 @@ class PixelTracks(Observation):
     """Where the tracks were then, from where their rays are cast [px], shape (k, 2), float64."""
     noise: float = NOISE
     """Standard deviation of a track [px]."""
+    assumed: bool = False
+    """Whether that was not stated but assumed."""
+    on_body: float = 1.0
+    """Share of the tracks of the first frame that are on the body, its edges included."""
     unit: ClassVar[str] = "px"
     components: ClassVar[int] = 2
     outliers: ClassVar[bool] = True
@@ -64,7 +71,7 @@ class PixelTracks(Observation):
         rest: Tensor,
         *,
         camera: Camera | None = None,
-        noise: float = NOISE,
+        noise: float | None = None,
         rim: float = RIM,
     ) -> PixelTracks:
         """Bind each track to what its pixel of the first frame shows of the surface.
@@ -74,7 +81,7 @@ class PixelTracks(Observation):
             surface: Of the bodies.
             rest: Particles or nodes at that time [m], shape (n, 3).
             camera: What saw them; that of the tracks if None.
-            noise: Standard deviation of a track [px].
+            noise: Standard deviation of a track [px]; None assumes 0.3.
             rim: Tracks nearer than this to an edge of the surface, as the first frame shows it, are
                 left out [px], unless all are: their patches show what lies on either side.
 
@@ -92,7 +99,7 @@ class PixelTracks(Observation):
                 f"the camera takes pictures of {camera.size[0]} x {camera.size[1]} px, the tracks"
                 f" are from {tracks.size[0]} x {tracks.size[1]}: give the camera of that video"
             )
-        if not noise > 0:
+        if noise is not None and not noise > 0:
             raise ValueError(f"got a noise of {noise:g} px, expected it positive")
         first = torch.nonzero(torch.from_numpy(tracks.seen[0])).flatten()
         rest = rest.detach().cpu().double()
@@ -109,7 +116,20 @@ class PixelTracks(Observation):
         used = used if bool(used.any()) else hit
         on = Spot(spot.triangle[used], spot.weights[used])
         return cls(
-            tracks, camera, first[used], surface.spots(on), surface, rest, pixels[used], noise
+            tracks, camera, first[used], surface.spots(on), surface, rest, pixels[used],
+            NOISE if noise is None else noise, noise is None, float(hit.double().mean()),
+        )  # fmt: skip
+
+    def doubts(self) -> tuple[str, ...]:
+        """See `Observation.doubts`."""
+        if self.on_body >= ENOUGH:
+            return ()
+        count = int(self.tracks.seen[0].sum())
+        return (
+            f"only {round(self.on_body * count)} of {count} tracks of"
+            f" {Path(self.tracks.source).name or 'the video'} are on the body where the scene has"
+            " it in the first frame: check the pose of the camera, the body's size and first"
+            " position in the scene, and that no other thing was tracked",
         )
 
     def rebound(self, trajectory: Trajectory) -> PixelTracks:

@@ -32,6 +32,8 @@ RIM = 1.0
 """Half the width of their soft rim [px]."""
 FULL = 32
 """Power of the mean that keeps the cover of overlapping discs below 1."""
+GREY = 0.05
+"""Share of pixels neither dark nor bright from which on pictures are no masks."""
 INSIDE = 0.97
 """Share of that depth that a middle must be away from the surface all around."""
 
@@ -58,6 +60,8 @@ class Silhouettes(Observation):
     """That they fill."""
     noise: float | None = None
     """Standard deviation of a pixel's share, mostly of the rims' [-]."""
+    assumed: bool = False
+    """Whether that was not stated but assumed."""
     unit: ClassVar[str] = "-"
     components: ClassVar[int] = 1
 
@@ -89,7 +93,16 @@ class Silhouettes(Observation):
         """
         factor = min(1.0, lines / camera.size[1])
         small = camera.resized(factor)
-        reduced = [_reduced(mask, camera.size, small.size) for mask in masks]
+        reduced, grey = [], []
+        for mask in masks:
+            reduced.append(_reduced(mask, camera.size, small.size))
+            grey.append(_middling(mask))
+        if grey and float(np.mean(grey)) > GREY:
+            raise ValueError(
+                f"{100 * np.mean(grey):.0f} % of the pixels are neither black nor white, as in an"
+                " ordinary film: expected masks, white where bodies are and black elsewhere; an"
+                " ordinary film can be tracked, and its tracks fitted"
+            )
         if len(reduced) != len(times) or len(times) < 2:
             raise ValueError(
                 f"got {len(reduced)} masks and {len(times)} times, expected as many, two or more"
@@ -229,6 +242,11 @@ def _reduced(mask: np.ndarray, size: tuple[int, int], small: tuple[int, int]) ->
     bright = mask if mask.dtype == bool else mask > 127
     found = cv2.resize(bright.astype(np.float64), small, interpolation=cv2.INTER_AREA)
     return torch.from_numpy(found)
+
+
+def _middling(mask: np.ndarray) -> float:
+    """Share of the pixels that are neither dark nor bright."""
+    return 0.0 if mask.dtype == bool else float(((mask > 63) & (mask < 192)).mean())
 
 
 def _balls(vertices: Tensor, triangles: Tensor, radius: float) -> Tensor:

@@ -24,6 +24,18 @@ MOMENTS = (0.25, 0.6, 1.0)
 """Shares of the motion that a strip shows."""
 
 
+def film_missing(tracks: Tracks) -> str:
+    """Why the frames of tracks cannot be shown, as a sentence; nothing where they can."""
+    if not tracks.source:
+        return "the tracks do not say of which film they are: they are drawn over a plain grey"
+    if not Path(tracks.source).exists():
+        return (
+            f"the film {tracks.source} of the tracks is not there: they are drawn over a plain"
+            " grey; put it there, or fit where it lies, to see them over its frames"
+        )
+    return ""
+
+
 def pictures(tracks: Tracks) -> Iterator[np.ndarray]:
     """Frames of the video that was tracked, (height, width, 3), uint8; blank if it is gone."""
     width, height = tracks.size

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rheograd.materials.law import ConstitutiveLaw
 
     from ..catalog import Script
+    from ..experiments import Named
 
 RANK = 2
 WRITTEN = (
@@ -137,7 +138,9 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.learn import fit
+    from rheograd.engine.fit.run_folder import require_folder
 
+    require_folder(folder)
     torch.set_num_threads(1)  # the parts of a batch are what runs side by side
     options = selection.chosen_options(found)
     states = found.states or ("recorded" if "material" in options else "positions")
@@ -191,7 +194,9 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     from rheograd.engine.fit.follow import at_recorded_step
     from rheograd.engine.fit.identify import identify
     from rheograd.engine.fit.parameter import choose
+    from rheograd.engine.fit.run_folder import require_folder
 
+    require_folder(folder)
     given = selection.chosen_options(found)
     team, solver = together(script, found)
     begin = starts(found.parameters)
@@ -206,9 +211,17 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
             max_iterations=iterations, numerics=numerics(found, solver, seen),
-            resume=found.resume, source=sources(found), command=again, team=team, tell=progress,
+            resume=found.resume, source=sources(found), command=again,
+            settings=cameras(read), team=team, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
+
+
+def cameras(read: Sequence[Named]) -> dict[str, str]:
+    """Where the cameras come from, for the report; nothing if there are none."""
+    seen = [s for e in read for s in e.sources if s.kind in ("tracks", "silhouettes")]
+    said = [str(s.camera) if s.camera else f"as {s.path.name} tells" for s in seen]
+    return {"cameras": ", ".join(dict.fromkeys(said))} if said else {}
 
 
 def together(script: Script, found: argparse.Namespace) -> tuple[Team, Any]:
