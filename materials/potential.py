@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network whose gradient is a stress, with first and second derivatives in closed form.
 
-    ψ(z) = ½ z·C₀ z + N(z) − N(0) − ∇N(0)·z
+    ψ(z) = ½ z·C₀ z + N(z) − N(0) − ∇N(0)·z − ½ z·∇²N(0) z
 
-so that rest is free of stress whatever the weights; N is a perceptron of swish layers. The passes
-carry derivatives along with values, a stack of rows a point: the value, d first derivatives and,
-where asked for, the d (d + 1) / 2 second ones.
+so that rest is free of stress and has the tangent C₀, whatever the weights; N is a perceptron of
+swish layers. The passes carry derivatives along with values, a stack of rows a point: the value, d
+first derivatives and, where asked for, the d (d + 1) / 2 second ones.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ ROUND = 0.05
 class SmoothPerceptron(nn.Module):
     """Swish layers with biases, and their derivatives by the inputs.
 
-    Beside its inputs x it is given norms of them, n = √(x·G x + δ²) − δ: energies of materials
-    whose stress bends with a norm of the strain are not smooth at rest, where polynomials and
-    networks of x alone converge slowly.
+    Beside its inputs x it is given cubes of norms, c = (n³ − δ³)/3 − δ x·G x/2, n² = x·G x + δ²: an
+    energy whose stress bends with a norm of the strain has such a term and no third derivative at
+    rest, where polynomials and networks of x alone converge slowly. They are smooth within δ and
+    have no value, slope or curvature at rest.
 
     Args:
         n_in: Inputs d.
@@ -86,26 +87,29 @@ class SmoothPerceptron(nn.Module):
         """X and its norms, shape (q, d + m), with derivatives."""
         q, d = x.shape
         along = torch.einsum("mij,qj->qmi", self.metrics, x)
-        norm = ((along * x[:, None]).sum(2) + ROUND**2).sqrt()
-        value = torch.cat([x, norm - ROUND], 1)
+        square = (along * x[:, None]).sum(2)
+        norm = (square + ROUND**2).sqrt()
+        value = torch.cat([x, (norm**3 - ROUND**3) / 3.0 - 0.5 * ROUND * square], 1)
         if not order:
             return value, None, None
-        slope = (along / norm[..., None]).mT  # (q, d, m)
+        excess = (norm - ROUND)[..., None]
+        slope = (excess * along).mT  # (q, d, m)
         first = torch.cat([torch.eye(d).to(x).expand(q, d, d), slope], 2)
         if order == 1:
             return value, first, None
         i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
-        bend = (self.metrics[:, i, j].T - slope[:, i] * slope[:, j]) / norm[:, None]
+        turned = along[..., i] * along[..., j] / norm[..., None]
+        bend = (excess * self.metrics[:, i, j] + turned).mT
         return value, first, torch.cat([x.new_zeros(q, len(i), d), bend], 2)
 
 
 class Potential(nn.Module):
-    """ψ and further numbers of a vector z, both zero at rest with the first derivatives of ψ.
+    """ψ and further numbers of a vector z, exact at rest up to second and first derivatives.
 
     Args:
         scale: Inputs are divided by these, shape (d,).
         rest_tangent: C₀ [Pa], shape (d, d).
-        rest_slopes: Linear part of the further numbers [Pa], shape (m, d).
+        rest_slopes: Derivatives of the further numbers at rest [Pa], shape (m, d).
         unit: Stress of which the network's numbers are multiples [Pa].
         widths: Of the hidden layers.
         seed: Of the weights.
@@ -131,11 +135,9 @@ class Potential(nn.Module):
 
     def energy(self, z: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
-        zero = z.new_zeros(1, z.shape[1])
-        base, slope, _ = self.network.derivatives(zero, order=1)
-        assert slope is not None
+        base, slope, bend = self._rest(z)
         x = z / self.scale
-        raw = self.network(x)[:, 0] - base[0, 0] - x @ slope[0, :, 0]
+        raw = self.network(x)[:, 0] - base[0] - x @ slope[:, 0] - 0.5 * ((x @ bend) * x).sum(1)
         return 0.5 * ((z @ self.rest_tangent) * z).sum(1) + self.unit * self.scale.mean() * raw
 
     def stress(
@@ -151,26 +153,36 @@ class Potential(nn.Module):
             ∂ψ/∂z [Pa], (q, d); further numbers [Pa], (q, m); ∂²ψ/∂z² (q, d, d); and the
             derivatives of the further numbers, (q, m, d).
         """
-        zero = z.new_zeros(1, z.shape[1])
-        base, rest, _ = self.network.derivatives(zero, order=1)
+        base, rest, bend = self._rest(z)
         x = z / self.scale
         value, first, second = self.network.derivatives(x, order=2 if tangent else 1)
-        assert rest is not None
         assert first is not None
         share = self.unit * self.scale.mean()
-        slope = share * (first[:, :, 0] - rest[0, :, 0]) / self.scale + z @ self.rest_tangent
-        more = value[:, 1:] - base[0, 1:] - x @ rest[0, :, 1:]
-        numbers = self.unit * more + z @ self.rest_slopes.T
+        slope = share * (first[:, :, 0] - rest[:, 0] - x @ bend) / self.scale
+        slope = slope + z @ self.rest_tangent
+        numbers = self.unit * (value[:, 1:] - base[1:] - x @ rest[:, 1:]) + z @ self.rest_slopes.T
         if not tangent:
             return slope, numbers, None, None
         assert second is not None
-        d = z.shape[1]
-        full = z.new_empty(len(z), d, d)
-        for k, (i, j) in enumerate(self.network.places):
-            full[:, i, j] = full[:, j, i] = second[:, k, 0] / (self.scale[i] * self.scale[j])
-        C = share * full + self.rest_tangent
-        moved = (first[:, :, 1:] - rest[0, :, 1:]) / self.scale[:, None]
+        full = self._square(second[:, :, 0]) - bend
+        C = share * full / (self.scale * self.scale[:, None]) + self.rest_tangent
+        moved = (first[:, :, 1:] - rest[:, 1:]) / self.scale[:, None]
         return slope, numbers, C, self.unit * moved.mT + self.rest_slopes
+
+    def _rest(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The network at rest: (n,), its slopes (d, n) and the curvature (d, d) of the first."""
+        zero = like.new_zeros(1, like.shape[1])
+        base, slope, bend = self.network.derivatives(zero)
+        assert slope is not None
+        assert bend is not None
+        return base[0], slope[0], self._square(bend[:, :, 0])[0]
+
+    def _square(self, second: Tensor) -> Tensor:
+        """Symmetric matrices (q, d, d) of second derivatives (q, s), the numbers of `places`."""
+        d = second.new_zeros(len(self.scale), len(self.scale)).long()
+        for k, (i, j) in enumerate(self.network.places):
+            d[i, j] = d[j, i] = k
+        return second[:, d]
 
 
 def metrics(scale: Tensor) -> Tensor:

@@ -268,10 +268,24 @@ class TestTrained:
 
     def test_rest(self, made: Made) -> None:
         F = torch.eye(3, dtype=torch.float64)[None]
-        assert float(made.law.stress(F, F.new_zeros(1, 0)).abs().max()) < 1e-3
-        a, b = made.law.mode_coefficients(torch.zeros(1, 3, dtype=torch.float64))
+        response, D = made.law.linearize(F, F.new_zeros(1, 0), 1.0)
+        assert float(response.tau.abs().max()) < 1e-3
+        exact = made.problem.solve(F, F.new_zeros(1, 0), 1.0).tangent
+        assert exact is not None
+        assert float(relative(D, exact)) < 1e-4  # of the modes alone: the network has no part in it
+        with torch.no_grad():
+            a, b = made.law.mode_coefficients(torch.zeros(1, 3, dtype=torch.float64))
         assert float(a.abs().max()) < 1e-12
         assert float(b.abs().max()) < 1e-3
+
+    def test_small_strains_are_as_exact_as_large_ones(self, made: Made) -> None:
+        """Bodies strain most of their points little."""
+        for share in (0.1, 0.01):
+            F = SMALL.deformation(share * SMALL.sample(20, 11))
+            none = F.new_zeros(20, 0)
+            expected = made.problem.solve(F, none, 1.0).stress
+            found = made.law.stress(F, none).detach()
+            assert float(relative(found, expected).median()) < 5e-3
 
     def test_file_keeps_law_and_cell(self, made: Made, tmp_path: Path) -> None:
         made.law.save(tmp_path / "law.safetensors")
