@@ -36,6 +36,10 @@ from .featured import (
 from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 
 START_POISSON = 0.25
+STRETCHES = {"full": slice(0, 3), "smooth": slice(0, 1)}
+"""Features whose sum is that of the principal strains; see kernels/features.py."""
+CAUCHY_GREEN = {"full": slice(3, 12), "smooth": slice(2, 11)}
+"""Features C - I, row by row."""
 
 
 class Kept(NamedTuple):
@@ -72,6 +76,24 @@ class InvariantElasticity(Elasticity):
         self.widths = tuple(widths)
         self.seed = seed
         self.network = FeaturedNetwork(self.features, self.widths, seed)
+
+    def start_elastic(self, strain_scale: float = 0.3) -> None:
+        """Choose weights that make it P = R (mu (C - I) + lambda tr(S - I) I).
+
+        Young's modulus at rest is then stress_scale, Poisson's ratio 0.25.
+
+        Args:
+            strain_scale: Strain [-] at which hidden units bend at first.
+
+        Raises:
+            ValueError: Widths are odd, or too narrow.
+        """
+        mu = 0.5 / (1 + START_POISSON)
+        lame = START_POISSON / ((1 + START_POISSON) * (1 - 2 * START_POISSON))
+        target = torch.zeros(9, self.network.perceptron.n_in)
+        target[:, CAUCHY_GREEN[self.features]] = mu * torch.eye(9)
+        target[::4, STRETCHES[self.features]] = lame
+        self.network.perceptron.start_linear(target, 1 / strain_scale)
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """See `ConstitutiveLaw.stress`."""
@@ -129,6 +151,11 @@ class InvariantPlasticity(Plasticity):
         self.widths = tuple(widths)
         self.seed = seed
         self.network = FeaturedNetwork(self.features, self.widths, seed)
+
+    def start_still(self, strain_scale: float = 1.0) -> None:
+        """Choose weights that leave F_trial as it is; arguments as in `start_elastic`."""
+        nothing = torch.zeros(9, self.network.perceptron.n_in)
+        self.network.perceptron.start_linear(nothing, 1 / strain_scale)
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """See `Plasticity.return_map`."""
@@ -235,13 +262,8 @@ class InvariantSmoothElasticity(InvariantElasticity):
             ValueError: An argument is out of range.
         """
         super().__init__(stress_scale, widths, seed)
-        mu = 0.5 / (1 + START_POISSON)
-        lame = START_POISSON / ((1 + START_POISSON) * (1 - 2 * START_POISSON))
-        target = torch.zeros(9, self.network.perceptron.n_in)
-        target[:, 2:11] = mu * torch.eye(9)
-        target[::4, 0] = lame
         self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
-        self.network.perceptron.start_linear(target, 1 / self.strain_scale)
+        self.start_elastic(self.strain_scale)
 
     @classmethod
     def example(cls) -> InvariantSmoothElasticity:
@@ -276,8 +298,7 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
         """
         super().__init__(flow_scale, widths, seed)
         self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
-        nothing = torch.zeros(9, self.network.perceptron.n_in)
-        self.network.perceptron.start_linear(nothing, 1 / self.strain_scale)
+        self.start_still(self.strain_scale)
 
 
 class InvariantLaw(ConstitutiveLaw):

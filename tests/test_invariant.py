@@ -305,3 +305,15 @@ def test_weights_that_changed_are_seen(dtype: torch.dtype) -> None:
             weight.data = 1.1 * weight.data if elsewhere else weight.data.mul_(1.1)
         law.update_into(F, out.internal, 1e-3, out)
         assert relative(out.tau, respond(law, F)[0]) < 1e-5
+
+
+def test_both_kinds_start_as_the_same_elastic_solid() -> None:
+    full, smooth = (kind(3e4, 1e-3, seed=2).double() for kind in (InvariantFull, InvariantSmooth))
+    full.elasticity.start_elastic()
+    full.plasticity.start_still()
+    F = torch.eye(3, dtype=torch.float64) + 0.2 * torch.randn(6, 3, 3, dtype=torch.float64)
+    none = F.new_zeros(6, 0)
+    found, expected = (law.update(F, none, 1e-3) for law in (full, smooth))
+    scale = float(expected.tau.detach().abs().max())
+    assert float((found.tau - expected.tau).detach().abs().max()) < 1e-6 * scale  # float32 drawn
+    assert torch.allclose(found.F_elastic, F, atol=1e-9)

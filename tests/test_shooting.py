@@ -330,12 +330,31 @@ def test_only_longer_segments_have_gradients_that_are_too_long(tmp_path: Path) -
     made = training(tmp_path, Recipe(shortest=8))
     for length, size in ((8, 1e3), (12, 99.0)):
         made.typical = 1.0
-        made._check_length(length, [torch.tensor([0.6 * size]), torch.tensor([0.8 * size])])
+        made._check_length(length, 1.0, [torch.tensor([0.6 * size]), torch.tensor([0.8 * size])])
         assert made.typical == pytest.approx(size**0.2, rel=1e-5)
     made.typical = 1.0
     with pytest.raises(GradientError, match=r"1e\+02 times"):
-        made._check_length(12, [torch.tensor(101.0)])
+        made._check_length(12, 1.0, [torch.tensor(101.0)])
     assert made.typical == 1.0
+
+
+def test_gradients_may_grow_as_the_loss_does(tmp_path: Path) -> None:
+    """As where a body meets the floor for the first time: that is no chaos."""
+    made = training(tmp_path, Recipe(shortest=8))
+    made._check_length(12, 1e-6, [torch.tensor(1.0)])
+    made._check_length(14, 1e-3, [torch.tensor(9e4)])
+    assert made.typical_loss == pytest.approx(1e-6**0.8 * 1e-3**0.2)
+    made.typical, made.typical_loss = 1.0, 1e-6
+    with pytest.raises(GradientError):
+        made._check_length(14, 1e-3, [torch.tensor(1.1e5)])
+    assert made.typical_loss == 1e-6
+
+
+def test_segments_are_not_shortened_to_what_tells_nothing(tmp_path: Path) -> None:
+    made = training(tmp_path, Recipe(shortest=8))
+    for lesson in made.lessons:
+        lesson.shortest = 30
+    assert made._shortest == 30
 
 
 def test_the_rate_falls_from_update_to_update(

@@ -53,6 +53,8 @@ class Lesson(ABC):
     """Steps of the motion."""
     on_gpu: bool = False
     """Whether its simulations run there."""
+    shortest: int = 0
+    """Steps below which a stretch from the start tells nothing of the law."""
 
     def begin(self, epoch: int) -> None:  # noqa: B027 (most have nothing to prepare)
         """Prepare an epoch."""

@@ -91,7 +91,7 @@ class Training:
         self.in_a_row = 0
         self.reach = math.inf
         self.proven = 0
-        self.typical = 0.0
+        self.typical = self.typical_loss = 0.0
         self.notes: list[str] = []
         self.usual: dict[str, float] = {}
         self.good = self._snapshot()
@@ -115,6 +115,7 @@ class Training:
         self.slowdown, self.in_a_row = counters["slowdown"], counters["in_a_row"]
         self.reach = counters["reach"] or math.inf
         self.typical, self.proven = counters["typical"], counters["proven"]
+        self.typical_loss = counters["typical_loss"]
         self.notes, self.usual = counters["notes"], dict(counters["usual"])
 
     def _estimate_again(self, tensors: dict[str, Tensor]) -> None:
@@ -138,7 +139,7 @@ class Training:
             "epoch": self.epoch, "update": self.update, "slowdown": self.slowdown,
             "in_a_row": self.in_a_row, "notes": self.notes, "usual": self.usual,
             "reach": self.reach if math.isfinite(self.reach) else None, "typical": self.typical,
-            "proven": self.proven,
+            "proven": self.proven, "typical_loss": self.typical_loss,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -224,14 +225,14 @@ class Training:
             length = max(lengths)
             try:
                 loss, gradients = self._gradient(pool, starts, lengths)
-                self._check_length(length, gradients)
+                self._check_length(length, loss, gradients)
                 self.proven = length
                 return loss, gradients
             except (SimulationError, GradientError) as error:
                 step = getattr(error, "step", None)
                 survived = SAFE * (length if step is None else step)
                 to_blame = length <= self.proven and not self.in_a_row
-                if to_blame or survived < min(self.recipe.shortest, length):
+                if to_blame or survived < min(self._shortest, length):
                     raise
                 self.reach = survived
                 exploded = isinstance(error, GradientError)
@@ -241,22 +242,29 @@ class Training:
                     f" segments shortened to {max(self._lengths())} steps"
                 )})  # fmt: skip
 
-    def _check_length(self, length: int, gradients: Sequence[Tensor]) -> None:
+    @property
+    def _shortest(self) -> int:
+        """Steps below which segments of some lesson tell nothing of the law."""
+        return max(self.recipe.shortest, *(lesson.shortest for lesson in self.lessons))
+
+    def _check_length(self, length: int, loss: float, gradients: Sequence[Tensor]) -> None:
         """Compare the gradient over long segments with the geometric mean of those before.
+
+        It may grow as the loss does: where bodies meet for the first time both do.
 
         Raises:
             GradientError: It is `EXPLODED` times as long.
         """
         norm = math.sqrt(math.fsum(float(g.double().square().sum()) for g in gradients))
         long = length > self.recipe.shortest and self.typical > 0.0
-        if long and norm > EXPLODED * self.typical:
+        grown = max(1.0, loss / self.typical_loss) if self.typical_loss > 0.0 else 1.0
+        if long and norm > EXPLODED * grown * self.typical:
             raise GradientError(
                 f"the gradient is {norm / self.typical:.0e} times as long as it usually is: the"
                 " motion is chaotic over so many steps; take shorter segments"
             )
-        if norm > 0.0:
-            new = norm**SHARE
-            self.typical = self.typical ** (1.0 - SHARE) * new if self.typical > 0.0 else norm
+        self.typical = _mean(self.typical, norm)
+        self.typical_loss = _mean(self.typical_loss, loss)
 
     def _batches(self, lengths: Sequence[int]) -> list[list[list[int]]]:
         """Of each update, for each lesson, the steps at which segments start.
@@ -368,3 +376,10 @@ class Training:
             self.folder.report_epoch(metrics)
             self.folder.save(tensors, counters)
         self.tell(metrics)
+
+
+def _mean(before: float, now: float) -> float:
+    """Geometric running mean of positive numbers."""
+    if not now > 0.0:
+        return before
+    return before ** (1.0 - SHARE) * now**SHARE if before > 0.0 else now

@@ -156,7 +156,7 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
     seen = [observed(e, solver, scene) for e, scene in zip(read, truths, strict=True)]
     with team:
         stress = partial(expected_stress, found, scenes, solver, seen, team)
-        law = starting_law(found, folder, stress).to(solver.device, solver.dtype)
+        law = starting_law(found, folder, known, stress).to(solver.device, solver.dtype)
         recipe = chosen_recipe(found, law, states, seen)
         with FitProgress(script.name, recipe.epochs, "epochs", shown=team.leads) as progress:
             report = fit(
@@ -272,13 +272,15 @@ def starts(words: str) -> dict[str, float | None]:
 
 
 def starting_law(
-    found: argparse.Namespace, folder: Path, stress: Callable[[], float]
+    found: argparse.Namespace, folder: Path, recorded: bool, stress: Callable[[], float]
 ) -> ConstitutiveLaw:
     """The law before the fit: that of the folder when resuming, of a file, or a new one.
 
     Args:
         found: What was given.
         folder: Of the fit.
+        recorded: Whether segments restart from recorded states; else a new law has to run the
+            motion from its start, and starts as an elastic solid.
         stress: Finds out for what stress a new law is made [Pa].
 
     Raises:
@@ -297,9 +299,13 @@ def starting_law(
         law = laws.load(name, kinds)
         laws.require_savable(law)
         return law
-    bare = kinds[name] is InvariantFull or found.recipe == "published"
+    bare = found.recipe in ("published", "polish") or (kinds[name] is InvariantFull and recorded)
     scale = found.stress_scale or (1.0 if bare else stress())
-    return kinds[name](scale, found.flow_scale or 1e-3, seed=found.seed)
+    law = kinds[name](scale, found.flow_scale or 1e-3, seed=found.seed)
+    if isinstance(law, InvariantFull) and not bare:
+        law.elasticity.start_elastic()
+        law.plasticity.start_still()
+    return law
 
 
 def chosen_recipe(
