@@ -136,6 +136,36 @@ def test_a_body_cut_by_the_rim_of_the_picture() -> None:
     assert sorted(lengths(found.shape)) == pytest.approx(sorted(lengths(BRICK)), rel=2 * CLOSE)
 
 
+def test_bands_hold_the_truth_of_what_one_camera_hardly_sees() -> None:
+    """Of a depth that a few pixels tell, 95 of 100 bands should hold it."""
+    eye = Camera.look_at((0.66, 0.51, 2.15), (0.66, 0.26, 0.5), size=SIZE, field_of_view=35.0)
+    rng = np.random.default_rng(0)
+    within = []
+    for _ in range(12):
+        x, y, z = (np.array([0.5, 0.36, 0.5]) + rng.uniform(-0.02, 0.02, 3)).tolist()
+        truth = Box((0.25, 0.25, 0.25), (x, y, z), (0.0, 0.0, 0.35 + rng.uniform(-0.03, 0.03)))
+        floor = float(truth.bounds[0, 1])
+        found = fit_primitive("box", [mask(truth, eye)], [eye], start=truth, on_floor=floor)
+        said = measured(found)
+        for name, value in (("depth", 0.25), ("centre.z", truth.center[2])):
+            band = said[name].band
+            assert band is not None and band < 0.08
+            within.append(abs(said[name].value - value) < band)
+    assert sum(within) >= 21
+
+
+def test_without_a_scale_no_length_is_known() -> None:
+    found = fit_primitive("box", [mask(BRICK, FRONT)], [FRONT])
+    (sentence,) = found.undetermined
+    assert sentence.startswith("size and distance go together")
+    for measure in found.measures:
+        assert (measure.band is None) == (measure.unit == "m"), measure.name
+    one = {"width": lengths(found.shape)[0]}
+    ruled = fit_primitive("box", [mask(BRICK, FRONT)], [FRONT], start=found.shape, sizes=one)
+    bands = [[measured(f)[f"turn.{axis}"].band for axis in "xyz"] for f in (found, ruled)]
+    assert bands[0] == pytest.approx(bands[1], rel=0.05), "turns are as well known as with a size"
+
+
 def test_one_camera_does_not_tell_size_from_distance() -> None:
     seen = mask(BALL, FRONT)
     found = fit_primitive("sphere", [seen], [FRONT])
@@ -199,14 +229,20 @@ def test_the_overlap_is_that_of_the_worst_mask() -> None:
 
 
 def test_parts_of_a_rim_may_be_tilted_and_off() -> None:
-    """By the rounding of each: a number that tilts all, and one that moves all outwards."""
+    """By the rounding of each: a number that tilts all, and one that moves all outwards; and single
+    pixels by what is left of them."""
     count, rounding = 5, 0.1
     along = np.tile(np.linspace(-1.0, 1.0, 21), count)
     part = Parts(np.repeat(np.arange(count), 21), along, np.full(count, rounding))
-    errors = _Errors(np.ones(len(along)), part, np.zeros(count))
-    found = _uncertainty(np.stack([along, np.ones(len(along))], 1), errors)
-    few = 10 / 9 * (2 * len(along) - 1) / (2 * len(along) - 2)
+    rows = np.stack([along, np.ones(len(along))], 1)
+    errors = _Errors(np.ones(len(along)), part, np.zeros(count), np.zeros(len(along)))
+    found = _uncertainty(rows, errors)
+    groups = 2 * count + len(along)
+    few = groups / (groups - 1) * (3 * len(along) - 1) / (3 * len(along) - 2)
     assert found.std == pytest.approx(np.full(2, rounding * np.sqrt(few / count)))
+    more = _uncertainty(rows, errors._replace(left=np.full(len(along), 0.2)))
+    pixels = 0.2 * np.sqrt(few / (rows**2).sum(0))
+    assert more.std == pytest.approx(np.hypot(found.std, pixels))
 
 
 @pytest.mark.parametrize("truth", [BALL, BRICK, ROD, PILL, POST])
