@@ -364,8 +364,34 @@ def test_the_command_makes_the_body_of_a_drop(
     )  # fmt: skip
     body = scene.bodies[0].shape
     assert body.bounds.numpy() == pytest.approx(cube.bounds.numpy(), abs=3e-3)
+    mended = drop.build(mesh=str(out), turn=(0.0, 0.0, 0.0), height=float(given["--height"]))
+    assert mended.bodies[0].shape.bounds.numpy() == pytest.approx(cube.bounds.numpy(), abs=3e-3)
     with Image.open(picture) as drawn:
         assert drawn.size == (2 * SIZE[0], SIZE[1])
+
+
+def test_the_command_says_how_the_body_is_put_into_a_drop(
+    filmed: Callable[[Solid], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The height is over the floor at y = 0, and places that drop does not take are told."""
+    out = tmp_path / "body.ply"
+    hung = Box((0.25, 0.2, 0.15), (0.4, 0.3, 0.6), (0.0, 0.2, 0.35))
+    front, _, _, camera, _ = filmed(hung)
+    words = ["shape", front, "--camera", camera, "--kind", "box", "--out", str(out), "--floor"]
+    low = float(hung.bounds[0, 1])
+    assert main([*words, f"{low}"]) == 0
+    said = capsys.readouterr()
+    assert f"--turn 0,0,0 --height {low:.4f}".rstrip("0") in said.out
+    assert "it was seen at x = 0.39" in said.out and "stands on an edge" in said.err
+    level = Box((0.25, 0.2, 0.15), (0.4, 0.1, 0.6), (0.0, 0.4, 0.0))
+    filmed(level)
+    assert main([*words, "0", "--force"]) == 0
+    said = capsys.readouterr()
+    assert "--height 0\n" in said.out and "stands on an edge" not in said.err
+    assert main([*words, "-0.2", "--force"]) == 0
+    assert "seen below it, at y = -0.2 m" in capsys.readouterr().out
+    assert main([*words[:-1], "--force"]) == 0
+    assert "rheograd run" not in capsys.readouterr().out, "no size is known"
 
 
 def test_the_command_says_what_it_doubts(
@@ -382,6 +408,9 @@ def test_the_command_says_what_it_doubts(
     assert main([*one, "sphere", "--size", "radius=0.12"]) == 0
     assert "--shape sphere --size 0.24" in capsys.readouterr().out
     assert "did you mean capsule" in refuse(*one, "capsul")
+    Image.new("L", (9, 9), 255).save(small := str(Path(front).with_name("small.png")))
+    said = refuse("shape", small, "--camera", camera, "--kind", "sphere")
+    assert "9 x 9 px, a picture of the camera" in said and "video" not in said
     assert "2 masks and 1 cameras" in refuse("shape", *words[:4], "--kind", "box")
     assert "radius=0.1,height=0.3" in refuse(*one, "sphere", "--size", "0.1")
     assert "ends in .ply" in refuse(*one, "sphere", "--out", "body.txt")

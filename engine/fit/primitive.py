@@ -406,7 +406,7 @@ def _measures(
     if not names:
         return tuple(Measure(n, v, u, 0.0) for n, (v, u) in values.items()), []
     jacobian, change = _slopes(freedom, rims, best), _changes(freedom, best)
-    scale = _scale(freedom, best, jacobian, rims[0].eye.place)
+    scale = _scale(freedom, best, jacobian, [rim.eye.place for rim in rims])
     if scale is not None:
         # what does not change with the scale has the bands that it has with one size given
         names, jacobian, rows = names[1:], jacobian[:, 1:], change[:, 1:]
@@ -442,16 +442,16 @@ def _changes(freedom: Freedom, best: Pose) -> np.ndarray:
 
 
 def _scale(
-    freedom: Freedom, best: Pose, jacobian: np.ndarray, eye: np.ndarray
+    freedom: Freedom, best: Pose, jacobian: np.ndarray, eyes: Sequence[np.ndarray]
 ) -> np.ndarray | None:
     """The change (p,) that scales the primitive about the eye of all cameras, if it is unseen."""
     if freedom.known or freedom.floor is not None:
         return None
-    arm = (best.centre - eye) / best.sizes.max()
+    arm = (best.centre - eyes[0]) / best.sizes.max()
     along = np.concatenate([np.ones(len(freedom.sizes)), arm, np.zeros(len(freedom.turns))])
     change = jacobian @ along
     unseen = np.linalg.norm(change) < RANK * np.linalg.norm(jacobian * along)
-    return along if unseen else None
+    return along if unseen or not np.ptp(eyes, axis=0).any() else None
 
 
 def _band(known: Uncertainty, row: np.ndarray, span: float) -> float | None:
