@@ -92,11 +92,11 @@ def run(found: argparse.Namespace) -> int:
     fit = fit_primitive(
         found.kind, masks, cameras, on_floor=found.floor, sizes=found.size, upright=found.upright
     )
-    options = drop_options(fit)
+    options = "" if fit.undetermined else drop_options(fit)
     print("\n".join(told(fit)))
     for line in doubts(fit, found.floor):
         say(f"warning: {line}")
-    if options and not fit.undetermined:
+    if options:
         print(f"the same in the scene drop: {options}")
     if found.out is not None:
         write_mesh(fit, found.out)
