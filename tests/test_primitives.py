@@ -136,6 +136,36 @@ def test_a_body_cut_by_the_rim_of_the_picture() -> None:
     assert sorted(lengths(found.shape)) == pytest.approx(sorted(lengths(BRICK)), rel=2 * CLOSE)
 
 
+def test_bands_hold_the_truth_of_what_one_camera_hardly_sees() -> None:
+    """Of a depth that a few pixels tell, 95 of 100 bands should hold it."""
+    eye = Camera.look_at((0.66, 0.51, 2.15), (0.66, 0.26, 0.5), size=SIZE, field_of_view=35.0)
+    rng = np.random.default_rng(0)
+    within = []
+    for _ in range(12):
+        x, y, z = (np.array([0.5, 0.36, 0.5]) + rng.uniform(-0.02, 0.02, 3)).tolist()
+        truth = Box((0.25, 0.25, 0.25), (x, y, z), (0.0, 0.0, 0.35 + rng.uniform(-0.03, 0.03)))
+        floor = float(truth.bounds[0, 1])
+        found = fit_primitive("box", [mask(truth, eye)], [eye], start=truth, on_floor=floor)
+        said = measured(found)
+        for name, value in (("depth", 0.25), ("centre.z", truth.center[2])):
+            band = said[name].band
+            assert band is not None and band < 0.08
+            within.append(abs(said[name].value - value) < band)
+    assert sum(within) >= 21
+
+
+def test_without_a_scale_no_length_is_known() -> None:
+    found = fit_primitive("box", [mask(BRICK, FRONT)], [FRONT])
+    (sentence,) = found.undetermined
+    assert sentence.startswith("size and distance go together")
+    for measure in found.measures:
+        assert (measure.band is None) == (measure.unit == "m"), measure.name
+    one = {"width": lengths(found.shape)[0]}
+    ruled = fit_primitive("box", [mask(BRICK, FRONT)], [FRONT], start=found.shape, sizes=one)
+    bands = [[measured(f)[f"turn.{axis}"].band for axis in "xyz"] for f in (found, ruled)]
+    assert bands[0] == pytest.approx(bands[1], rel=0.05), "turns are as well known as with a size"
+
+
 def test_one_camera_does_not_tell_size_from_distance() -> None:
     seen = mask(BALL, FRONT)
     found = fit_primitive("sphere", [seen], [FRONT])
@@ -199,14 +229,20 @@ def test_the_overlap_is_that_of_the_worst_mask() -> None:
 
 
 def test_parts_of_a_rim_may_be_tilted_and_off() -> None:
-    """By the rounding of each: a number that tilts all, and one that moves all outwards."""
+    """By the rounding of each: a number that tilts all, and one that moves all outwards; and single
+    pixels by what is left of them."""
     count, rounding = 5, 0.1
     along = np.tile(np.linspace(-1.0, 1.0, 21), count)
     part = Parts(np.repeat(np.arange(count), 21), along, np.full(count, rounding))
-    errors = _Errors(np.ones(len(along)), part, np.zeros(count))
-    found = _uncertainty(np.stack([along, np.ones(len(along))], 1), errors)
-    few = 10 / 9 * (2 * len(along) - 1) / (2 * len(along) - 2)
+    rows = np.stack([along, np.ones(len(along))], 1)
+    errors = _Errors(np.ones(len(along)), part, np.zeros(count), np.zeros(len(along)))
+    found = _uncertainty(rows, errors)
+    groups = 2 * count + len(along)
+    few = groups / (groups - 1) * (3 * len(along) - 1) / (3 * len(along) - 2)
     assert found.std == pytest.approx(np.full(2, rounding * np.sqrt(few / count)))
+    more = _uncertainty(rows, errors._replace(left=np.full(len(along), 0.2)))
+    pixels = 0.2 * np.sqrt(few / (rows**2).sum(0))
+    assert more.std == pytest.approx(np.hypot(found.std, pixels))
 
 
 @pytest.mark.parametrize("truth", [BALL, BRICK, ROD, PILL, POST])
@@ -328,8 +364,34 @@ def test_the_command_makes_the_body_of_a_drop(
     )  # fmt: skip
     body = scene.bodies[0].shape
     assert body.bounds.numpy() == pytest.approx(cube.bounds.numpy(), abs=3e-3)
+    mended = drop.build(mesh=str(out), turn=(0.0, 0.0, 0.0), height=float(given["--height"]))
+    assert mended.bodies[0].shape.bounds.numpy() == pytest.approx(cube.bounds.numpy(), abs=3e-3)
     with Image.open(picture) as drawn:
         assert drawn.size == (2 * SIZE[0], SIZE[1])
+
+
+def test_the_command_says_how_the_body_is_put_into_a_drop(
+    filmed: Callable[[Solid], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The height is over the floor at y = 0, and places that drop does not take are told."""
+    out = tmp_path / "body.ply"
+    hung = Box((0.25, 0.2, 0.15), (0.4, 0.3, 0.6), (0.0, 0.2, 0.35))
+    front, _, _, camera, _ = filmed(hung)
+    words = ["shape", front, "--camera", camera, "--kind", "box", "--out", str(out), "--floor"]
+    low = float(hung.bounds[0, 1])
+    assert main([*words, f"{low}"]) == 0
+    said = capsys.readouterr()
+    assert f"--turn 0,0,0 --height {low:.4f}".rstrip("0") in said.out
+    assert "it was seen at x = 0.39" in said.out and "stands on an edge" in said.err
+    level = Box((0.25, 0.2, 0.15), (0.4, 0.1, 0.6), (0.0, 0.4, 0.0))
+    filmed(level)
+    assert main([*words, "0", "--force"]) == 0
+    said = capsys.readouterr()
+    assert "--height 0\n" in said.out and "stands on an edge" not in said.err
+    assert main([*words, "-0.2", "--force"]) == 0
+    assert "seen below it, at y = -0.2 m" in capsys.readouterr().out
+    assert main([*words[:-1], "--force"]) == 0
+    assert "rheograd run" not in capsys.readouterr().out, "no size is known"
 
 
 def test_the_command_says_what_it_doubts(
@@ -346,6 +408,9 @@ def test_the_command_says_what_it_doubts(
     assert main([*one, "sphere", "--size", "radius=0.12"]) == 0
     assert "--shape sphere --size 0.24" in capsys.readouterr().out
     assert "did you mean capsule" in refuse(*one, "capsul")
+    Image.new("L", (9, 9), 255).save(small := str(Path(front).with_name("small.png")))
+    said = refuse("shape", small, "--camera", camera, "--kind", "sphere")
+    assert "9 x 9 px, a picture of the camera" in said and "video" not in said
     assert "2 masks and 1 cameras" in refuse("shape", *words[:4], "--kind", "box")
     assert "radius=0.1,height=0.3" in refuse(*one, "sphere", "--size", "0.1")
     assert "ends in .ply" in refuse(*one, "sphere", "--out", "body.txt")

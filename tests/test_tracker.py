@@ -199,6 +199,8 @@ def test_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         Image.fromarray(values.astype(np.uint8)).save(tmp_path / name)
         with pytest.raises(ValueError, match=said):
             read_mask(tmp_path / name, SIZE)
+    with pytest.raises(ValueError, match=r"a picture of the camera front.toml 240 x 180"):
+        read_mask(tmp_path / "small.png", SIZE, camera="front.toml")
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(ValueError, match="cannot be read as a picture"):
         read_mask(tmp_path / "text.png", SIZE)

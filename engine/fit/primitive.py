@@ -4,7 +4,8 @@
 What is compared is how much of each pixel near the rims is covered. The search begins on coarse
 blocks of pixels with several orientations and goes on to single pixels. Bands are those of rims
 whose sectors may each be wrong as a whole, by the rounding of a mask to pixels and by what the
-primitive leaves.
+primitive leaves, and in which single pixels are off by what is left there: within a sector a short
+edge is rounded by more than the sector's mean.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ ALIKE = 1.3
 """Cost of another orientation that fits as well, in the best one's."""
 APART = 0.03
 """Distance of marks from which two solids are not the same, in their size."""
+SAME = 1e-3
+"""Change of a number, in the largest size, as the scale grows e-fold, that is none."""
 PARALLEL = 1e-4
 """Smallest eigenvalue, of one, from which rays of several cameras have a place in common."""
 
@@ -321,6 +324,8 @@ class _Errors(NamedTuple):
     """Of all cameras together."""
     offset: np.ndarray
     """How far parts of the rims are outside the outline [px], shape (k,)."""
+    left: np.ndarray
+    """Cover that the primitive leaves, shape (m,)."""
 
     @property
     def rim(self) -> float:
@@ -343,22 +348,23 @@ def _errors(kind: Kind, pose: Pose, rims: Sequence[Rim], masks: Sequence[np.ndar
     half = np.concatenate([np.full(len(rim.share), rim.half) for rim in rims])
     slope = np.where((cover > 0) & (cover < 1), 0.5 / half, 0.0)
     total, gap = (np.bincount(label, slope * v, len(part.rounding)) for v in (slope, share - cover))
-    return _Errors(slope, part, gap / np.maximum(total, 1e-12))
+    return _Errors(slope, part, gap / np.maximum(total, 1e-12), share - cover)
 
 
 def _uncertainty(jacobian: np.ndarray, errors: _Errors) -> Uncertainty:
-    """Of free coordinates, if parts of the rims are off and tilted, each for itself."""
+    """Of free coordinates, if parts of the rims are off and tilted, and single pixels are off."""
     met = errors.slope > 0
     label, along = errors.part.label[met], errors.part.along[met]
     rounding, J = errors.part.rounding[label], jacobian[met]
     off = errors.slope[met] * np.hypot(rounding, errors.offset[label])
     tilted = errors.slope[met] * rounding * along
-    # twice the rows at half the weight: the same normal equations, two errors for each part
-    root = np.sqrt(2.0)
+    # thrice the rows at a third of the weight: the same normal equations, three kinds of errors
+    root, count = np.sqrt(3.0), len(errors.part.rounding)
     return estimate(
-        np.concatenate([J, J]) / root, root * np.concatenate([off, tilted]),
-        np.concatenate([label, len(errors.part.rounding) + label]),
-    )  # fmt: skip
+        np.concatenate([J, J, J]) / root,
+        root * np.concatenate([off, tilted, errors.left[met]]),
+        np.concatenate([label, count + label, 2 * count + np.arange(len(label))]),
+    )
 
 
 def _result(
@@ -399,18 +405,20 @@ def _measures(
     values = _numbers(freedom.kind, best)
     if not names:
         return tuple(Measure(n, v, u, 0.0) for n, (v, u) in values.items()), []
-    jacobian = _slopes(freedom, rims, best)
+    jacobian, change = _slopes(freedom, rims, best), _changes(freedom, best)
+    scale = _scale(freedom, best, jacobian, [rim.eye.place for rim in rims])
+    if scale is not None:
+        # what does not change with the scale has the bands that it has with one size given
+        names, jacobian, rows = names[1:], jacobian[:, 1:], change[:, 1:]
+    else:
+        rows = change
     known = _uncertainty(jacobian, errors)
-    columns = []
-    for step in STEP * np.eye(len(names)):
-        ends = [_numbers(freedom.kind, freedom.moved(best, sign * step)) for sign in (1, -1)]
-        plus, minus = (np.array([v for v, _ in end.values()]) for end in ends)
-        columns.append((plus - minus) / (2 * STEP))
-    change = np.stack(columns, 1)
-    measures = [
-        Measure(name, value, unit, _band(known, row, best.sizes.max() if unit == "m" else 1.0))
-        for (name, (value, unit)), row in zip(values.items(), change, strict=True)
-    ]
+    measures = []
+    for number, (name, (value, unit)) in enumerate(values.items()):
+        span = best.sizes.max() if unit == "m" else 1.0
+        scaled = scale is not None and abs(float(change[number] @ scale)) > SAME * span
+        band = None if scaled else _band(known, rows[number], span)
+        measures.append(Measure(name, value, unit, band))
     shared = np.abs(known.blind).max(0, initial=0.0) > 0.05
     alone = [
         f"the masks do not determine {name}"
@@ -419,20 +427,31 @@ def _measures(
         )
         if not found and not along
     ]
-    mixed = entangled(known, names)
-    if _scale_free(freedom, best, jacobian, rims[0].eye.place):
-        mixed = [_SCALE.format(kind=freedom.kind.name), *mixed[1:]]
-    return tuple(measures), [*mixed, *alone]
+    mixed = [] if scale is None else [_SCALE.format(kind=freedom.kind.name)]
+    return tuple(measures), [*mixed, *entangled(known, names), *alone]
 
 
-def _scale_free(freedom: Freedom, best: Pose, jacobian: np.ndarray, eye: np.ndarray) -> bool:
-    """Whether the primitive may be scaled about the eye of all cameras, unseen."""
+def _changes(freedom: Freedom, best: Pose) -> np.ndarray:
+    """Derivatives of what is told of a primitive by free coordinates, shape (n, p)."""
+    columns = []
+    for step in STEP * np.eye(len(freedom.names)):
+        ends = [_numbers(freedom.kind, freedom.moved(best, sign * step)) for sign in (1, -1)]
+        plus, minus = (np.array([v for v, _ in end.values()]) for end in ends)
+        columns.append((plus - minus) / (2 * STEP))
+    return np.stack(columns, 1)
+
+
+def _scale(
+    freedom: Freedom, best: Pose, jacobian: np.ndarray, eyes: Sequence[np.ndarray]
+) -> np.ndarray | None:
+    """The change (p,) that scales the primitive about the eye of all cameras, if it is unseen."""
     if freedom.known or freedom.floor is not None:
-        return False
-    arm = (best.centre - eye) / best.sizes.max()
+        return None
+    arm = (best.centre - eyes[0]) / best.sizes.max()
     along = np.concatenate([np.ones(len(freedom.sizes)), arm, np.zeros(len(freedom.turns))])
     change = jacobian @ along
-    return bool(np.linalg.norm(change) < RANK * np.linalg.norm(jacobian * along))
+    unseen = np.linalg.norm(change) < RANK * np.linalg.norm(jacobian * along)
+    return along if unseen or not np.ptp(eyes, axis=0).any() else None
 
 
 def _band(known: Uncertainty, row: np.ndarray, span: float) -> float | None:

@@ -24,21 +24,31 @@ PIECE = 0.003
 """Smallest piece of texture, as a share of the picture."""
 
 
-def read_mask(path: str | Path, size: tuple[int, int]) -> Array:
+def read_mask(
+    path: str | Path, size: tuple[int, int], *, camera: str | Path | None = None
+) -> Array:
     """A picture that is bright where the object is, shape (height, width), bool.
+
+    Args:
+        path: Its file.
+        size: Width and height that it should have [px].
+        camera: The file of the camera that says so; None: a video does.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is none, has another size than the video, or is dark all over.
+        ValueError: It is none, has another size, or is dark all over.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no mask {path}: check the path")
     mask = read_picture(path).max(-1) > 127
     if mask.shape[::-1] != tuple(size):
+        whose, over = "the video", "the first frame"
+        if camera is not None:
+            whose, over = f"a picture of the camera {camera}", "such a picture"
         raise ValueError(
-            f"{path} is {mask.shape[1]} x {mask.shape[0]} px, the video {size[0]} x {size[1]}:"
-            " draw the mask over the first frame"
+            f"{path} is {mask.shape[1]} x {mask.shape[0]} px, {whose} {size[0]} x {size[1]}:"
+            f" draw the mask over {over}"
         )
     if not mask.any():
         raise ValueError(f"{path} is dark all over, expected it bright where the object is")

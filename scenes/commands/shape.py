@@ -4,12 +4,16 @@
 A mask (silhouette) is a picture that is bright where the body is, seen by a camera that is known.
 The primitive is found by least squares on how much of each pixel is covered; --out gets it as a
 closed mesh in the axes of the scene, for rheograd run drop --mesh. One camera alone cannot tell a
-small body from a large one far away: say on which --floor it lies, or one --size.
+small body from a large one far away: say on which --floor it lies, or one --size. Of a body that
+hangs or flies --floor is the height of its lowest point in this picture, not that of the ground.
+Bands hold the rounding of masks to pixels and what the primitive leaves of them, not errors of the
+camera, of --floor, of --size, or of a mask that is drawn too large or too small all around.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +31,12 @@ EQUAL = 0.01
 """How much sizes of a form that has one size may differ."""
 POOR = 0.95
 """Overlap below which another kind is worth a thought."""
+LEANING = 0.09
+"""Angle between the floor and a face from which a box stands on an edge [rad], about 5 degrees."""
+FLOOR = 0.0
+"""Height of the floor of the scene drop [m]."""
+PLACE = 0.5
+"""Where along x and z the scene drop puts the middle of its body [m]."""
 ALIGNED = 0.5
 """Share of rims along rows and columns of pixels that is worth a word."""
 
@@ -46,7 +56,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     group = parser.add_argument_group("what is known")
     group.add_argument("--floor", type=number, metavar="Y",
-                       help="height at which the body's lowest point is [m]")  # fmt: skip
+                       help="height of the body's lowest point in the picture [m]")  # fmt: skip
     group.add_argument("--size", type=known_sizes, metavar="NAME=M,...",
                        help="radius=0.1; height=0.3 (of a capsule: of its straight part); of a box"
                        " width, height, depth [m]")  # fmt: skip
@@ -77,20 +87,27 @@ def run(found: argparse.Namespace) -> int:
             f"got {len(found.masks)} masks and {len(cameras)} cameras, expected a camera for each"
             " mask, in the same order"
         )
-    masks = [read_mask(m, c.size) for m, c in zip(found.masks, cameras, strict=True)]
+    masks = [
+        read_mask(mask, camera.size, camera=path)
+        for mask, camera, path in zip(found.masks, cameras, found.camera, strict=True)
+    ]
     fit = fit_primitive(
         found.kind, masks, cameras, on_floor=found.floor, sizes=found.size, upright=found.upright
     )
-    options = drop_options(fit, found.floor)
+    options = "" if fit.undetermined else drop_options(fit)
     print("\n".join(told(fit)))
-    for line in doubts(fit):
+    for line in doubts(fit, found.floor):
         say(f"warning: {line}")
-    if options and not fit.undetermined:
+    if options:
         print(f"the same in the scene drop: {options}")
     if found.out is not None:
         write_mesh(fit, found.out)
-        height = _height(fit, found.floor)
-        print(f"as a mesh: rheograd run drop --mesh {found.out} --turn 0,0,0 --height {height:.4g}")
+    if not fit.undetermined:
+        if found.out is not None:
+            height = _rounded(fit, _height(fit))
+            print(f"as a mesh: rheograd run drop --mesh {found.out} --turn 0,0,0 --height {height}")
+        if options or found.out is not None:
+            print("\n".join(moved(fit)))
     if found.json is not None:
         write_json(fit, options, found.json)
     if found.overlay is not None:
@@ -113,9 +130,35 @@ def told(fit: PrimitiveFit) -> list[str]:
     return lines
 
 
-def doubts(fit: PrimitiveFit) -> list[str]:
+def moved(fit: PrimitiveFit) -> list[str]:
+    """What the options of drop do not carry over."""
+    lines = []
+    x, y, z = (_rounded(fit, _value_of(fit, n)) for n in ("centre.x", "lowest", "centre.z"))
+    if _value_of(fit, "lowest") < FLOOR - EQUAL * max(fit.pose.sizes):
+        lines.append(
+            f"  drop has its floor at y = {FLOOR:g}; the body's lowest point was seen below it, at"
+            f" y = {y} m, and is put on it"
+        )
+    else:
+        lines.append(f"  --height is over the floor of drop, which is at y = {FLOOR:g}")
+    if any(_rounded(fit, PLACE) != at for at in (x, z)):
+        lines.append(
+            f"  drop puts the middle of the body at x = {PLACE:g}, z = {PLACE:g} m; it was seen at"
+            f" x = {x}, z = {z} m"
+        )
+    return lines
+
+
+def doubts(fit: PrimitiveFit, floor: float | None = None) -> list[str]:
     """What a reader should know before the numbers are used."""
     lines = list(fit.undetermined)
+    lean = math.acos(min(float(abs(fit.pose.turn[1]).max()), 1.0))
+    if fit.kind == "box" and floor is not None and lean > LEANING:
+        lines.append(
+            f"the box stands on an edge or a corner, a face {math.degrees(lean):.0f} degrees from"
+            f" level: if it hung or moved, --floor must be the height of its lowest point in this"
+            f" picture (got {floor:g} m), and all sizes are wrong with a wrong one"
+        )
     if fit.overlap < POOR:
         lines.append(
             f"a {fit.kind} covers the masks badly ({100 * fit.overlap:.0f} % overlap): try another"
@@ -135,7 +178,7 @@ def doubts(fit: PrimitiveFit) -> list[str]:
     return lines
 
 
-def drop_options(fit: PrimitiveFit, floor: float | None) -> str:
+def drop_options(fit: PrimitiveFit) -> str:
     """Options of the scene drop that make the same body, or nothing."""
     sizes = [m.value for m in fit.measures if m.unit == "m"]
     one = {
@@ -147,15 +190,24 @@ def drop_options(fit: PrimitiveFit, floor: float | None) -> str:
     size = sum(one) / len(one)
     if max(one) - min(one) > EQUAL * size:
         return ""
-    turn = ",".join(f"{v:.4g}" for v in fit.shape.turn)
-    height = _height(fit, floor)
-    return f"--shape {fit.kind} --size {size:.4g} --turn {turn} --height {height:.4g}"
+    turn = ",".join(f"{round(v, 4) + 0.0:g}" for v in fit.shape.turn)
+    height = _rounded(fit, _height(fit))
+    return f"--shape {fit.kind} --size {size:.4g} --turn {turn} --height {height}"
 
 
-def _height(fit: PrimitiveFit, floor: float | None) -> float:
-    """Of the lowest point over the floor, which is at y = 0 unless told [m]."""
-    lowest = next(m.value for m in fit.measures if m.name == "lowest")
-    return max(lowest - (floor or 0.0), 0.0)
+def _height(fit: PrimitiveFit) -> float:
+    """Of the lowest point over the floor of drop [m]."""
+    return max(_value_of(fit, "lowest") - FLOOR, 0.0)
+
+
+def _value_of(fit: PrimitiveFit, name: str) -> float:
+    return next(m.value for m in fit.measures if m.name == name)
+
+
+def _rounded(fit: PrimitiveFit, length: float) -> str:
+    """A length [m] to about a thousandth of the body."""
+    places = 3 - math.floor(math.log10(max(fit.pose.sizes)))
+    return f"{round(length, places) + 0.0:g}"
 
 
 def write_mesh(fit: PrimitiveFit, path: Path) -> None:
