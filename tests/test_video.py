@@ -160,7 +160,9 @@ def test_a_picture_is_turned_as_it_asks_for(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it clockwise
     Image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
-    assert (read_picture(tmp_path / "a.png") == np.rot90(picture, -1)).all()
+    found = read_picture(tmp_path / "a.png")
+    assert (found == np.rot90(picture, -1)).all()
+    assert found.flags.writeable  # overlays are drawn into it
 
 
 def test_a_picture_that_is_cut_off_is_named(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def _pixels(frame: Any, kind: str) -> np.ndarray:
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """A picture as (height, width, 3), uint8, turned as its EXIF data ask for.
+    """A picture as (height, width, 3), uint8, writable, turned as its EXIF data ask for.
 
     A deep one is scaled by its own brightest pixel.
 
@@ -220,7 +220,7 @@ def read_picture(path: str | Path) -> np.ndarray:
                 values = np.asarray(picture, np.float64)
                 scaled = (255 * values / max(values.max(), 1.0)).astype(np.uint8)
                 return np.repeat(scaled[..., None], 3, -1)
-            return np.asarray(picture.convert("RGB"))
+            return np.array(picture.convert("RGB"))
     except UnidentifiedImageError:
         raise ValueError(
             f"{path} cannot be read as a picture: expected .png, .jpg or .tif"
