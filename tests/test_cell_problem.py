@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,12 @@ def solved(cell: Cell, F: Tensor, **more: Any) -> tuple[CellProblem, Micro]:
     return problem, problem.solve(F, problem.rest_internal(len(F), F), 1.0)
 
 
-def fibre_cell(laws: dict[str, ConstitutiveLaw], element: str = "quad4") -> Cell:
+def fibre_cell(laws: Mapping[str, ConstitutiveLaw], element: str = "quad4") -> Cell:
     divisions = (4, 2, 2) if element.startswith("quad") else (2, 1, 1)
     return Cell(round_inclusion(0.25, divisions, element=element), laws)
 
 
-def laminate(laws: dict[str, ConstitutiveLaw], element: str) -> Cell:
+def laminate(laws: Mapping[str, ConstitutiveLaw], element: str) -> Cell:
     """Layers across x, the stiff one a quarter."""
     mesh = voxels(lambda x: x[:, 0] < -0.25, 4, element=element)
     return Cell(mesh, laws)

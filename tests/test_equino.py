@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -238,7 +239,7 @@ def test_derivatives_of_the_network(d: int) -> None:
         J = torch.autograd.functional.jacobian(lambda y: network(y[None])[0], x[k])
         assert torch.allclose(first[k].T, J, atol=1e-13)
         for n in range(2):
-            H = torch.autograd.functional.hessian(lambda y, n=n: network(y[None])[0, n], x[k])
+            H: Any = torch.autograd.functional.hessian(lambda y, n=n: network(y[None])[0, n], x[k])
             found = torch.stack([H[i, j] for i, j in network.places])
             assert torch.allclose(second[k, :, n], found, atol=1e-12)
 
@@ -310,6 +311,7 @@ class TestTrained:
     ) -> None:
         import h5py
 
+        file: Any
         with h5py.File(made.file, "a") as file:
             file["test"]["done"][4] = False
             file["test"]["stress"][4] = 0.0

@@ -63,13 +63,13 @@ def _paired(
     x: np.ndarray, axis: int, lower: np.ndarray, upper: np.ndarray, near: float
 ) -> np.ndarray:
     """Numbers of the nodes of the lower and of the upper face along an axis, shape (2, k)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     low = np.flatnonzero(x[:, axis] < lower[axis] + near)
     high = np.flatnonzero(x[:, axis] > upper[axis] - near)
-    across = [d for d in range(x.shape[1]) if d != axis]
-    gap, partner = cKDTree(x[np.ix_(high, across)]).query(x[np.ix_(low, across)])
-    back, _ = cKDTree(x[np.ix_(low, across)]).query(x[np.ix_(high, across)])
+    across = np.delete(x, axis, axis=1)
+    gap, partner = KDTree(across[high]).query(across[low])
+    back, _ = KDTree(across[low]).query(across[high])
     name = "xyz"[axis]
     for here, numbers, gaps, there in (("-", low, gap, "+"), ("+", high, back, "-")):
         if (gaps > near).any():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,12 +95,12 @@ def make(
                     file.flush()
                 done += 1
                 told(done, total)
-        return {name: _read(file[name], problem) for name in sets}
+        return {name: _read(file[name]) for name in sets}
 
 
-def _group(file: object, name: str, problem: CellProblem, strain: Tensor) -> object:
-    if name in file:  # type: ignore[operator]
-        group = file[name]  # type: ignore[index]
+def _group(file: Any, name: str, problem: CellProblem, strain: Tensor) -> Any:
+    if name in file:
+        group = file[name]
         if group["strain"].shape != tuple(strain.shape) or not np.array_equal(
             group["strain"][:], strain.numpy()
         ):
@@ -108,7 +109,7 @@ def _group(file: object, name: str, problem: CellProblem, strain: Tensor) -> obj
                 "as many as before"
             )
         return group
-    group = file.create_group(name)  # type: ignore[attr-defined]
+    group = file.create_group(name)
     own, k = problem.layout, len(strain)
     group["strain"] = strain.numpy()
     shapes = {
@@ -121,7 +122,7 @@ def _group(file: object, name: str, problem: CellProblem, strain: Tensor) -> obj
     return group
 
 
-def _solve(problem: CellProblem, F: Tensor, group: object, k: int) -> None:
+def _solve(problem: CellProblem, F: Tensor, group: Any, k: int) -> None:
     found = problem.solve(F, problem.rest_internal(1, F), 1.0)
     assert found.tangent is not None
     flat = found.point_stress.reshape(-1, 9)[:, problem.points.row]
@@ -130,9 +131,9 @@ def _solve(problem: CellProblem, F: Tensor, group: object, k: int) -> None:
         "fluctuation": found.fluctuation[0], "point_stress": flat,
     }  # fmt: skip
     for name, value in values.items():
-        group[name][k] = value.numpy()  # type: ignore[index]
+        group[name][k] = value.numpy()
 
 
-def _read(group: object, problem: CellProblem) -> Snapshots:
+def _read(group: Any) -> Snapshots:
     names = ("strain", "stress", "tangent", "fluctuation", "point_stress")
-    return Snapshots(*(torch.from_numpy(group[name][:]) for name in names))  # type: ignore[index]
+    return Snapshots(*(torch.from_numpy(group[name][:]) for name in names))
