@@ -304,3 +304,24 @@ class FlowPass(Pass):
         out = [space.y_bar_view, space.R_bar_view]
         self.launch(self.kernels.flow_adjoint, points, [*known, *out])
         self.backward(start, points, F_trial, F_bar)
+
+
+def elastic_target(features: str, poisson: float = 0.25) -> Tensor:
+    """The linear map from features to mu (C - I) + lambda tr(S - I) I, shape (9, n_in).
+
+    Young's modulus is 1. See kernels/features.py for which features there are.
+    """
+    mu = 0.5 / (1 + poisson)
+    lame = poisson / ((1 + poisson) * (1 - 2 * poisson))
+    strains, stretches = (slice(3, 12), slice(0, 3)) if features == "full" else (slice(2, 11), 0)
+    target = torch.zeros(9, WIDTH[features])
+    target[:, strains] = mu * torch.eye(9)
+    target[::4, stretches] = lame
+    return target
+
+
+def traced(module: nn.Module, F: Tensor) -> bool:
+    """Whether an autograd graph is asked for."""
+    return torch.is_grad_enabled() and (
+        F.requires_grad or any(p.requires_grad for p in module.parameters())
+    )

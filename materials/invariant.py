@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .arrays import matrices, plain
 from .featured import (
@@ -32,14 +32,10 @@ from .featured import (
     FlowPass,
     StressPass,
     blocks,
+    elastic_target,
+    traced,
 )
 from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
-
-START_POISSON = 0.25
-STRETCHES = {"full": slice(0, 3), "smooth": slice(0, 1)}
-"""Features whose sum is that of the principal strains; see kernels/features.py."""
-CAUCHY_GREEN = {"full": slice(3, 12), "smooth": slice(2, 11)}
-"""Features C - I, row by row."""
 
 
 class Kept(NamedTuple):
@@ -55,13 +51,6 @@ def _positive(name: str, unit: str, value: float) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"got {name} = {value}, expected a positive finite number {unit}")
     return float(value)
-
-
-def _traced(module: nn.Module, F: Tensor) -> bool:
-    """Whether an autograd graph is asked for."""
-    return torch.is_grad_enabled() and (
-        F.requires_grad or any(p.requires_grad for p in module.parameters())
-    )
 
 
 class InvariantElasticity(Elasticity):
@@ -84,20 +73,12 @@ class InvariantElasticity(Elasticity):
 
         Args:
             strain_scale: Strain [-] at which hidden units bend at first.
-
-        Raises:
-            ValueError: Widths are odd, or too narrow.
         """
-        mu = 0.5 / (1 + START_POISSON)
-        lame = START_POISSON / ((1 + START_POISSON) * (1 - 2 * START_POISSON))
-        target = torch.zeros(9, self.network.perceptron.n_in)
-        target[:, CAUCHY_GREEN[self.features]] = mu * torch.eye(9)
-        target[::4, STRETCHES[self.features]] = lame
-        self.network.perceptron.start_linear(target, 1 / strain_scale)
+        self.network.perceptron.start_linear(elastic_target(self.features), 1 / strain_scale)
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """See `ConstitutiveLaw.stress`."""
-        if _traced(self, F_elastic):
+        if traced(self, F_elastic):
             H, R = self.network(F_elastic)
             return self.stress_scale * (R @ H @ F_elastic.mT)
         (F,) = plain(F_elastic)
@@ -159,7 +140,7 @@ class InvariantPlasticity(Plasticity):
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """See `Plasticity.return_map`."""
-        if _traced(self, F_trial):
+        if traced(self, F_trial):
             H, R = self.network(F_trial)
             return F_trial + self.flow_scale * (R @ H)
         (F_trial,) = plain(F_trial)
@@ -315,7 +296,7 @@ class InvariantLaw(ConstitutiveLaw):
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`; without a graph where none is asked for."""
-        if _traced(self, F_trial):
+        if traced(self, F_trial):
             F = self.plasticity.return_map(F_trial)
             return Response(self.elasticity.stress(F, internal), F, internal)
         F, tau = (F_trial.new_empty(F_trial.shape) for _ in range(2))
