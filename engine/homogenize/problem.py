@@ -14,6 +14,7 @@ P is the first Piola stress and A its derivative; for small strains the stress a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -63,30 +64,13 @@ class Micro(NamedTuple):
         return (local - whole).abs() / whole.abs().clamp_min(torch.finfo(whole.dtype).tiny)
 
 
-class CellProblem:
-    """Solves one cell under many mean deformations."""
+class Worlds(ABC):
+    """Something that is solved for many mean deformations, several at once."""
 
-    def __init__(
-        self, cell: Cell, like: Tensor, *, tolerance: float = 1e-10, iterations: int = 25
-    ) -> None:
-        """Lay out.
-
-        Args:
-            cell: The cell.
-            like: Gives device and precision.
-            tolerance: Norm of the forces that may be left, by that of the elements' forces.
-            iterations: Of Newton's method, at most.
-        """
-        self.cell, self.tolerance, self.most = cell, tolerance, iterations
-        self.layout: Layout = layout(cell, like)
-        self.points = self.layout.points
-        own = self.layout
-        self.elements, self.q, self.c, self.k = own.B.shape
-        self.B = own.B.flatten(1, 2).contiguous()  # (e, q c, k)
-        moduli = [law.wave_modulus() for law in cell.laws.values()]
-        share = 1.0 / self.elements
-        across = share ** ((cell.dim - 1) / cell.dim) / cell.volume ** (1 / cell.dim)
-        self.noise = NOISE * max(moduli) * across * own.size**0.5
+    points: Points
+    """Where its laws are asked."""
+    size: int
+    """Unknowns of a world."""
 
     @property
     def n_internal(self) -> int:
@@ -120,7 +104,7 @@ class CellProblem:
             NewtonFailure: A cell finds no balance; says under which deformation.
         """
         worlds = len(F_bar)
-        start = F_bar.new_zeros(worlds, self.layout.size) if guess is None else guess
+        start = F_bar.new_zeros(worlds, self.size) if guess is None else guess
         several = max(1, POINTS // len(self.points))
         parts = [
             self._solve(F_bar[at], internal[at], dt, start[at].clone(), tangent)
@@ -130,6 +114,36 @@ class CellProblem:
             return parts[0]
         columns = zip(*parts, strict=True)
         return Micro(*(None if c[0] is None else torch.cat(c) for c in columns))  # type: ignore[arg-type]
+
+    @abstractmethod
+    def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor, tangent: bool) -> Micro:
+        """As `solve`, of as many as the memory holds; w is where to start and may be changed."""
+
+
+class CellProblem(Worlds):
+    """Solves one cell under many mean deformations."""
+
+    def __init__(
+        self, cell: Cell, like: Tensor, *, tolerance: float = 1e-10, iterations: int = 25
+    ) -> None:
+        """Lay out.
+
+        Args:
+            cell: The cell.
+            like: Gives device and precision.
+            tolerance: Norm of the forces that may be left, by that of the elements' forces.
+            iterations: Of Newton's method, at most.
+        """
+        self.cell, self.tolerance, self.most = cell, tolerance, iterations
+        self.layout: Layout = layout(cell, like)
+        self.points, self.size = self.layout.points, self.layout.size
+        own = self.layout
+        self.elements, self.q, self.c, self.k = own.B.shape
+        self.B = own.B.flatten(1, 2).contiguous()  # (e, q c, k)
+        moduli = [law.wave_modulus() for law in cell.laws.values()]
+        share = 1.0 / self.elements
+        across = share ** ((cell.dim - 1) / cell.dim) / cell.volume ** (1 / cell.dim)
+        self.noise = NOISE * max(moduli) * across * own.size**0.5
 
     def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor, tangent: bool) -> Micro:
         worlds = len(F_bar)

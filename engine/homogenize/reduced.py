@@ -18,14 +18,14 @@ from ..fem.newton import NewtonFailure
 from .magic_points import MagicPoints
 from .modes import Modes
 from .points import Points
-from .problem import POINTS, TINY, CellProblem, Micro, empty
+from .problem import TINY, CellProblem, Micro, Worlds, empty
 
 HALVINGS = 8
 NOISE = 1e-13
 """Of the modes' forces by the stress, that rounding leaves."""
 
 
-class ReducedProblem:
+class ReducedProblem(Worlds):
     """Solves one cell in modes under many mean deformations; as `CellProblem`.
 
     Its fluctuations are coefficients of the modes.
@@ -58,15 +58,6 @@ class ReducedProblem:
             self.phi = modes.strain[magic.index]
         self.size = self.phi.shape[2]
         self.flat = self.phi.flatten(0, 1).contiguous()
-
-    @property
-    def n_internal(self) -> int:
-        """Numbers of history of a cell."""
-        return self.points.n_internal
-
-    def rest_internal(self, worlds: int, like: Tensor) -> Tensor:
-        """History of cells at rest, shape (w, n_internal)."""
-        return self.points.rest_internal(worlds, like)
 
     def deformation(self, a: Tensor, F_bar: Tensor) -> Tensor:
         """At the points, shape (w, m, 3, 3), of coefficients (w, r)."""
@@ -104,28 +95,6 @@ class ReducedProblem:
         if not self.cell.symmetric:
             by_columns = torch.einsum("mcr,wmck->wrk", self.phi, weighted[:, :, :c])
         return self.points.full(weighted.sum(1) - by_rows @ torch.linalg.solve(K, by_columns))
-
-    @torch.no_grad()
-    def solve(
-        self,
-        F_bar: Tensor,
-        internal: Tensor,
-        dt: float,
-        *,
-        guess: Tensor | None = None,
-        tangent: bool = True,
-    ) -> Micro:
-        """As `CellProblem.solve`."""
-        start = F_bar.new_zeros(len(F_bar), self.size) if guess is None else guess
-        several = max(1, POINTS // len(self.points))
-        parts = [
-            self._solve(F_bar[at], internal[at], dt, start[at].clone(), tangent)
-            for at in torch.arange(len(F_bar), device=F_bar.device).split(several)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        columns = zip(*parts, strict=True)
-        return Micro(*(None if c[0] is None else torch.cat(c) for c in columns))  # type: ignore[arg-type]
 
     def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, a: Tensor, tangent: bool) -> Micro:
         worlds = len(F_bar)
