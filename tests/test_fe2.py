@@ -16,9 +16,8 @@ from torch import Tensor
 from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.newton import NewtonFailure
 from rheograd.engine.fem.solver import FESolver
-from rheograd.engine.homogenize.cell import Cell, mean_strain
+from rheograd.engine.homogenize.cell import Cell, mean_strain, quadrature
 from rheograd.engine.homogenize.fe2 import FE2
-from rheograd.engine.homogenize.layout import weights
 from rheograd.engine.homogenize.microstructures import repeated, round_inclusion
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.loads import Displacement, Fixed, Traction
@@ -222,7 +221,7 @@ def test_a_block_of_ten_by_ten_cells_resolved_in_full() -> None:
     matrix, fibre = own.laws["matrix"], own.laws["fibre"]
     problem = direct(body, matrix, fibre, bent)
     F, P = problem
-    weight = weights(MESH).reshape(-1)
+    weight = quadrature(MESH).weight.reshape(-1)
     periodic = CellProblem(own, torch.zeros((), dtype=torch.float64))
     errors: dict[int, list[float]] = {}
     for number in range(100):

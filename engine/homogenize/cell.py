@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
+from ..fem.geometry import Geometry, geometry
 from ..mesh.volume_mesh import VolumeMesh
 from ..suggestion import did_you_mean
 from .periodicity import Periodicity, match
@@ -96,10 +97,13 @@ class Cell:
 
     def shares(self) -> dict[str, float]:
         """Share of each phase in the volume of the box [-]."""
-        from .layout import weights
-
-        each = weights(self.mesh).sum(1) / self.volume
+        each = quadrature(self.mesh).weight.sum(1) / self.volume
         return {name: float(each[self.mesh.regions[name]].sum()) for name in self.laws}
+
+
+def quadrature(mesh: VolumeMesh) -> Geometry:
+    """Gradients of shape functions and weights at the points of its elements."""
+    return geometry(mesh.kind, mesh.nodes.detach()[mesh.cells])
 
 
 def mean_strain(

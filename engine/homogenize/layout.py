@@ -18,9 +18,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from ..fem.geometry import Geometry, geometry
-from ..mesh.volume_mesh import VolumeMesh
-from .cell import Cell
+from .cell import Cell, quadrature
 from .points import Pairs, Points
 
 
@@ -29,16 +27,6 @@ def components(dim: int, small: bool) -> Pairs:
     straight = [(d, d) for d in range(dim)]
     shears = [(i, j) for i, j in product(range(dim), repeat=2) if (i < j if small else i != j)]
     return (*straight, *shears)
-
-
-def of_mesh(mesh: VolumeMesh) -> Geometry:
-    """Gradients of shape functions and weights at its quadrature points."""
-    return geometry(mesh.kind, mesh.nodes.detach()[mesh.cells])
-
-
-def weights(mesh: VolumeMesh) -> Tensor:
-    """Volume that each quadrature point stands for [m³], shape (e, q)."""
-    return of_mesh(mesh).weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +65,7 @@ def numbers(masters: Tensor, pinned: int, dim: int, size: int) -> Tensor:
 
 def layout(cell: Cell, like: Tensor) -> Layout:
     """Lay out a cell; `like` gives device and precision."""
-    own = of_mesh(cell.mesh)
+    own = quadrature(cell.mesh)
     period, dim = cell.periodicity, cell.dim
     size = dim * int(period.masters.max())
     unknowns = numbers(period.masters, period.pinned, dim, size)[cell.mesh.cells].flatten(1)
