@@ -42,14 +42,7 @@ def controlled(
         NewtonFailure: There is no such deformation to be found: with all shears of finite strain
             free, a rotation is.
     """
-    pairs = [(i, j) for i, j in problem.points.columns if bool(free[i, j])]
-    kept = {(i, j) for i, j in torch.nonzero(free).tolist()}
-    known = {*pairs, *((j, i) for i, j in pairs)} if problem.cell.small else set(pairs)
-    if problem.cell.small and not torch.equal(free, free.T):
-        raise ValueError("got one half of a shear that is free, expected xy and yx alike")
-    if kept - known:
-        names = ", ".join("xyz"[i] + "xyz"[j] for i, j in sorted(kept - known))
-        raise ValueError(f"got free components {names}, which a cell in plane strain does not have")
+    pairs = _free_pairs(problem, free)
     rows, columns = (torch.tensor([pair[k] for pair in pairs]) for k in (0, 1))
     F = F_bar.clone()
     history = problem.rest_internal(len(F), F) if internal is None else internal
@@ -73,3 +66,16 @@ def controlled(
         f"no mean deformation has the stress that is given within {tolerance:g}: hold more "
         "components (with every shear of finite strain free the cell turns), or take smaller steps"
     )
+
+
+def _free_pairs(problem: CellProblem, free: Tensor) -> list[tuple[int, int]]:
+    """Rows and columns of the free components, each shear of small strain once."""
+    pairs = [(i, j) for i, j in problem.points.columns if bool(free[i, j])]
+    kept = {(i, j) for i, j in torch.nonzero(free).tolist()}
+    known = {*pairs, *((j, i) for i, j in pairs)} if problem.cell.small else set(pairs)
+    if problem.cell.small and not torch.equal(free, free.T):
+        raise ValueError("got one half of a shear that is free, expected xy and yx alike")
+    if kept - known:
+        names = ", ".join("xyz"[i] + "xyz"[j] for i, j in sorted(kept - known))
+        raise ValueError(f"got free components {names}, which a cell in plane strain does not have")
+    return pairs

@@ -57,11 +57,10 @@ def magic_points(
     means = means / means.square().sum((1, 2), keepdim=True).sqrt()
     shares = shares / shares.square().sum((1, 2), keepdim=True).sqrt()
     rows = torch.cat([shares.flatten(0, 1), means.flatten(0, 1)])
-    whole = torch.einsum("p->p", modes.weight)
     G = _compressed(rows / modes.weight.sqrt(), tolerance)
     G = torch.cat([G, modes.weight.sqrt()[None] / modes.weight.sqrt().norm()])
     basis = G.numpy()  # integrands by the square root of the weights
-    target = basis @ whole.sqrt().numpy()
+    target = basis @ modes.weight.sqrt().numpy()
     index, weight = _chosen(basis, target, tolerance, most)
     left = np.linalg.norm(basis[:, index] @ weight - target) / np.linalg.norm(target)
     scale = modes.weight.sqrt().numpy()[index]

@@ -115,6 +115,11 @@ class Worlds(ABC):
         columns = zip(*parts, strict=True)
         return Micro(*(None if c[0] is None else torch.cat(c) for c in columns))  # type: ignore[arg-type]
 
+    def _failed(self, F_bar: Tensor, reason: str) -> str:
+        H = (F_bar - torch.eye(3).to(F_bar)).tolist()
+        rows = "; ".join(", ".join(f"{value:.4g}" for value in row) for row in H)
+        return f"a cell found no balance under the mean displacement gradient [{rows}]: {reason}"
+
     @abstractmethod
     def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor, tangent: bool) -> Micro:
         """As `solve`, of as many as the memory holds; w is where to start and may be changed."""
@@ -186,11 +191,6 @@ class CellProblem(Worlds):
                 F_bar[active[0]], f"{self.most} iterations left {float(left[0]):.2g} tolerances"
             )
         )
-
-    def _failed(self, F_bar: Tensor, reason: str) -> str:
-        H = (F_bar - torch.eye(3).to(F_bar)).tolist()
-        rows = "; ".join(", ".join(f"{value:.4g}" for value in row) for row in H)
-        return f"a cell found no balance under the mean displacement gradient [{rows}]: {reason}"
 
     def _put(self, out: Micro, world: int, F: Tensor, P: Tensor, A: Tensor) -> None:
         out.stress[world] = self.points.mean(P[None])[0]

@@ -18,9 +18,8 @@ from ..fem.newton import NewtonFailure
 from .magic_points import MagicPoints
 from .modes import Modes
 from .points import Points
-from .problem import TINY, CellProblem, Micro, Worlds, empty
+from .problem import GROWTH, HALVINGS, TINY, CellProblem, Micro, Worlds, empty
 
-HALVINGS = 8
 NOISE = 1e-13
 """Of the modes' forces by the stress, that rounding leaves."""
 
@@ -120,7 +119,7 @@ class ReducedProblem(Worlds):
                     out.tangent[at] = self.condensed(A[done])
             if bool(done.all()):
                 return out
-            grown = ~done & (~sound | (norm > 2.0 * before[active])) & (count > 0)
+            grown = ~done & (~sound | (norm > GROWTH * before[active])) & (count > 0)
             fresh = ~done & ~grown
             if bool((part[active][grown] < 0.5**HALVINGS).any()) or not bool(sound[fresh].all()):
                 break
@@ -132,8 +131,4 @@ class ReducedProblem(Worlds):
             part[ahead], before[ahead] = 1.0, norm[fresh]
             a[ahead] += step[ahead]
             active = active[~done]
-        H = (F_bar[active[0]] - torch.eye(3).to(F_bar)).tolist()
-        rows = "; ".join(", ".join(f"{value:.4g}" for value in row) for row in H)
-        raise NewtonFailure(
-            f"a reduced cell found no balance under the mean displacement gradient [{rows}]"
-        )
+        raise NewtonFailure(self._failed(F_bar[active[0]], "its modes are not balanced"))

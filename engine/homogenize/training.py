@@ -2,8 +2,8 @@
 """From snapshots to an `EquiNO`: modes, magic points, load cases without number, two networks.
 
 The snapshots of the full cell give the modes. In the modes, at magic points, the cell is solved in
-microseconds, so that thousands of load cases teach the networks: the potential by mean stresses
-and tangents, the branch by coefficients. The full cell is asked again for the errors alone.
+microseconds, so that thousands of load cases teach the networks: the potential by mean stresses,
+the branch by coefficients. The full cell is asked again for the errors alone.
 """
 
 from __future__ import annotations
