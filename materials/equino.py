@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .law import ConstitutiveLaw, Response
-from .potential import Potential, SmoothPerceptron, metrics
+from .potential import Potential, SmoothPerceptron, norms
 from .strain_vectors import NAMES, pairs, strain_vector, tensor_of_stress
 
 CHUNK = 1024
@@ -55,7 +55,7 @@ class EquiNO(ConstitutiveLaw):
         lower: Sequence[float],
         upper: Sequence[float],
         unit: float,
-        widths: Sequence[int] = (24, 24),
+        widths: Sequence[int] = (32,),
         branch: Sequence[int] = (48, 48),
         modes: Sequence[int] = (16, 16),
         sizes: Sequence[int] = (0, 0),
@@ -80,7 +80,12 @@ class EquiNO(ConstitutiveLaw):
         zero = torch.zeros(d, d, dtype=torch.float64)
         self.potential = Potential(box.abs().amax(0), zero, zero[:extra], unit, self.widths)
         self.coefficients_of = SmoothPerceptron(
-            d, sum(self.modes), self.branch, metrics(self.potential.scale), seed=1
+            d,
+            sum(self.modes),
+            self.branch,
+            norms(self.potential.scale, seed=1),
+            cubes=False,
+            seed=1,
         )
         rows = d + extra if small else (5 if d == 3 else 9)
         columns = d if small else (4 if d == 3 else 9)

@@ -18,40 +18,45 @@ from torch import Tensor, nn
 
 ROUND = 0.05
 """δ of a norm, by the half-width of a box."""
+NORMS = 8
+"""Norms of the strain that a network is given."""
+SPREAD = 0.5
+"""Of the entries of R, about those of the known norms."""
 
 
 class SmoothPerceptron(nn.Module):
     """Swish layers with biases, and their derivatives by the inputs.
 
-    Beside its inputs x it is given cubes of norms, c = (n³ − δ³)/3 − δ x·G x/2, n² = x·G x + δ²: an
-    energy whose stress bends with a norm of the strain has such a term and no third derivative at
-    rest, where polynomials and networks of x alone converge slowly. They are smooth within δ and
-    have no value, slope or curvature at rest.
+    Beside its inputs x it is given norms, n² = x·G x + δ², or where it is an energy their cubes,
+    (n³ − δ³)/3 − δ x·G x/2, which have no value, slope or curvature at rest. A law that bends with
+    a norm of the strain has such terms, and polynomials and networks of x alone converge slowly to
+    them: an energy of it has no third derivative at rest. Their G = RᵀR are learned, for each place
+    in a cell has a norm of the mean strain of its own.
 
     Args:
         n_in: Inputs d.
         n_out: Outputs.
         widths: Of the hidden layers.
-        metrics: G of each norm, shape (m, d, d), symmetric and positive semidefinite.
+        roots: R of each norm to start from, shape (m, d, d).
+        cubes: Whether the norms are given as cubes.
         seed: Of the weights: Glorot's normal distribution; biases from a unit normal.
     """
 
     def __init__(
-        self, n_in: int, n_out: int, widths: Sequence[int], metrics: Tensor, seed: int = 0
-    ) -> None:
+        self, n_in: int, n_out: int, widths: Sequence[int], roots: Tensor, *,
+        cubes: bool, seed: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.n_in, self.n_out, self.widths = n_in, n_out, tuple(widths)
-        self.register_buffer("metrics", metrics.detach().double().clone())
+        self.n_in, self.n_out, self.widths, self.cubes = n_in, n_out, tuple(widths), cubes
+        self.roots = nn.Parameter(roots.detach().double().clone())
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for columns, rows in pairwise([n_in + len(metrics), *widths, n_out]):
+        for columns, rows in pairwise([n_in + len(roots), *widths, n_out]):
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
             self.weights.append(nn.Parameter(drawn * (2.0 / (rows + columns)) ** 0.5))
             bias = torch.randn(rows, generator=generator, dtype=torch.float64)
             self.biases.append(nn.Parameter(bias))
         self.places = list(combinations_with_replacement(range(n_in), 2))
-
-    metrics: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (q, n_out) of inputs (q, n_in)."""
@@ -86,20 +91,26 @@ class SmoothPerceptron(nn.Module):
     def _inputs(self, x: Tensor, order: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """X and its norms, shape (q, d + m), with derivatives."""
         q, d = x.shape
-        along = torch.einsum("mij,qj->qmi", self.metrics, x)
+        G = self.roots.mT @ self.roots
+        along = torch.einsum("mij,qj->qmi", G, x)
         square = (along * x[:, None]).sum(2)
         norm = (square + ROUND**2).sqrt()
-        value = torch.cat([x, (norm**3 - ROUND**3) / 3.0 - 0.5 * ROUND * square], 1)
+        # slope and curvature of each number by half of the square
+        if self.cubes:
+            numbers = (norm**3 - ROUND**3) / 3.0 - 0.5 * ROUND * square
+            rate, change = norm - ROUND, 1.0 / norm
+        else:
+            numbers = norm - ROUND
+            rate, change = 1.0 / norm, -1.0 / norm**3
+        value = torch.cat([x, numbers], 1)
         if not order:
             return value, None, None
-        excess = (norm - ROUND)[..., None]
-        slope = (excess * along).mT  # (q, d, m)
-        first = torch.cat([torch.eye(d).to(x).expand(q, d, d), slope], 2)
+        first = torch.cat([torch.eye(d).to(x).expand(q, d, d), (rate[..., None] * along).mT], 2)
         if order == 1:
             return value, first, None
         i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
-        turned = along[..., i] * along[..., j] / norm[..., None]
-        bend = (excess * self.metrics[:, i, j] + turned).mT
+        turned = change[..., None] * along[..., i] * along[..., j]
+        bend = (rate[..., None] * G[:, i, j] + turned).mT
         return value, first, torch.cat([x.new_zeros(q, len(i), d), bend], 2)
 
 
@@ -117,7 +128,7 @@ class Potential(nn.Module):
 
     def __init__(
         self, scale: Tensor, rest_tangent: Tensor, rest_slopes: Tensor, unit: float,
-        widths: Sequence[int] = (32, 32), seed: int = 0,
+        widths: Sequence[int] = (32,), seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.unit = unit
@@ -126,7 +137,12 @@ class Potential(nn.Module):
         ):  # fmt: skip
             self.register_buffer(name, value.detach().double().clone())
         self.network = SmoothPerceptron(
-            len(scale), 1 + len(rest_slopes), widths, metrics(scale.double()), seed
+            len(scale),
+            1 + len(rest_slopes),
+            widths,
+            norms(scale.double(), seed=seed),
+            cubes=True,
+            seed=seed,
         )
 
     scale: Tensor
@@ -185,8 +201,11 @@ class Potential(nn.Module):
         return second[:, d]
 
 
-def metrics(scale: Tensor) -> Tensor:
-    """Of the norms of strains z = scale x: that of x, and that of the deviator; (2, d, d)."""
+def norms(scale: Tensor, count: int = NORMS, seed: int = 0) -> Tensor:
+    """Of strains z = scale x, to start from: R with RᵀR = G, shape (count, d, d).
+
+    The first two are the norms of x and of the strain's deviator, the others are drawn about them.
+    """
     d = len(scale)
     eye = torch.eye(d).to(scale)
     dim = 2 if d == 3 else 3
@@ -196,4 +215,9 @@ def metrics(scale: Tensor) -> Tensor:
     trace[:dim] = 1.0
     deviator = torch.diag(squares) - torch.outer(trace, trace) / 3.0
     scaled = deviator * scale * scale[:, None] / scale.square().mean()
-    return torch.stack([eye, scaled])
+    sizes, axes = torch.linalg.eigh(scaled)
+    known = torch.stack([eye, (axes * sizes.clamp_min(0.0).sqrt()) @ axes.T])
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(count, d, d, generator=generator, dtype=torch.float64)
+    drawn[: len(known)] = 0.0
+    return known[torch.arange(count) % len(known)] + SPREAD * drawn.to(scale)

@@ -30,7 +30,7 @@ from rheograd.engine.scene import Body, Scene
 from rheograd.engine.simulate import simulate
 from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.potential import SmoothPerceptron, metrics
+from rheograd.materials.potential import SmoothPerceptron, norms
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
 from rheograd.materials.strain_vectors import (
     strain_vector,
@@ -225,11 +225,12 @@ class TestReduced:
         assert S.shape == (40, 6)
 
 
+@pytest.mark.parametrize("cubes", [True, False])
 @pytest.mark.parametrize("d", [3, 6])
-def test_derivatives_of_the_network(d: int) -> None:
+def test_derivatives_of_the_network(d: int, cubes: bool) -> None:
     """First and second derivatives in closed form against automatic ones."""
     scale = torch.rand(d, dtype=torch.float64) + 0.5
-    network = SmoothPerceptron(d, 2, (7, 5), metrics(scale), seed=3)
+    network = SmoothPerceptron(d, 2, (7, 5), norms(scale), cubes=cubes, seed=3)
     x = torch.randn(4, d, dtype=torch.float64)
     value, first, second = network.derivatives(x)
     assert first is not None

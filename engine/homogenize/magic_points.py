@@ -38,7 +38,7 @@ def magic_points(
     snapshots: Snapshots,
     *,
     tolerance: float = 1e-5,
-    most: int = 400,
+    most: int = 1000,
 ) -> MagicPoints:
     """Choose points.
 

@@ -57,7 +57,8 @@ def modes(problem: CellProblem, snapshots: Snapshots, count: int) -> Modes:
     Args:
         problem: The cell.
         snapshots: At least as many as modes.
-        count: Number of modes r of each kind, at most.
+        count: Number of modes r of each kind, at most. Those of strain are chosen by strain and
+            displacement alike, each by its own size.
 
     Raises:
         ValueError: There are fewer snapshots.
@@ -71,10 +72,11 @@ def modes(problem: CellProblem, snapshots: Snapshots, count: int) -> Modes:
         [0.5 if problem.cell.small and i != j else 1.0 for i, j in problem.points.columns]
     )
     strain = problem.strain(snapshots.fluctuation)
-    V, sizes = _right(strain * metric.sqrt(), weight)
-    combine = _scaled(V, sizes, count)
+    moved = problem.layout.displacement(snapshots.fluctuation).flatten(1)
+    V, sizes = _right(_flat(strain * metric.sqrt(), weight), moved)
+    combine = _orthonormal(strain, _scaled(V, sizes, count), weight, metric)
     fluctuation = snapshots.fluctuation.T @ combine
-    U, values = _right(snapshots.point_stress, weight)
+    U, values = _right(_flat(snapshots.point_stress, weight))
     stress = torch.einsum("kps,kr->psr", snapshots.point_stress, _scaled(U, values, count))
     return Modes(
         fluctuation, torch.einsum("kpc,kr->pcr", strain, combine), stress, weight, metric,
@@ -88,8 +90,21 @@ def _scaled(vectors: Tensor, values: Tensor, count: int) -> Tensor:
     return vectors[:, :kept] / values[:kept]
 
 
-def _right(fields: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Right singular vectors (k, k) and values (k,) of snapshots (k, p, c), weighted."""
-    flat = (fields * weight.sqrt()[:, None]).flatten(1)
-    squares, vectors = torch.linalg.eigh(flat @ flat.T)
+def _flat(fields: Tensor, weight: Tensor) -> Tensor:
+    """Rows (k, p c) whose norm is that of fields (k, p, c) in the mean over the cell."""
+    return (fields * weight.sqrt()[:, None]).flatten(1)
+
+
+def _right(*fields: Tensor) -> tuple[Tensor, Tensor]:
+    """Right singular vectors (k, k) and values (k,) of snapshots (k, n); fields count alike."""
+    sizes = [f.square().sum() for f in fields]
+    total = sum(f @ f.T * (sizes[0] / size) for f, size in zip(fields, sizes, strict=True))
+    squares, vectors = torch.linalg.eigh(total)
     return vectors.flip(1), squares.flip(0).clamp_min(0.0).sqrt()
+
+
+def _orthonormal(strain: Tensor, combine: Tensor, weight: Tensor, metric: Tensor) -> Tensor:
+    """The same span (k, r), of modes that are orthonormal in the mean over the cell."""
+    flat = _flat(strain * metric.sqrt(), weight)
+    gram = combine.T @ (flat @ flat.T) @ combine
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(gram), combine.T, upper=False).T

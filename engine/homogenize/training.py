@@ -44,15 +44,15 @@ class Recipe:
     """Of strain and of stress."""
     cases: int = 1500
     """Load cases solved in the modes."""
-    widths: tuple[int, ...] = (24, 24)
+    widths: tuple[int, ...] = (32,)
     """Of the potential."""
     steps: int = 60
     """Of Levenberg and Marquardt's method, for the potential."""
-    branch: tuple[int, ...] = (48, 48)
+    branch: tuple[int, ...] = (64, 64)
     """Of the network for the coefficients."""
-    iterations: int = 2000
+    iterations: int = 4000
     """Of the quasi-Newton method, for the branch."""
-    cubature: float = 1e-3
+    cubature: float = 3e-4
     """Tolerance of the magic points; 0: all points."""
     seed: int = 0
 
