@@ -39,7 +39,8 @@ class SmoothPerceptron(nn.Module):
         widths: Of the hidden layers.
         metrics: G of each norm, shape (m, d, d), symmetric and positive semidefinite.
         seed: Of the weights: Glorot's normal distribution; biases from a unit normal.
-        further: Inputs that it is given as they are, and of which no derivatives are carried.
+        further: Number of inputs of which no derivatives are carried. The first layer is given
+            them, and the products of each with each of the others.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class SmoothPerceptron(nn.Module):
         self.n_in, self.n_out, self.widths = n_in, n_out, tuple(widths)
         self.register_buffer("metrics", metrics.detach().double().clone())
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for columns, rows in pairwise([n_in + len(metrics) + further, *widths, n_out]):
+        own = n_in + len(metrics)
+        for columns, rows in pairwise([own * (1 + further) + further, *widths, n_out]):
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
             self.weights.append(nn.Parameter(drawn * (2.0 / (rows + columns)) ** 0.5))
             bias = torch.randn(rows, generator=generator, dtype=torch.float64)
@@ -85,10 +87,7 @@ class SmoothPerceptron(nn.Module):
         """
         value, first, more = self._inputs(x, order)
         if further is not None:
-            value = torch.cat([value, further.expand(len(x), -1)], 1)
-            pad = (0, len(further))
-            first = None if first is None else nn.functional.pad(first, pad)
-            more = None if more is None else nn.functional.pad(more, pad)
+            value, first, more = _multiplied(value, first, more, further)
         i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
         layers = list(zip(self.weights, self.biases, strict=True))
         for depth, (weight, bias) in enumerate(layers):
@@ -226,6 +225,21 @@ class Potential(nn.Module):
         for k, (i, j) in enumerate(self.network.places):
             d[i, j] = d[j, i] = k
         return second[:, d]
+
+
+def _multiplied(
+    value: Tensor, first: Tensor | None, more: Tensor | None, further: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Inputs, their products with the further ones (f,), and these; with derivatives."""
+    factors = torch.cat([torch.ones_like(further[:1]), further])[:, None]
+    pad = (0, len(further))
+    each = [
+        None if t is None else (factors * t[..., None, :]).flatten(-2) for t in (value, first, more)
+    ]
+    products, slopes, bends = (None if t is None else nn.functional.pad(t, pad) for t in each)
+    assert products is not None
+    own = products.new_zeros(products.shape[1])
+    return products + torch.cat([own[: -len(further)], further]), slopes, bends
 
 
 def metrics(scale: Tensor) -> Tensor:
