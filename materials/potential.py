@@ -59,19 +59,24 @@ class SmoothPerceptron(nn.Module):
             bias = torch.randn(rows, generator=generator, dtype=torch.float64)
             self.biases.append(nn.Parameter(bias))
         self.places = list(combinations_with_replacement(range(n_in), 2))
+        self.learned = [name for name, _ in self.named_parameters()]
 
     metrics: Tensor
 
     def freeze(self, frozen: bool = True) -> None:
-        """Make the weights buffers, which no one takes for parameters of a material; or undo it."""
-        for group in (self.weights, self.biases):
-            for k in map(str, range(len(group))):
-                value = getattr(group, k).detach()
-                delattr(group, k)
-                if frozen:
-                    group.register_buffer(k, value)
-                else:
-                    group.register_parameter(k, nn.Parameter(value))
+        """Make buffers of what is learned, not to be taken for a material's parameters; or undo it.
+
+        Buffers are not trained.
+        """
+        for path in self.learned:
+            place, _, name = path.rpartition(".")
+            module = self.get_submodule(place)
+            value = getattr(module, name).detach()
+            delattr(module, name)
+            if frozen:
+                module.register_buffer(name, value)
+            else:
+                module.register_parameter(name, nn.Parameter(value))
 
     def forward(self, x: Tensor, further: Tensor | None = None) -> Tensor:
         """Outputs (q, n_out) of inputs (q, n_in)."""

@@ -271,16 +271,23 @@ class TestTrained:
         F = torch.stack(
             [mean_strain(xx=0.02, yy=-0.01, gamma_xy=0.02), mean_strain(yy=0.015, gamma_xy=0.03)]
         )
-        bar = torch.randn_like(F)
-        bar[:, 2], bar[:, :, 2] = 0.0, 0.0
         none = F.new_zeros(2, 0)
-        found, expected = (
-            torch.stack(m.pullback(F, none, 1.0, bar, torch.zeros_like(F), none).parameters)
-            for m in (law, exact)
-        )
+
+        def by_parameters(law: ConstitutiveLaw) -> Tensor:
+            """Of each component of the stress, shape (components, parameters)."""
+            rows = []
+            for place in ((0, 0, 0), (0, 1, 1), (0, 0, 1), (1, 0, 0), (1, 1, 1), (1, 0, 1)):
+                bar = torch.zeros_like(F)
+                bar[place] = 1.0
+                slopes = law.pullback(F, none, 1.0, bar, torch.zeros_like(F), none).parameters
+                rows.append(torch.stack(slopes))
+            return torch.stack(rows)
+
+        found, expected = by_parameters(law), by_parameters(exact)
         # the very same parameters, in the order of the phases
         assert [id(p) for p in law.parameters()] == [id(p) for p in exact.parameters()]
-        assert torch.allclose(found, expected, rtol=0.05)
+        for column in range(2):
+            assert relative(found[:, column], expected[:, column]) < 0.05
 
     def test_file(self, made: Made, tmp_path: Path) -> None:
         law = made.law.at(PLACE)

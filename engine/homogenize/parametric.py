@@ -40,7 +40,7 @@ AT_REST = 4
 T = TypeVar("T", Snapshots, Labels)
 INTEGRATED = 50
 """Snapshots for whose stresses the magic points are made; the work grows by their cube."""
-RECIPE = Recipe(modes=20, cases=2000, widths=(24, 24), steps=40, iterations=500)
+RECIPE = Recipe(modes=20, cases=2000, widths=(24, 24), steps=30, iterations=500)
 """More modes and load cases than without parameters."""
 
 
