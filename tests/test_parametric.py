@@ -34,7 +34,13 @@ from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.phase_parameters import DEGREE, PhaseParameter, polynomials, powers
+from rheograd.materials.phase_parameters import (
+    DEGREE,
+    PhaseParameter,
+    laws_of,
+    polynomials,
+    powers,
+)
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
 
 SMALL = LoadSpace.cube(2, 0.04, small=True)
@@ -394,3 +400,20 @@ def test_many_parameters_at_once_are_those_one_by_one() -> None:
         F = SMALL.deformation(z[k : k + 1])
         s = law.at(values).stress(F, F.new_zeros(1, 0))[0]
         assert torch.allclose(together[k], torch.stack([s[0, 0], s[1, 1], s[0, 1]]), rtol=1e-9)
+
+
+def test_constants_of_laws_with_a_device_form() -> None:
+    """What does not vary is no parameter, of a cell that is solved either."""
+    described = [
+        ["matrix", "neo-hookean", {"young": 1e6, "poisson": 0.4}],
+        ["fibre", "neo-hookean", {"young": 5e6, "poisson": 0.3}],
+    ]
+    laws = laws_of(described, [PhaseParameter("fibre", "young", 2e6, 2e7)])
+    mesh = round_inclusion(0.25, (2, 1, 1), element="quad4")
+    law = FE2(Cell(mesh, dict(laws.items())))  # type: ignore[arg-type]
+    (young,) = law.parameters()
+    F = mean_strain(xx=0.1, yy=-0.05)[None]
+    none = F.new_zeros(1, 0)
+    (slope,) = torch.autograd.grad(law.stress(F, none)[0, 0, 0], young)
+    expected = sides(lambda: law.stress(F, none)[0, 0, 0], young, 50.0)
+    assert float(slope) == pytest.approx(float(expected), rel=1e-6)
