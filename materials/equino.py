@@ -9,17 +9,22 @@ Here the mean stress is moreover the gradient of a learned potential ψ(z), so t
 symmetric; the coefficients of stress are corrected by the smallest change with which the modes
 have that mean. z is the strain, or for finite strains Green and Lagrange's E, with the second
 Piola stress S = ∂ψ/∂E and τ = F S Fᵀ: the law does not see rotations.
+
+Numbers of the phases' laws, such as the modulus of the fibres, may be further inputs. They are then
+the parameters of the law, and its weights are none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .law import ConstitutiveLaw, Response
+from .phase_parameters import PhaseParameter, laws_of, polynomials, powers
 from .potential import Potential, SmoothPerceptron, norms
 from .strain_vectors import NAMES, pairs, strain_vector, tensor_of_stress
 
@@ -44,6 +49,11 @@ class EquiNO(ConstitutiveLaw):
             element, phases, digest of the mesh.
         errors: Of the validation, in percent, by name.
         mesh: Number of nodes, elements and nodes of an element.
+        varied: Phase, name, least and largest value of each parameter of the phases that is an
+            input. `phases` then has the laws of the phases with these as their only parameters.
+
+    Raises:
+        ValueError: The box has another number of strains, or there is no such parameter.
     """
 
     name: ClassVar[str] = "equino"
@@ -62,6 +72,7 @@ class EquiNO(ConstitutiveLaw):
         mesh: Sequence[int] = (0, 0, 0),
         cell: Sequence[Any] = (),
         errors: Sequence[Any] = (),
+        varied: Sequence[Sequence[Any]] = (),
     ) -> None:
         super().__init__()
         self.small, self.unit = small, unit
@@ -74,23 +85,28 @@ class EquiNO(ConstitutiveLaw):
         self.widths, self.branch, self.modes = tuple(widths), tuple(branch), tuple(modes)
         self.sizes, self.mesh = tuple(sizes), tuple(mesh)
         self.cell, self.errors = list(cell), list(errors)
-        d = len(self.lower)
+        self.varied = [list(v) for v in varied]
+        self.inputs = tuple(PhaseParameter(*v) for v in self.varied)
+        self.phases = laws_of(self.cell[2], self.inputs) if self.inputs else nn.ModuleDict()
+        d, n = len(self.lower), len(self.inputs)
+        terms = (len(powers(n)),) if n else ()
         extra = 1 if d == 3 else 0
         box = torch.tensor([self.lower, self.upper], dtype=torch.float64)
-        zero = torch.zeros(d, d, dtype=torch.float64)
-        self.potential = Potential(box.abs().amax(0), zero, zero[:extra], unit, self.widths)
-        self.coefficients_of = SmoothPerceptron(
-            d,
-            sum(self.modes),
-            self.branch,
-            norms(self.potential.scale, seed=1),
-            cubes=False,
-            seed=1,
+        zero = torch.zeros(*terms, d, d, dtype=torch.float64)
+        self.potential = Potential(
+            box.abs().amax(0), zero, zero[..., :extra, :], unit, self.widths, parameters=n
         )
+        self.coefficients_of = SmoothPerceptron(
+            d, sum(self.modes), self.branch, norms(self.potential.scale, seed=1), cubes=False,
+            seed=1, further=n,
+        )  # fmt: skip
+        if n:
+            self.potential.network.freeze()
+            self.coefficients_of.freeze()
         rows = d + extra if small else (5 if d == 3 else 9)
         columns = d if small else (4 if d == 3 else 9)
         empty = {
-            "sizes_of_modes": (sum(self.modes),), "rest_slopes": (sum(self.modes), d),
+            "sizes_of_modes": (sum(self.modes),), "rest_slopes": (*terms, sum(self.modes), d),
             "fluctuation_modes": (self.sizes[0], self.modes[0]),
             "strain_modes": (self.sizes[1], columns, self.modes[0]),
             "stress_modes": (self.sizes[1], rows, self.modes[1]),
@@ -121,6 +137,36 @@ class EquiNO(ConstitutiveLaw):
         """Of the cell."""
         return 2 if len(self.lower) == 3 else 3
 
+    def phase_inputs(self) -> Tensor | None:
+        """Parameters of the phases scaled to their ranges, shape (n,); None where none vary.
+
+        Raises:
+            ValueError: One is not finite, or not positive where its range is.
+        """
+        if not self.inputs:
+            return None
+        return torch.stack([v.scaled(v.of(self.phases)) for v in self.inputs])
+
+    def at(self, values: Mapping[str, float]) -> Self:
+        """The law with other parameters of the phases, of the same networks.
+
+        Args:
+            values: By names such as fibre.young; those not named stay.
+
+        Raises:
+            ValueError: A name is not that of a parameter that varies.
+        """
+        known = {v.label: v for v in self.inputs}
+        out = deepcopy(self, {id(buffer): buffer for buffer in self.buffers()})
+        for label, value in values.items():
+            if label not in known:
+                raise ValueError(
+                    f"got a value of {label}, expected parameters that the law was trained for: "
+                    f"{', '.join(known) or 'it has none'}"
+                )
+            known[label].of(out.phases).data.fill_(value)
+        return out
+
     def strain(self, F: Tensor) -> Tensor:
         """Mean strains z, shape (q, d), of deformation gradients (q, 3, 3)."""
         eye = torch.eye(3).to(F)
@@ -130,28 +176,40 @@ class EquiNO(ConstitutiveLaw):
     def outside(self, F: Tensor) -> Tensor:
         """How far mean strains are out of the box, by its half-width; shape (q,), at most 0 within.
 
+        Where parameters of the phases are farther out of their ranges, how far these are.
+
         Args:
             F: Deformation gradients, shape (q, 3, 3).
         """
         z = self.strain(F)
         low, high = z.new_tensor(self.lower), z.new_tensor(self.upper)
         centre, half = 0.5 * (low + high), 0.5 * (high - low)
-        return ((z - centre).abs() / half).amax(1) - 1.0
+        out = ((z - centre).abs() / half).amax(1) - 1.0
+        x = self.phase_inputs()
+        return out if x is None else out.maximum(x.detach().abs().amax().to(out) - 1.0)
 
     def marks(self, F_elastic: Tensor, internal: Tensor) -> Mapping[str, Tensor]:
-        """See `ConstitutiveLaw.marks`: "outside_box", by the half-width of the box."""
-        return {"outside_box": self.outside(F_elastic).clamp_min(0.0)}
+        """See `ConstitutiveLaw.marks`: "outside_box", by the half-width of the box.
+
+        And "outside_parameters", of all points alike, where parameters of the phases vary.
+        """
+        out = {"outside_box": self.outside(F_elastic).clamp_min(0.0)}
+        x = self.phase_inputs()
+        if x is not None:
+            beyond = float((x.detach().abs().amax() - 1.0).clamp_min(0.0))
+            out["outside_parameters"] = torch.full_like(out["outside_box"], beyond)
+        return out
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress, or for small strains the stress [Pa], shape (q, 3, 3)."""
         F = F_elastic.to(self.potential.scale)
-        s, more, _, _ = self.potential.stress(self.strain(F), tangent=False)
+        s, more, _, _ = self.potential.stress(self.strain(F), False, self.phase_inputs())
         return self._whole(F, s, more).to(F_elastic)
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³]."""
         F = F_elastic.to(self.potential.scale)
-        return self.potential.energy(self.strain(F)).to(F_elastic)
+        return self.potential.energy(self.strain(F), self.phase_inputs()).to(F_elastic)
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""
@@ -168,7 +226,7 @@ class EquiNO(ConstitutiveLaw):
         return Response(tau, F_trial, internal), tangent
 
     def _linearized(self, F: Tensor) -> tuple[Tensor, Tensor]:
-        s, more, C, moved = self.potential.stress(self.strain(F))
+        s, more, C, moved = self.potential.stress(self.strain(F), True, self.phase_inputs())
         assert C is not None
         assert moved is not None
         D = F.new_zeros(len(F), 3, 3, 3, 3)
@@ -205,8 +263,9 @@ class EquiNO(ConstitutiveLaw):
 
         Those of stress are such that the modes' mean is the law's.
         """
-        a, b = self.learned_coefficients(z).split(list(self.modes), 1)
-        s, more, _, _ = self.potential.stress(z, tangent=False)
+        x = self.phase_inputs()
+        a, b = self.learned_coefficients(z, x).split(list(self.modes), 1)
+        s, more, _, _ = self.potential.stress(z, False, x)
         M = self.mean_modes
         wanted = torch.cat([s, more], 1) if self.small else None
         if wanted is not None:
@@ -214,13 +273,21 @@ class EquiNO(ConstitutiveLaw):
             b = b + missing @ torch.linalg.pinv(M).T
         return a, b
 
-    def learned_coefficients(self, z: Tensor) -> Tensor:
-        """Coefficients as the network gives them, shape (k, r + s); zero at rest."""
-        x = z / self.potential.scale
-        base, slope, _ = self.coefficients_of.derivatives(torch.zeros_like(x[:1]), order=1)
+    def learned_coefficients(self, z: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Coefficients as the network gives them, shape (k, r + s); zero at rest.
+
+        Args:
+            z: Mean strains, shape (k, d).
+            inputs: What `phase_inputs` gives.
+        """
+        x, at_rest = z / self.potential.scale, torch.zeros_like(z[:1])
+        base, slope, _ = self.coefficients_of.derivatives(at_rest, 1, inputs)
         assert slope is not None
-        raw = self.coefficients_of(x) - base - x @ slope[0]
-        return z @ self.rest_slopes.T + self.sizes_of_modes * raw
+        raw = self.coefficients_of(x, inputs) - base - x @ slope[0]
+        slopes = self.rest_slopes
+        if inputs is not None:
+            slopes = torch.tensordot(polynomials(inputs), slopes, 1)
+        return z @ slopes.T + self.sizes_of_modes * raw
 
     def fields(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Local fields under mean strains z, shape (k, d).
@@ -241,7 +308,11 @@ class EquiNO(ConstitutiveLaw):
         """The box, for print()."""
         pieces = zip(NAMES[self.dim], self.lower, self.upper, strict=True)
         box = ", ".join(f"{name} {a:g} to {b:g}" for name, a, b in pieces)
-        return f"{self.kinematics} strain, {box}"
+        own = (
+            f", {v.label}={v.of(self.phases).item():.6g} ({v.lower:g} to {v.upper:g})"
+            for v in self.inputs
+        )
+        return f"{self.kinematics} strain, {box}{''.join(own)}"
 
     @classmethod
     def example(cls) -> Self:

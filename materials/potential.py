@@ -6,6 +6,9 @@
 so that rest is free of stress and has the tangent C₀, whatever the weights; N is a perceptron of
 swish layers. The passes carry derivatives along with values, a stack of rows a point: the value, d
 first derivatives and, where asked for, the d (d + 1) / 2 second ones.
+
+N may depend on further inputs x, parameters of the phases of a cell; then so does C₀, and what is
+taken off at rest is that of the same x. Derivatives by them are left to automatic differentiation.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from itertools import combinations_with_replacement, pairwise
 
 import torch
 from torch import Tensor, nn
+
+from .phase_parameters import polynomials
 
 ROUND = 0.05
 """δ of a norm, by the half-width of a box."""
@@ -40,34 +45,58 @@ class SmoothPerceptron(nn.Module):
         roots: R of each norm to start from, shape (m, d, d).
         cubes: Whether the norms are given as cubes.
         seed: Of the weights: Glorot's normal distribution; biases from a unit normal.
+        further: Number of inputs of which no derivatives are carried. The first layer is given
+            them, and the products of each with each of the others.
     """
 
     def __init__(
         self, n_in: int, n_out: int, widths: Sequence[int], roots: Tensor, *,
-        cubes: bool, seed: int = 0,
+        cubes: bool, seed: int = 0, further: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.n_in, self.n_out, self.widths, self.cubes = n_in, n_out, tuple(widths), cubes
         self.roots = nn.Parameter(roots.detach().double().clone())
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for columns, rows in pairwise([n_in + len(roots), *widths, n_out]):
+        own = n_in + len(roots)
+        for columns, rows in pairwise([own * (1 + further) + further, *widths, n_out]):
             drawn = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
             self.weights.append(nn.Parameter(drawn * (2.0 / (rows + columns)) ** 0.5))
             bias = torch.randn(rows, generator=generator, dtype=torch.float64)
             self.biases.append(nn.Parameter(bias))
         self.places = list(combinations_with_replacement(range(n_in), 2))
+        self.learned = [name for name, _ in self.named_parameters()]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def freeze(self, frozen: bool = True) -> None:
+        """Make buffers of what is learned, not to be taken for a material's parameters; or undo it.
+
+        Buffers are not trained.
+        """
+        for path in self.learned:
+            place, _, name = path.rpartition(".")
+            module = self.get_submodule(place)
+            value = getattr(module, name).detach()
+            delattr(module, name)
+            if frozen:
+                module.register_buffer(name, value)
+            else:
+                module.register_parameter(name, nn.Parameter(value))
+
+    def forward(self, x: Tensor, further: Tensor | None = None) -> Tensor:
         """Outputs (q, n_out) of inputs (q, n_in)."""
-        return self.derivatives(x, order=0)[0]
+        return self.derivatives(x, order=0, further=further)[0]
 
-    def derivatives(self, x: Tensor, order: int = 2) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def derivatives(
+        self, x: Tensor, order: int = 2, further: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Outputs (q, n), first (q, d, n) and second derivatives (q, s, n), the last as `places`.
 
-        Everything is differentiable in inputs and weights. Derivatives above `order` are None.
+        Everything is differentiable in inputs and weights. Derivatives above `order` are None; the
+        further inputs, shape (f,), are those of all points.
         """
         value, first, more = self._inputs(x, order)
+        if further is not None:
+            value, first, more = _multiplied(value, first, more, further)
         i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
         layers = list(zip(self.weights, self.biases, strict=True))
         for depth, (weight, bias) in enumerate(layers):
@@ -119,16 +148,17 @@ class Potential(nn.Module):
 
     Args:
         scale: Inputs are divided by these, shape (d,).
-        rest_tangent: C₀ [Pa], shape (d, d).
-        rest_slopes: Derivatives of the further numbers at rest [Pa], shape (m, d).
+        rest_tangent: C₀ [Pa], shape (d, d); with parameters one for each of `polynomials` of them.
+        rest_slopes: Derivatives of the further numbers at rest [Pa], shape (m, d); likewise.
         unit: Stress of which the network's numbers are multiples [Pa].
         widths: Of the hidden layers.
         seed: Of the weights.
+        parameters: Number of parameters x of phases, each from -1 to 1.
     """
 
     def __init__(
         self, scale: Tensor, rest_tangent: Tensor, rest_slopes: Tensor, unit: float,
-        widths: Sequence[int] = (32,), seed: int = 0,
+        widths: Sequence[int] = (32,), seed: int = 0, parameters: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.unit = unit
@@ -137,58 +167,70 @@ class Potential(nn.Module):
         ):  # fmt: skip
             self.register_buffer(name, value.detach().double().clone())
         self.network = SmoothPerceptron(
-            len(scale),
-            1 + len(rest_slopes),
-            widths,
-            norms(scale.double(), seed=seed),
-            cubes=True,
-            seed=seed,
-        )
+            len(scale), 1 + rest_slopes.shape[-2], widths, norms(scale.double(), seed=seed),
+            cubes=True, seed=seed, further=parameters,
+        )  # fmt: skip
 
     scale: Tensor
     rest_tangent: Tensor
     rest_slopes: Tensor
 
-    def energy(self, z: Tensor) -> Tensor:
+    def rest(self, parameters: Tensor | None) -> tuple[Tensor, Tensor]:
+        """C₀ and the slopes of the further numbers [Pa], shapes (d, d) and (m, d)."""
+        if parameters is None:
+            return self.rest_tangent, self.rest_slopes
+        share = polynomials(parameters)
+        C, slopes = (torch.tensordot(share, t, 1) for t in (self.rest_tangent, self.rest_slopes))
+        return 0.5 * (C + C.mT), slopes
+
+    def energy(self, z: Tensor, parameters: Tensor | None = None) -> Tensor:
         """ψ [J/m³], shape (q,)."""
-        base, slope, bend = self._rest(z)
+        base, slope, bend = self._rest(z, parameters)
+        C_rest, _ = self.rest(parameters)
         x = z / self.scale
-        raw = self.network(x)[:, 0] - base[0] - x @ slope[:, 0] - 0.5 * ((x @ bend) * x).sum(1)
-        return 0.5 * ((z @ self.rest_tangent) * z).sum(1) + self.unit * self.scale.mean() * raw
+        raw = (
+            self.network(x, parameters)[:, 0]
+            - base[0]
+            - x @ slope[:, 0]
+            - 0.5 * ((x @ bend) * x).sum(1)
+        )
+        return 0.5 * ((z @ C_rest) * z).sum(1) + self.unit * self.scale.mean() * raw
 
     def stress(
-        self, z: Tensor, tangent: bool = True
+        self, z: Tensor, tangent: bool = True, parameters: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Derivatives of ψ and the further numbers, with theirs.
 
         Args:
             z: Shape (q, d).
             tangent: Whether the last two are wanted.
+            parameters: x of the phases, the same for all points, shape (n,).
 
         Returns:
             ∂ψ/∂z [Pa], (q, d); further numbers [Pa], (q, m); ∂²ψ/∂z² (q, d, d); and the
             derivatives of the further numbers, (q, m, d).
         """
-        base, rest, bend = self._rest(z)
+        base, rest, bend = self._rest(z, parameters)
+        C_rest, slopes_rest = self.rest(parameters)
         x = z / self.scale
-        value, first, second = self.network.derivatives(x, order=2 if tangent else 1)
+        value, first, second = self.network.derivatives(x, 2 if tangent else 1, parameters)
         assert first is not None
         share = self.unit * self.scale.mean()
         slope = share * (first[:, :, 0] - rest[:, 0] - x @ bend) / self.scale
-        slope = slope + z @ self.rest_tangent
-        numbers = self.unit * (value[:, 1:] - base[1:] - x @ rest[:, 1:]) + z @ self.rest_slopes.T
+        slope = slope + z @ C_rest
+        numbers = self.unit * (value[:, 1:] - base[1:] - x @ rest[:, 1:]) + z @ slopes_rest.T
         if not tangent:
             return slope, numbers, None, None
         assert second is not None
         full = self._square(second[:, :, 0]) - bend
-        C = share * full / (self.scale * self.scale[:, None]) + self.rest_tangent
+        C = share * full / (self.scale * self.scale[:, None]) + C_rest
         moved = (first[:, :, 1:] - rest[:, 1:]) / self.scale[:, None]
-        return slope, numbers, C, self.unit * moved.mT + self.rest_slopes
+        return slope, numbers, C, self.unit * moved.mT + slopes_rest
 
-    def _rest(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _rest(self, like: Tensor, parameters: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """The network at rest: (n,), its slopes (d, n) and the curvature (d, d) of the first."""
         zero = like.new_zeros(1, like.shape[1])
-        base, slope, bend = self.network.derivatives(zero)
+        base, slope, bend = self.network.derivatives(zero, 2, parameters)
         assert slope is not None
         assert bend is not None
         return base[0], slope[0], self._square(bend[:, :, 0])[0]
@@ -199,6 +241,21 @@ class Potential(nn.Module):
         for k, (i, j) in enumerate(self.network.places):
             d[i, j] = d[j, i] = k
         return second[:, d]
+
+
+def _multiplied(
+    value: Tensor, first: Tensor | None, more: Tensor | None, further: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Inputs, their products with the further ones (f,), and these; with derivatives."""
+    factors = torch.cat([torch.ones_like(further[:1]), further])[:, None]
+    pad = (0, len(further))
+    each = [
+        None if t is None else (factors * t[..., None, :]).flatten(-2) for t in (value, first, more)
+    ]
+    products, slopes, bends = (None if t is None else nn.functional.pad(t, pad) for t in each)
+    assert products is not None
+    own = products.new_zeros(products.shape[1])
+    return products + torch.cat([own[: -len(further)], further]), slopes, bends
 
 
 def norms(scale: Tensor, count: int = NORMS, seed: int = 0) -> Tensor:

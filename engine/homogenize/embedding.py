@@ -40,6 +40,8 @@ def embed(law: EquiNO, cell: Cell) -> None:
 def embedded(law: EquiNO) -> Cell | None:
     """The cell again; None where its laws are not kept.
 
+    Where parameters of the phases vary, the cell has the very laws that the surrogate has.
+
     Raises:
         ValueError: The file was tampered with: the mesh is not the one that was described.
     """
@@ -52,6 +54,8 @@ def embedded(law: EquiNO) -> Cell | None:
         raise ValueError(
             "the mesh in the file of the surrogate is not the one it was trained on: train it again"
         )
+    if len(law.phases):  # the same objects, so that parameters are one and the same
+        return Cell(mesh, dict(law.phases.items()))  # type: ignore[arg-type]
     kinds = registered()
     return Cell(mesh, {name: kinds[kind](**given) for name, kind, given in phases})  # type: ignore[misc]
 
