@@ -69,10 +69,11 @@ def magic_points(
 
 def _compressed(rows: Tensor, tolerance: float) -> Tensor:
     """Orthonormal integrands (g, p) that span those given (k, p) up to a tolerance."""
-    squares, vectors = torch.linalg.eigh(rows @ rows.T)
+    wide = len(rows) < rows.shape[1]
+    squares, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
     sizes, vectors = squares.flip(0).clamp_min(0).sqrt(), vectors.flip(1)
     kept = int((sizes > 0.1 * tolerance * sizes[0]).sum())
-    return (vectors[:, :kept] / sizes[:kept]).T @ rows
+    return (vectors[:, :kept] / sizes[:kept]).T @ rows if wide else vectors[:, :kept].T
 
 
 def _chosen(

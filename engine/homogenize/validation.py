@@ -22,7 +22,7 @@ class Errors:
     """Relative errors in the L2 norm [-], by quantity; each of shape (k,)."""
 
     displacement: Mapping[str, Tensor]
-    """Of the fluctuations at the nodes: "u_x", ..."""
+    """At the nodes, from the middle of the cell: "u_x", ...; and of its fluctuations: "w_x", ..."""
     stress: Mapping[str, Tensor]
     """Of the local stresses: "σ_xx", ..."""
     mean: Tensor
@@ -70,18 +70,31 @@ def errors(law: EquiNO, problem: CellProblem, space: LoadSpace, held: Snapshots)
     seen = problem.points.columns
     i, j = torch.tensor(seen).T
     return Errors(
-        fluctuation_errors(problem, w, held.fluctuation),
+        displacement_errors(problem, F, w, held.fluctuation),
         stress_errors(problem, s, held.point_stress),
         relative(P[:, i, j], held.stress[:, i, j]),
         relative(A[:, i, j][:, :, i, j], held.tangent[:, i, j][:, :, i, j]),
     )
 
 
-def fluctuation_errors(problem: CellProblem, found: Tensor, expected: Tensor) -> dict[str, Tensor]:
-    """By direction, of free unknowns (k, size)."""
+def displacement_errors(
+    problem: CellProblem, F_bar: Tensor, found: Tensor, expected: Tensor
+) -> dict[str, Tensor]:
+    """By direction, of free unknowns (k, size) under mean deformations (k, 3, 3).
+
+    The displacement is counted from the middle of the cell, which does not move by the mean.
+    """
+    nodes = problem.cell.mesh.nodes.to(F_bar)
+    arm = nodes - 0.5 * (nodes.amin(0) + nodes.amax(0))
+    mean = arm @ (F_bar - torch.eye(3).to(F_bar)).mT
     own = problem.layout.displacement
     a, b = own(found), own(expected)
-    return {f"u_{'xyz'[d]}": relative(a[..., d], b[..., d]) for d in range(problem.cell.dim)}
+    out = {}
+    for name, base in (("u", mean), ("w", torch.zeros_like(mean))):
+        for d in range(problem.cell.dim):
+            parts = (base[..., d] + a[..., d], base[..., d] + b[..., d])
+            out[f"{name}_{'xyz'[d]}"] = relative(*parts)
+    return out
 
 
 def stress_errors(problem: CellProblem, found: Tensor, expected: Tensor) -> dict[str, Tensor]:
