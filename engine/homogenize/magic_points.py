@@ -49,11 +49,11 @@ def magic_points(
         tolerance: Of the integrals, relative.
         most: Points, at most.
     """
+    fields = _spanning(snapshots.point_stress, modes.weight, tolerance)
     shares = torch.einsum(
-        "p,kps,psr->rkp", modes.weight, snapshots.point_stress[..., : modes.strain.shape[1]],
-        modes.strain,
-    )  # fmt: skip
-    means = torch.einsum("p,kps->skp", modes.weight, snapshots.point_stress)
+        "p,kps,psr->rkp", modes.weight, fields[..., : modes.strain.shape[1]], modes.strain
+    )
+    means = torch.einsum("p,kps->skp", modes.weight, fields)
     means = means / means.square().sum((1, 2), keepdim=True).sqrt()
     shares = shares / shares.square().sum((1, 2), keepdim=True).sqrt()
     rows = torch.cat([shares.flatten(0, 1), means.flatten(0, 1)])
@@ -65,6 +65,17 @@ def magic_points(
     left = np.linalg.norm(basis[:, index] @ weight - target) / np.linalg.norm(target)
     scale = modes.weight.sqrt().numpy()[index]
     return MagicPoints(torch.from_numpy(index), torch.from_numpy(weight * scale), float(left))
+
+
+def _spanning(stress: Tensor, weight: Tensor, tolerance: float) -> Tensor:
+    """Few fields (m, p, s) in place of snapshots (k, p, s), with the same sums of squares.
+
+    They are the snapshots' own modes, as large as there: paths have many snapshots alike.
+    """
+    flat = (stress * weight.sqrt()[:, None]).flatten(1)
+    squares, vectors = torch.linalg.eigh(flat @ flat.T)
+    kept = squares > (0.01 * tolerance) ** 2 * squares[-1]
+    return torch.einsum("km,kps->mps", vectors[:, kept], stress)
 
 
 def _compressed(rows: Tensor, tolerance: float) -> Tensor:
