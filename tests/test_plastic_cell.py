@@ -57,7 +57,7 @@ class Made:
         self.snapshots: Snapshots = snapshots_of(self.problem, self.paths, self.answers)
         self.modes: Modes = modes(self.problem, self.snapshots, 12)
         self.magic: MagicPoints = magic_points(
-            self.problem, self.modes, self.snapshots, tolerance=2e-2
+            self.problem, self.modes, self.snapshots, tolerance=1e-3
         )
 
 

@@ -52,7 +52,7 @@ class Recipe:
     """Of the network for the coefficients."""
     iterations: int = 2000
     """Of the quasi-Newton method, for the branch."""
-    cubature: float = 1e-3
+    cubature: float = 2e-5
     """Tolerance of the magic points; 0: all points."""
     seed: int = 0
 
