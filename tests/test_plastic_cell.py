@@ -194,7 +194,6 @@ class TestLaw:
         F = BOX.deformation(BOX.sample(3, 5))
         first, _ = law.linearize(F, law.rest_internal(3, F), 1.0)
         assert first.guess is not None
-        assert first.guess.shape[1] < law.cell.mesh.nodes.shape[0] / 2  # of modes, not of nodes
         again = law.micro(F, law.rest_internal(3, F), 1.0, first.guess)
         assert int(again.iterations.max()) == 0
 
