@@ -61,17 +61,9 @@ class SmallStrainElasticity(Elasticity):
             g, slope = self.secant(n)
             K = self.bulk_modulus().to(n)
             tau = spherical(K * trace) + g[:, None, None] * s
-            eye = torch.eye(3).to(s)
-            both = 0.5 * (
-                torch.einsum("ik,jl->ijkl", eye, eye) + torch.einsum("il,jk->ijkl", eye, eye)
-            )
-            square = torch.einsum("ij,kl->ijkl", eye, eye)
-            parts = torch.stack([square.reshape(81), (both - square / 3).reshape(81)])
-            D = torch.stack([K.expand_as(g), g], 1) @ parts
-            along = split(c)[1].reshape(-1, 1, 9)
             steep = torch.where(n > 0, slope / n.clamp_min(TINY), 0.0)
-            D = D.unflatten(1, (9, 9)).baddbmm_(steep[:, None, None] * s.reshape(-1, 9, 1), along)
-        return Response(tau, F_trial, internal), D.unflatten(1, (3, 3)).unflatten(3, (3, 3))
+            D = isotropic_tangent(K.expand_as(g), g, steep, s, c)
+        return Response(tau, F_trial, internal), D
 
     def wave_modulus(self) -> float:
         """K + 4/3 μ at rest [Pa]."""
@@ -227,3 +219,23 @@ def norm(A: Tensor) -> Tensor:
     """|A|, shape (q,), of (q, 3, 3), with the derivative 0 at 0."""
     squares = A.square().sum((1, 2))
     return torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)
+
+
+def isotropic_tangent(K: Tensor, g: Tensor, steep: Tensor, s: Tensor, c: Tensor) -> Tensor:
+    """K I⊗I + g (1 − I⊗I/3) + steep s⊗dev c, shape (q, 3, 3, 3, 3).
+
+    Args:
+        K: Shape (q,).
+        g: Shape (q,).
+        steep: Shape (q,).
+        s: Deviators, shape (q, 3, 3).
+        c: Shape (q, 3, 3).
+    """
+    eye = torch.eye(3).to(s)
+    both = 0.5 * (torch.einsum("ik,jl->ijkl", eye, eye) + torch.einsum("il,jk->ijkl", eye, eye))
+    square = torch.einsum("ij,kl->ijkl", eye, eye)
+    parts = torch.stack([square.reshape(81), (both - square / 3).reshape(81)])
+    D = (torch.stack([K, g], 1) @ parts).unflatten(1, (9, 9))
+    along = split(c)[1].reshape(-1, 1, 9)
+    D = D.addcmul_(steep[:, None, None] * s.reshape(-1, 9, 1), along)
+    return D.unflatten(1, (3, 3)).unflatten(3, (3, 3))

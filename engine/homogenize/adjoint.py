@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .problem import POINTS, CellProblem
+from .problem import POINTS, Worlds
 
 
 def pullback(
-    problem: CellProblem,
+    problem: Worlds,
     F_bar: Tensor,
     internal: Tensor,
     dt: float,
@@ -30,7 +30,7 @@ def pullback(
     """Gradients by F_bar, internal and each of the parameters.
 
     Args:
-        problem: The cell.
+        problem: The cell, or what stands for it.
         F_bar: Mean deformation gradients, shape (w, 3, 3).
         internal: History at the start, shape (w, n_internal).
         dt: Length of the step [s].

@@ -24,7 +24,10 @@ from ..fem.solver import FESolver
 from ..mesh.generators import box
 from .adjoint import pullback
 from .cell import Cell
-from .problem import CellProblem, Micro
+from .magic_points import MagicPoints
+from .modes import Modes
+from .problem import CellProblem, Micro, Worlds
+from .reduced import ReducedProblem
 from .share import part, shared, shared_pullback
 
 OUT_OF_PLANE = ((0, 2), (1, 2), (2, 0), (2, 1), (2, 2))
@@ -43,17 +46,30 @@ class FE2(ConstitutiveLaw):
         solver: Gives the tolerance and the number of iterations of Newton's method in the cell.
         share: Whether the processes of torch.distributed divide the points among them; each must
             then ask for the same ones.
+        modes: Of the strain of the cell; None: all of its unknowns. Modes of cells that flow are
+            made of paths, see paths.py.
+        magic: Points and weights for the modes; None: all points. Then the history of a point of
+            the body is that of these.
+
+    Raises:
+        ValueError: The modes are of another cell, or points are given without modes.
     """
 
     name: ClassVar[str] = "fe2"
 
-    def __init__(self, cell: Cell, solver: FESolver | None = None, *, share: bool = False) -> None:
+    def __init__(
+        self, cell: Cell, solver: FESolver | None = None, *, share: bool = False,
+        modes: Modes | None = None, magic: MagicPoints | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        if magic is not None and modes is None:
+            raise ValueError("got magic points alone, expected the modes that they are for, too")
         self.cell = cell
         self.solver = solver or FESolver(tolerance=1e-10)
         self.share = share
+        self.modes, self.magic = modes, magic
         self.phases = nn.ModuleList(cell.laws.values())
-        self.problems: dict[tuple[torch.device, torch.dtype], CellProblem] = {}
+        self.problems: dict[tuple[torch.device, torch.dtype], Worlds] = {}
         self.solved = 0
         """Cells solved so far, by this process."""
         self.n_internal = self.problem(torch.zeros((), dtype=torch.float64)).n_internal
@@ -78,12 +94,17 @@ class FE2(ConstitutiveLaw):
         """Whether the laws of all its phases are."""
         return all(law.smooth_at_rest for law in self.cell.laws.values())
 
-    def problem(self, like: Tensor) -> CellProblem:
+    def problem(self, like: Tensor) -> Worlds:
         """What solves it on the device and in the precision of a tensor; laid out once."""
         key = (like.device, like.dtype)
         if key not in self.problems:
             numerics = {"tolerance": self.solver.tolerance, "iterations": self.solver.iterations}
-            self.problems[key] = CellProblem(self.cell, like.new_zeros(()), **numerics)
+            full = CellProblem(self.cell, like.new_zeros(()), **numerics)
+            self.problems[key] = (
+                full
+                if self.modes is None
+                else ReducedProblem(full, self.modes, self.magic, **numerics)
+            )
         return self.problems[key]
 
     def rest_internal(self, q: int, like: Tensor) -> Tensor:

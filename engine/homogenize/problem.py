@@ -67,6 +67,8 @@ class Micro(NamedTuple):
 class Worlds(ABC):
     """Something that is solved for many mean deformations, several at once."""
 
+    cell: Cell
+    """What it is."""
     points: Points
     """Where its laws are asked."""
     size: int
@@ -119,6 +121,24 @@ class Worlds(ABC):
         H = (F_bar - torch.eye(3).to(F_bar)).tolist()
         rows = "; ".join(", ".join(f"{value:.4g}" for value in row) for row in H)
         return f"a cell found no balance under the mean displacement gradient [{rows}]: {reason}"
+
+    @abstractmethod
+    def deformation(self, w: Tensor, F_bar: Tensor) -> Tensor:
+        """At the points, shape (w, p, 3, 3), of unknowns (w, size)."""
+
+    @abstractmethod
+    def forces(self, P: Tensor) -> tuple[Tensor, Tensor]:
+        """On the unknowns, shape (w, size), and how large they are without cancelling, (w,).
+
+        Of stresses at the points (w, p, 3, 3).
+        """
+
+    @abstractmethod
+    def factor(self, A: Tensor) -> Any:
+        """What solves with the matrix of one world, or its transpose: (size, k) to (size, k).
+
+        Of its tangents (p, r, c).
+        """
 
     @abstractmethod
     def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor, tangent: bool) -> Micro:

@@ -47,14 +47,25 @@ class ReducedProblem(Worlds):
             magic: Points and their weights; None: all.
             tolerance: Of the forces on modes, by those of the points alone.
             iterations: Of Newton's method, at most.
+
+        Raises:
+            ValueError: The modes are of another cell.
         """
+        shape = (len(cell.points), len(cell.points.columns))
+        if modes.strain.shape[:2] != shape:
+            raise ValueError(
+                f"got modes at {modes.strain.shape[0]} points with {modes.strain.shape[1]} "
+                f"components, expected {shape[0]} with {shape[1]}, those of the cell: make modes "
+                "of its own snapshots"
+            )
         self.cell, self.tolerance, self.most = cell.cell, tolerance, iterations
         self.points: Points = cell.points
-        self.phi = modes.strain
+        self.phi = modes.strain.to(cell.points.weight)
         """Modes at the points, shape (m, c, r)."""
         if magic is not None:
-            self.points = cell.points.pick(magic.index, magic.weight)
-            self.phi = modes.strain[magic.index]
+            index, weight = (t.to(self.phi.device) for t in (magic.index, magic.weight))
+            self.points = cell.points.pick(index, weight.to(self.phi))
+            self.phi = self.phi[index]
         self.size = self.phi.shape[2]
         self.flat = self.phi.flatten(0, 1).contiguous()
 
@@ -77,7 +88,7 @@ class ReducedProblem(Worlds):
         return K, moved.sum(1)
 
     def factor(self, A: Tensor) -> Callable[..., Tensor]:
-        """As `CellProblem.factor`."""
+        """See `Worlds.factor`."""
         K = self.matrices(A[None])[0][0]
 
         def solve(b: Tensor, transposed: bool = False) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..fem.newton import NewtonFailure
 from .adjoint import pullback
-from .problem import CellProblem, Micro
+from .problem import Micro, Worlds
 
 
 def several() -> bool:
@@ -31,10 +31,10 @@ def part(count: int) -> slice:
 
 
 def shared(
-    problem: CellProblem, F: Tensor, internal: Tensor, dt: float, guess: Tensor | None,
+    problem: Worlds, F: Tensor, internal: Tensor, dt: float, guess: Tensor | None,
     tangent: bool,
 ) -> Micro:  # fmt: skip
-    """As `CellProblem.solve`.
+    """As `Worlds.solve`.
 
     Raises:
         NewtonFailure: A cell of any process finds no balance; raised by all.
@@ -60,7 +60,7 @@ def shared(
 
 
 def shared_pullback(
-    problem: CellProblem, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor,
+    problem: Worlds, F_bar: Tensor, internal: Tensor, dt: float, w: Tensor,
     stress_bar: Tensor, history_bar: Tensor, parameters: Sequence[Tensor],
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """As `adjoint.pullback`."""

@@ -52,7 +52,7 @@ class Recipe:
     """Of the network for the coefficients."""
     iterations: int = 4000
     """Of the quasi-Newton method, for the branch."""
-    cubature: float = 3e-4
+    cubature: float = 2e-5
     """Tolerance of the magic points; 0: all points."""
     seed: int = 0
 
