@@ -70,7 +70,7 @@ class SmallStrainElasticity(Elasticity):
             D = torch.stack([K.expand_as(g), g], 1) @ parts
             along = split(c)[1].reshape(-1, 1, 9)
             steep = torch.where(n > 0, slope / n.clamp_min(TINY), 0.0)
-            D = D.unflatten(1, (9, 9)).baddbmm_(steep[:, None, None] * s.reshape(-1, 9, 1), along)
+            D = D.unflatten(1, (9, 9)).addcmul_(steep[:, None, None] * s.reshape(-1, 9, 1), along)
         return Response(tau, F_trial, internal), D.unflatten(1, (3, 3)).unflatten(3, (3, 3))
 
     def wave_modulus(self) -> float:
