@@ -38,7 +38,7 @@ LOOSE = 1e-2
 """Of the forces, at most what the linear system of a step may leave."""
 SAFE = 1e-3
 """Of the forces that may be left in balance, what it need not fall below."""
-NEAR = 0.1
+NEAR = 5e-3
 """Fall of the forces in a step below which the matrix is taken to have hardly changed."""
 TIGHT = 1e-10
 """Of forces, what the linear systems of the mean tangent leave: its own error is the square."""
@@ -339,11 +339,14 @@ class CellProblem(Worlds):
     def system(self, A: Tensor, before: System | None = None) -> Stiffness:
         """See `Worlds.system`."""
         worlds, own = len(A), self.layout
-        D = (self.points.weight[:, None, None] * A[:, :, : self.c]).permute(1, 2, 0, 3)
-        B = own.B.flatten(0, 1)[:, None, None]  # (p, 1, 1, c, k)
-        DB = D[..., :1] * B[..., 0, :]
-        for c in range(1, self.c):
-            DB.addcmul_(D[..., c : c + 1], B[..., c, :])
+        D = (self.points.weight[:, None, None] * A[:, :, : self.c]).permute(1, 0, 2, 3)[..., None]
+        B = own.B.flatten(0, 1)[:, None]  # (p, 1, c, k)
+        DB = A.new_empty(len(self.points), self.c, worlds, self.k)
+        for r in range(self.c):
+            row = D[:, :, r, 0] * B[:, :, 0]
+            for c in range(1, self.c):
+                row.addcmul_(D[:, :, r, c], B[:, :, c])
+            DB[:, r] = row
         columns = DB.reshape(self.elements, self.q * self.c, worlds * self.k)
         each = (self.B.mT @ columns).unflatten(2, (worlds, self.k)).transpose(1, 2).transpose(0, 1)
         kept = before.kept if isinstance(before, Stiffness) else None
