@@ -126,3 +126,24 @@ def test_a_guess_that_went_astray_is_left() -> None:
     found, again = law.linearize(F, none, 1.0, 1e3 * torch.randn_like(expected.guess))
     assert torch.allclose(found.tau, expected.tau, rtol=1e-9, atol=1e-12)
     assert torch.allclose(again, D, rtol=1e-8, atol=1e-10)
+
+
+def test_the_tangent_is_off_by_the_square_of_its_systems() -> None:
+    own = problem("quad8")
+    F = STRAINS[:1]
+    micro = own.solve(F, F.new_zeros(1, 0), 1.0)
+    A = own.points.linearize(micro.point_F, F.new_zeros(1, 0), 1.0)[2]
+    exact = own.condensed(A, own.system(A))[0]
+    noise = torch.randn(1, own.size, 4, dtype=torch.float64)
+    errors = []
+
+    class Sloppy(Stiffness):
+        amount = 0.0
+
+        def solve(self, b: Tensor, rtol: float | Tensor = 0.0, transposed: bool = False) -> Tensor:
+            return super().solve(b) * (1 + self.amount * noise)
+
+    for Sloppy.amount in (1e-2, 1e-3):
+        sloppy = Sloppy(own.layout, own.system(A).matrices, True)
+        errors.append(float((own.condensed(A, sloppy)[0] - exact).norm() / exact.norm()))
+    assert errors[0] / errors[1] == pytest.approx(100.0, rel=1e-3)

@@ -40,7 +40,7 @@ SAFE = 1e-3
 """Of the forces that may be left in balance, what it need not fall below."""
 NEAR = 5e-3
 """Fall of the forces in a step below which the matrix is taken to have hardly changed."""
-TIGHT = 1e-10
+TIGHT = 1e-8
 """Of forces, what the linear systems of the mean tangent leave: its own error is the square."""
 
 
@@ -220,15 +220,16 @@ class Worlds(ABC):
     def condensed(self, A: Tensor, system: System) -> tuple[Tensor, Tensor]:
         """Mean tangents (w, 3, 3, 3, 3) of tangents (w, p, r, c), and `Micro.moved`.
 
-        With x near K⁻¹ L and r = L − K x, Lᵀ K⁻¹ L = xᵀ (L + r) up to the square of the error of x.
+        With x near K⁻¹ L and r = L − K x, Lᵀ K⁻¹ L = Lᵀ x + xᵀ r up to the square of x's error.
         """
         weighted = self.points.weight[:, None, None] * A
         c = A.shape[3]
         by_rows = self.gathered(weighted.mT)  # what stress does w make
         if self.symmetric:
             solved = system.solve(by_rows, TIGHT)
-            rest = by_rows - system.product(solved)
-            taken = solved.mT @ (by_rows + rest)[..., :c]
+            own = solved[..., :c]
+            rest = by_rows[..., :c] - system.product(own)
+            taken = by_rows.mT @ own + solved.mT @ rest
         else:
             solved = system.solve(self.gathered(weighted[:, :, :c]))
             taken = by_rows.mT @ solved
