@@ -215,7 +215,8 @@ def run(scene: Scene, steps: int = 4) -> Run:
     if scene.name != "plate_with_hole":
         force = -float(state.carry["reaction"][far, 1].sum())
     outside = told.get("outside_box", {}).get("points", 0)
-    largest = float((state.F.detach() - torch.eye(3).to(x)).abs().max())
+    H = state.F.detach() - torch.eye(3).to(x)
+    largest = float(0.5 * (H + H.mT).abs().max())
     return Run(x, state.carry["tau"].detach(), force, iterations, len(state.F), largest, outside,
                told.get("cells_solved", 0), seconds)  # fmt: skip
 
