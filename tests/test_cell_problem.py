@@ -186,7 +186,7 @@ class TestReference:
             else:  # theirs takes Lᵀ for the rows as well, and is off by what they state
                 A = problem.points.linearize(found.point_F[k : k + 1], F.new_zeros(1, 0), 1.0)[2][0]
                 weighted = problem.points.weight[:, None, None] * A[:, :3]
-                L = problem._gathered(weighted)
+                L = problem.gathered(weighted[None])[0]
                 theirs = weighted.sum(0) - L.T @ problem.factor(A)(L)
                 assert relative(theirs, C) < 1e-10
 

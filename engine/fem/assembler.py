@@ -307,12 +307,13 @@ class Assembler:
                 trial = self.start.F[index] + F[index] - self.F_before[index]
             else:
                 trial = F[index] @ self.G[index] if self.model.remembers else F[index]
-            if tangent:
+            if tangent or guess is not None:  # with a guess the tangent costs less than without
                 own = None if guess is None else guess[at]
                 found, D = law.linearize(trial, history, self.dt, own)
                 if found.guess is not None:
                     guesses.append(found.guess)
-                self._put_tangent(index, F[index], found.tau, D)
+                if tangent:
+                    self._put_tangent(index, F[index], found.tau, D)
             else:
                 with torch.no_grad():
                     found = law.update(trial, history, self.dt)

@@ -129,7 +129,7 @@ class FE2(ConstitutiveLaw):
     def linearize(
         self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None
     ) -> tuple[Response, Tensor]:
-        """See `ConstitutiveLaw.linearize`; the guess are the cells' fluctuations."""
+        """See `ConstitutiveLaw.linearize`; guesses are those of `Micro.guess`."""
         self._check(F_trial)
         F = F_trial.detach()
         micro = self.micro(F, internal.detach(), dt, guess)
@@ -137,19 +137,20 @@ class FE2(ConstitutiveLaw):
         tau, tangent = micro.stress, micro.tangent
         if not self.cell.small:
             tau, tangent = tau @ F.mT, kirchhoff_tangent(F, tau, tangent)
-        return Response(tau, F_trial, micro.internal, micro.fluctuation), tangent
+        return Response(tau, F_trial, micro.internal, micro.guess(F)), tangent
 
     def micro(
         self, F: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None,
         tangent: bool = True,
     ) -> Micro:  # fmt: skip
-        """The cells themselves; arguments as in `CellProblem.solve`."""
+        """The cells themselves; arguments as in `Worlds.solve`, but guesses of `Micro.guess`."""
         problem = self.problem(F)
+        start = None if guess is None else problem.predicted(guess, F)
         own = part(len(F)) if self.share else slice(0, len(F))
         self.solved += own.stop - own.start
         if self.share:
-            return shared(problem, F, internal, dt, guess, tangent)
-        return problem.solve(F, internal, dt, guess=guess, tangent=tangent)
+            return shared(problem, F, internal, dt, start, tangent)
+        return problem.solve(F, internal, dt, guess=start, tangent=tangent)
 
     def account(self) -> Mapping[str, int]:
         """See `ConstitutiveLaw.account`: cells solved, by this process."""

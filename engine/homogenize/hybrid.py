@@ -93,7 +93,7 @@ class Hybrid(ConstitutiveLaw):
         found, D = self.surrogate.linearize(F_trial, internal, dt)
         beyond = self.beyond(F_trial)
         self.asked += len(F_trial)
-        size = self.exact.problem(F_trial).size
+        size = self.exact.problem(F_trial).guess_size
         guesses = F_trial.new_zeros(len(F_trial), size) if guess is None else guess.clone()
         if not bool(beyond.any()):
             return Response(found.tau, F_trial, internal, guesses), D

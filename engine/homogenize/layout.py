@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .cell import Cell, quadrature
+from .dissection import Dissection, dissect
 from .points import Pairs, Points
 
 
@@ -47,6 +48,13 @@ class Layout:
     def sparse(self) -> Sparse:
         """Where the numbers of its stiffness matrix are."""
         return sparse(self.unknowns, self.size)
+
+    @cached_property
+    def dissection(self) -> Dissection:
+        """In which order its unknowns are eliminated."""
+        mesh = self.cell.mesh
+        centres = mesh.nodes.detach()[mesh.cells].mean(1)[:, : self.cell.dim]
+        return dissect(self.unknowns, self.size, centres)
 
     def displacement(self, w: Tensor) -> Tensor:
         """Fluctuations of all nodes [m], shape (..., n, 3), of free unknowns (..., size)."""

@@ -9,16 +9,14 @@ an energy where those of the phases are. History is carried at the points that a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from ..fem.newton import NewtonFailure
 from .magic_points import MagicPoints
 from .modes import Modes
 from .points import Points
-from .problem import GROWTH, HALVINGS, TINY, CellProblem, Micro, Worlds, empty
+from .problem import CellProblem, Worlds
+from .stiffness import System
 
 NOISE = 1e-13
 """Of the modes' forces by the stress, that rounding leaves."""
@@ -59,6 +57,7 @@ class ReducedProblem(Worlds):
                 "of its own snapshots"
             )
         self.cell, self.tolerance, self.most = cell.cell, tolerance, iterations
+        self.symmetric = cell.symmetric
         self.points: Points = cell.points
         self.phi = modes.strain.to(cell.points.weight)
         """Modes at the points, shape (m, c, r)."""
@@ -87,59 +86,37 @@ class ReducedProblem(Worlds):
         K = self.flat.T @ moved[:, :, :c].flatten(1, 2)
         return K, moved.sum(1)
 
-    def factor(self, A: Tensor) -> Callable[..., Tensor]:
-        """See `Worlds.factor`."""
-        K = self.matrices(A[None])[0][0]
+    def goal(self, scale: Tensor) -> Tensor:
+        """See `Worlds.goal`."""
+        return (self.tolerance + NOISE) * scale
 
-        def solve(b: Tensor, transposed: bool = False) -> Tensor:
-            return torch.linalg.solve(K.T if transposed else K, b)
+    def gathered(self, stresses: Tensor) -> Tensor:
+        """See `Worlds.gathered`."""
+        return self.flat.T @ stresses.flatten(1, 2)
 
-        return solve
+    def system(self, A: Tensor, before: System | None = None) -> Dense:
+        """See `Worlds.system`."""
+        return Dense(self.matrices(A)[0])
 
-    def condensed(self, A: Tensor) -> Tensor:
-        """Mean tangents, shape (w, 3, 3, 3, 3), of tangents (w, m, r, c)."""
-        c = self.phi.shape[1]
-        K, by_rows = self.matrices(A)
-        weighted = self.points.weight[:, None, None] * A
-        by_columns = by_rows[:, :c].mT
-        if not self.cell.symmetric:
-            by_columns = torch.einsum("mcr,wmck->wrk", self.phi, weighted[:, :, :c])
-        return self.points.full(weighted.sum(1) - by_rows @ torch.linalg.solve(K, by_columns))
 
-    def _solve(self, F_bar: Tensor, internal: Tensor, dt: float, a: Tensor, tangent: bool) -> Micro:
-        worlds = len(F_bar)
-        out = empty(F_bar, self.size, len(self.points), self.n_internal, tangent)
-        active = torch.arange(worlds, device=F_bar.device)
-        step, part = torch.zeros_like(a), a.new_ones(worlds)
-        before = a.new_full((worlds,), torch.inf)
-        for count in range(self.most + 1):
-            F = self.deformation(a[active], F_bar[active])
-            P, history, A = self.points.linearize(F, internal[active], dt)
-            force, scale = self.forces(P)
-            norm = force.norm(dim=1)
-            sound = torch.isfinite(norm) & (self.points.least(F) > 0)
-            done = sound & (norm <= (self.tolerance + NOISE) * scale)
-            if bool(done.any()):
-                at = active[done]
-                out.fluctuation[at], out.internal[at] = a[at], history[done]
-                out.point_stress[at], out.point_F[at] = P[done], F[done]
-                out.stress[at] = self.points.mean(P[done])
-                out.residual[at] = (norm / scale.clamp_min(TINY))[done]
-                out.iterations[at] = count
-                if out.tangent is not None:
-                    out.tangent[at] = self.condensed(A[done])
-            if bool(done.all()):
-                return out
-            grown = ~done & (~sound | (norm > GROWTH * before[active])) & (count > 0)
-            fresh = ~done & ~grown
-            if bool((part[active][grown] < 0.5**HALVINGS).any()) or not bool(sound[fresh].all()):
-                break
-            back = active[grown]
-            part[back] *= 0.5
-            a[back] -= part[back, None] * step[back]
-            ahead = active[fresh]
-            step[ahead] = -torch.linalg.solve(self.matrices(A[fresh])[0], force[fresh])
-            part[ahead], before[ahead] = 1.0, norm[fresh]
-            a[ahead] += step[ahead]
-            active = active[~done]
-        raise NewtonFailure(self._failed(F_bar[active[0]], "its modes are not balanced"))
+class Dense(System):
+    """Small matrices (w, r, r)."""
+
+    def __init__(self, matrices: Tensor) -> None:
+        self.matrices = matrices
+
+    def __len__(self) -> int:
+        """See `System`."""
+        return len(self.matrices)
+
+    def pick(self, worlds: Tensor) -> Dense:
+        """See `System.pick`."""
+        return Dense(self.matrices[worlds])
+
+    def solve(self, b: Tensor, rtol: float | Tensor = 0.0, transposed: bool = False) -> Tensor:
+        """See `System.solve`; exact."""
+        return torch.linalg.solve(self.matrices.mT if transposed else self.matrices, b)
+
+    def product(self, x: Tensor) -> Tensor:
+        """See `System.product`."""
+        return self.matrices @ x
