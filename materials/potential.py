@@ -13,7 +13,8 @@ taken off at rest is that of the same x. Derivatives by them are left to automat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import combinations_with_replacement, pairwise
 
 import torch
@@ -81,6 +82,18 @@ class SmoothPerceptron(nn.Module):
                 module.register_buffer(name, value)
             else:
                 module.register_parameter(name, nn.Parameter(value))
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Within it what is learned are parameters, also of a network that is frozen."""
+        frozen = not any(True for _ in self.parameters())
+        if frozen:
+            self.freeze(False)
+        try:
+            yield
+        finally:
+            if frozen:
+                self.freeze()
 
     def forward(self, x: Tensor, further: Tensor | None = None) -> Tensor:
         """Outputs (q, n_out) of inputs (q, n_in)."""

@@ -16,6 +16,7 @@ from rheograd.engine.homogenize.cell import Cell, mean_strain
 from rheograd.engine.homogenize.embedding import check_mesh, embedded
 from rheograd.engine.homogenize.fe2 import FE2
 from rheograd.engine.homogenize.hybrid import Hybrid, trusted
+from rheograd.engine.homogenize.labels import conjugate
 from rheograd.engine.homogenize.load_space import LoadSpace
 from rheograd.engine.homogenize.magic_points import magic_points
 from rheograd.engine.homogenize.microstructures import round_inclusion
@@ -23,7 +24,7 @@ from rheograd.engine.homogenize.modes import modes
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.reduced import ReducedProblem
 from rheograd.engine.homogenize.snapshots import Snapshots, make
-from rheograd.engine.homogenize.training import Recipe, conjugate, train
+from rheograd.engine.homogenize.training import Recipe, train
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.scene import Body, Scene

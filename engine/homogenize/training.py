@@ -9,23 +9,25 @@ the branch by coefficients. The full cell is asked again for the errors alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from rheograd.materials.equino import EquiNO
+from rheograd.materials.phase_parameters import PhaseParameter, polynomials
 from rheograd.materials.potential import Potential
-from rheograd.materials.strain_vectors import NAMES, PAIRS, stress_vector, tensor_of_strain
 
-from .embedding import embed
+from .embedding import described, embed
+from .labels import Labels, labels
 from .levenberg_marquardt import levenberg_marquardt
 from .load_space import LoadSpace
 from .magic_points import MagicPoints, magic_points
 from .modes import Modes, modes
-from .problem import CellProblem, Micro
+from .problem import CellProblem
 from .reduced import ReducedProblem
 from .snapshots import Snapshots
 
@@ -68,81 +70,6 @@ class Trained(NamedTuple):
     """How long each part took."""
 
 
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """Cells solved in modes."""
-
-    z: Tensor
-    """Mean strains, shape (k, d)."""
-    stress: Tensor
-    """Their stresses as vectors, and the one out of the plane [Pa], shape (k, d + m)."""
-    tangent: Tensor
-    """Derivatives of those by z [Pa], shape (k, d + m, d)."""
-    coefficients: Tensor
-    """Of strain and of stress, shape (k, r + s)."""
-
-
-def labels(
-    reduced: ReducedProblem, own: Modes, magic: MagicPoints | None, space: LoadSpace, z: Tensor
-) -> Labels:
-    """Solve load cases in the modes.
-
-    The coefficients of stress are those nearest to the stresses at the points, in the mean over the
-    cell or, at magic points, by least squares there.
-    """
-    F = space.deformation(z)
-    micro = reduced.solve(F, reduced.rest_internal(len(F), F), 1.0)
-    stress, tangent = conjugate(F, micro, space)
-    P = micro.point_stress.flatten(2)[..., reduced.points.row]
-    if magic is None:
-        b = own.stress_coefficients(P)
-    else:
-        scale = reduced.points.weight.sqrt()[:, None, None]
-        basis = (scale * own.stress[magic.index]).flatten(0, 1)
-        b = torch.linalg.lstsq(basis, (scale * P.permute(1, 2, 0)).flatten(0, 1)).solution.T
-    return Labels(z, stress, tangent, torch.cat([micro.fluctuation, b], 1))
-
-
-def conjugate(F: Tensor, micro: Micro, space: LoadSpace) -> tuple[Tensor, Tensor]:
-    """Stresses that go with z, then the one out of the plane, and their derivatives by z."""
-    dim = space.dim
-    S, A = micro.stress, micro.tangent
-    assert A is not None
-    if not space.small:
-        inverse = torch.linalg.inv(F)
-        S = inverse @ S
-    s = stress_vector(S, dim)
-    if dim == 2:
-        s = torch.cat([s, S[:, 2:, 2]], 1)
-    if space.small:
-        i, j = torch.tensor(PAIRS[dim]).T
-        rows = A[:, i, j][:, :, i, j]
-        if dim == 2:
-            rows = torch.cat([rows, A[:, 2, 2][:, i, j][:, None]], 1)
-        return s, rows
-    return s, _by_strain(F, S, A, dim)
-
-
-def _by_strain(F: Tensor, S: Tensor, A: Tensor, dim: int) -> Tensor:
-    """dS/dz for finite strains, of A = dP/dF at F without rotation (F = U, U² = 1 + 2E)."""
-    d = len(NAMES[dim])
-    inverse = torch.linalg.inv(F)
-    rows = []
-    squares, axes = torch.linalg.eigh(F)
-    for c in range(d):
-        unit = F.new_zeros(1, d)
-        unit[0, c] = 1.0
-        dE = tensor_of_strain(unit).expand_as(F)
-        # dU of d(U²) = 2 dE, in the axes of U
-        turned = axes.mT @ (2 * dE) @ axes
-        dU = axes @ (turned / (squares[:, :, None] + squares[:, None, :])) @ axes.mT
-        dP = torch.einsum("pijkl,pkl->pij", A, dU)
-        dS = inverse @ (dP - dU @ S)
-        row = stress_vector(0.5 * (dS + dS.mT), dim)
-        rows.append(torch.cat([row, dS[:, 2:, 2]], 1) if dim == 2 else row)
-    return torch.stack(rows, 2)
-
-
 def train(
     problem: CellProblem,
     space: LoadSpace,
@@ -159,6 +86,47 @@ def train(
         recipe: Choices.
         told: Called with what is done, how far it is, of how much, and an error [-].
     """
+    none = torch.zeros(len(snapshots["validation"]), 0, dtype=torch.float64)
+    z = load_cases(space, recipe.cases, recipe.seed)
+    return teach(
+        problem, space, snapshots["training"], Cases(z, none.new_zeros(len(z), 0)),
+        Cases(snapshots["validation"].strain, none), Cases(torch.zeros_like(z[:1]), none[:1]),
+        lambda solver, cases: solver(cases.z, None), recipe, told,
+    )  # fmt: skip
+
+
+class Cases(NamedTuple):
+    """Load cases, each with scaled parameters of the phases."""
+
+    z: Tensor
+    """Mean strains, shape (k, d)."""
+    inputs: Tensor
+    """Shape (k, n); n is 0 where nothing varies."""
+
+
+Solver = Callable[[Tensor, Tensor | None], Labels]
+"""Solves mean strains (k, d) in the modes with parameters (n,), which the phases have already."""
+
+
+def teach(
+    problem: CellProblem, space: LoadSpace, snapshots: Snapshots, cases: Cases, held: Cases,
+    rest: Cases, solve: Callable[[Solver, Cases], Labels], recipe: Recipe, told: Told,
+    varied: Sequence[PhaseParameter] = (),
+) -> Trained:  # fmt: skip
+    """Modes of snapshots, load cases solved in them, and both networks.
+
+    Args:
+        problem: The cell.
+        space: The box.
+        snapshots: Give modes and magic points.
+        cases: To be taught.
+        held: Tell which weights are best.
+        rest: Unstrained, as many as the tangent there needs.
+        solve: Solves load cases, setting the parameters of the phases where they vary.
+        recipe: Choices.
+        told: As in `train`.
+        varied: Parameters of the phases that are inputs.
+    """
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
 
@@ -168,21 +136,22 @@ def train(
         seconds[what] = now - clock
         clock = now
 
-    own = modes(problem, snapshots["training"], recipe.modes)
+    own = modes(problem, snapshots, recipe.modes)
     magic = None
     if recipe.cubature > 0:
-        magic = magic_points(problem, own, snapshots["training"], tolerance=recipe.cubature)
+        magic = magic_points(problem, own, snapshots, tolerance=recipe.cubature)
     lap("modes and magic points")
     reduced = ReducedProblem(problem, own, magic)
-    z = load_cases(space, recipe.cases, recipe.seed)
-    taught = labels(reduced, own, magic, space, z)
-    held = labels(reduced, own, magic, space, snapshots["validation"].strain)
-    rest = labels(reduced, own, magic, space, torch.zeros_like(z[:1]))
+
+    def solver(z: Tensor, inputs: Tensor | None) -> Labels:
+        return labels(reduced, own, magic, space, z, inputs)
+
+    taught, kept, still = (solve(solver, each) for each in (cases, held, rest))
     lap("load cases in the modes")
-    law = blank(problem, space, recipe, own, rest, taught)
-    fit_potential(law, taught, held, recipe, told)
+    law = blank(problem, space, recipe, own, still, taught, varied)
+    fit_potential(law, taught, kept, recipe, told)
     lap("potential")
-    fit_branch(law, taught, held, recipe, told)
+    fit_branch(law, taught, kept, recipe, told)
     lap("branch")
     return Trained(law, own, magic, seconds)
 
@@ -200,27 +169,38 @@ def load_cases(space: LoadSpace, count: int, seed: int) -> Tensor:
 
 
 def blank(
-    problem: CellProblem, space: LoadSpace, recipe: Recipe, own: Modes, rest: Labels, taught: Labels
-) -> EquiNO:
-    """A law whose networks are not trained yet, exact at rest."""
-    mesh, layout = problem.cell.mesh, problem.layout
-    d = len(space.lower)
+    problem: CellProblem, space: LoadSpace, recipe: Recipe, own: Modes, rest: Labels,
+    taught: Labels, varied: Sequence[PhaseParameter],
+) -> EquiNO:  # fmt: skip
+    """A law whose networks are not trained yet, exact at rest.
+
+    Where parameters vary, the tangent at rest and the linear part of the coefficients are
+    polynomials of them, fitted.
+    """
+    mesh, d = problem.cell.mesh, len(space.lower)
     law = EquiNO(
         space.small, space.lower, space.upper, float(taught.stress.std()), recipe.widths,
         recipe.branch, modes=(own.strain.shape[2], own.stress.shape[2]),
-        sizes=(layout.size, len(problem.points)), mesh=(len(mesh.nodes), *mesh.cells.shape),
+        sizes=(problem.layout.size, len(problem.points)), mesh=(len(mesh.nodes), *mesh.cells.shape),
+        cell=described(problem.cell) if varied else (),
+        varied=[(v.phase, v.name, v.lower, v.upper) for v in varied],
     )  # fmt: skip
     embed(law, problem.cell)
-    law.potential.rest_tangent.copy_(0.5 * (rest.tangent[0, :d] + rest.tangent[0, :d].T))
-    law.potential.rest_slopes.copy_(rest.tangent[0, d:])
-    law.rest_slopes.copy_(torch.linalg.lstsq(taught.z, taught.coefficients).solution.T)
-    linear = taught.z @ law.rest_slopes.T
-    law.sizes_of_modes.copy_((taught.coefficients - linear).std(0).clamp_min(1e-12))
-    for name, value in (
-        ("fluctuation_modes", own.fluctuation), ("strain_modes", own.strain),
-        ("stress_modes", own.stress), ("mean_modes", own.mean_stress),
+    C = torch.linalg.lstsq(vmap(polynomials)(rest.inputs), rest.tangent.flatten(1)).solution
+    C = C.unflatten(1, rest.tangent.shape[1:])
+    terms = vmap(polynomials)(taught.inputs)
+    columns = (terms[:, :, None] * taught.z[:, None]).flatten(1)
+    slopes = torch.linalg.lstsq(columns, taught.coefficients).solution
+    left = taught.coefficients - columns @ slopes
+    law.sizes_of_modes.copy_(left.std(0).clamp_min(1e-12))
+    for buffer, value in (
+        (law.potential.rest_tangent, 0.5 * (C[:, :d] + C[:, :d].mT)),
+        (law.potential.rest_slopes, C[:, d:]),
+        (law.rest_slopes, slopes.unflatten(0, (-1, d)).mT),
+        (law.fluctuation_modes, own.fluctuation), (law.strain_modes, own.strain),
+        (law.stress_modes, own.stress), (law.mean_modes, own.mean_stress),
     ):  # fmt: skip
-        getattr(law, name).copy_(value)
+        buffer.copy_(value.reshape(buffer.shape))
     return law
 
 
@@ -230,21 +210,25 @@ def fit_potential(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, tol
     typical = scale.square().mean().sqrt()
     factor = 1.0 / (scale + SLIGHT * typical)[:, None]
 
-    def residual(model: Potential, z: Tensor, stress: Tensor, factor: Tensor) -> Tensor:
-        s, more, _, _ = model.stress(z, tangent=False)
-        return factor * (torch.cat([s, more], 1) - stress)
+    def stress(model: Potential, z: Tensor, x: Tensor) -> Tensor:
+        s, more, _, _ = model.stress(z, False, x if len(x) else None)
+        return torch.cat([s, more], 1)
+
+    def residual(model: Potential, z: Tensor, x: Tensor, known: Tensor, factor: Tensor) -> Tensor:
+        return factor * (stress(model, z, x[0]) - known)
 
     def check() -> float:
         with torch.no_grad():
-            s, more, _, _ = law.potential.stress(held.z, tangent=False)
-            error = (torch.cat([s, more], 1) - held.stress).norm(dim=1) / held.stress.norm(dim=1)
+            found = vmap(lambda z, x: stress(law.potential, z[None], x)[0])(held.z, held.inputs)
+            error = (found - held.stress).norm(dim=1) / held.stress.norm(dim=1)
         return float(error.median())
 
-    data = (taught.z, taught.stress, factor)
-    levenberg_marquardt(
-        law.potential, residual, data, check, recipe.steps,
-        lambda done, error: told("potential", done, recipe.steps, error),
-    )  # fmt: skip
+    data = (taught.z, taught.inputs, taught.stress, factor)
+    with law.potential.network.learning():
+        levenberg_marquardt(
+            law.potential, residual, data, check, recipe.steps,
+            lambda done, error: told("potential", done, recipe.steps, error),
+        )  # fmt: skip
 
 
 def fit_branch(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: Told) -> None:
@@ -252,8 +236,12 @@ def fit_branch(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: 
     pieces = taught.coefficients.split(list(law.modes), 1)
     sizes = torch.cat([part.std(0).norm().expand(part.shape[1]) for part in pieces])
 
+    def one(z: Tensor, x: Tensor) -> Tensor:
+        return law.learned_coefficients(z[None], x)[0]
+
     def loss_of(data: Labels) -> Tensor:
-        found = law.learned_coefficients(data.z)
+        own = data.inputs.shape[1]
+        found = vmap(one)(data.z, data.inputs) if own else law.learned_coefficients(data.z)
         return ((found - data.coefficients) / sizes).square().sum(1).mean()
 
     def check() -> float:
@@ -261,7 +249,8 @@ def fit_branch(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: 
             return float(loss_of(held).sqrt())
 
     network = law.coefficients_of
-    minimise(network, lambda: loss_of(taught), check, recipe.iterations, told, "branch")
+    with network.learning():
+        minimise(network, lambda: loss_of(taught), check, recipe.iterations, told, "branch")
 
 
 def minimise(

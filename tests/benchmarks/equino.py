@@ -125,7 +125,7 @@ class Study:
         known = torch.cat([a, b], 1)
         sizes = torch.cat([a.std(0).max().expand(MODES), b.std(0).max().expand(MODES)])
         net = Plain(self.scale, sizes)
-        points = training.magic_points(self.problem, own, shots, tolerance=1e-3) if few else None
+        points = training.magic_points(self.problem, own, shots, tolerance=2e-5) if few else None
         of = self.residual_loss(own, net, points.index if points else None)
 
         def loss() -> Tensor:
@@ -246,7 +246,7 @@ def own(study: Study) -> Modes:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("cell", type=Path)
     parser.add_argument("--norm", default="3d")
     parser.add_argument(
