@@ -106,6 +106,30 @@ def test_trained(trained: Path) -> None:
     assert told["cases"] == [14, 4, 4]
 
 
+def test_a_law_beside_its_cell(
+    mesh: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    refuse: Callable[..., str],
+) -> None:  # fmt: skip
+    """The learned stress is told with its error; a law of a mesh that has changed is refused."""
+    out, asked = tmp_path / "cell.json", ["--strain", "0.02,-0.01,0.05"]
+    words = [*asked, "--law", str(trained), "--json", str(out)]
+    assert main(["rve", mesh, *words]) == 0
+    found = json.loads(out.read_text())
+    own, learned = (torch.tensor(f["stress"]) for f in (found, found["learned"]))
+    off = 100 * float((own - learned).norm() / own.norm())
+    assert found["learned"]["off_percent"] == pytest.approx(off, rel=0.1)  # zz counts there too
+    assert found["learned"]["outside_box"] == pytest.approx(0.25)
+    assert "outside its box by 25 %" in capsys.readouterr().out
+    changed = str(tmp_path / "changed.msh")
+    round_inclusion(0.26, (2, 1, 1), element="quad4").save(changed)
+    assert "trained on another mesh" in refuse("rve", changed, *asked, "--law", str(trained))
+    rubber = tmp_path / "rubber.safetensors"
+    NeoHookean(1e6, 0.4).save(rubber)
+    assert "expected one of rve --train" in refuse("rve", mesh, *asked, "--law", str(rubber))
+    train = ["--train", "--out", str(tmp_path / "l.safetensors")]
+    assert "give --strain, not --train" in refuse("rve", mesh, *train, "--law", str(trained))
+
+
 def test_a_trained_cell_in_a_scene(mesh: str, trained: Path, tmp_path: Path) -> None:
     figures = {}
     for name, word in (("fast", str(trained)), ("fe2", f"fe2:{mesh}")):

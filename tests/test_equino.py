@@ -393,6 +393,9 @@ class TestGuard:
             Hybrid(made.law, margin=1.0)
         with pytest.raises(ValueError, match="expected both alike"):
             Hybrid(made.law, FE2.example())
+        other = Cell(round_inclusion(0.26, (2, 1, 1), element="quad8"), made.cell.laws)
+        with pytest.raises(ValueError, match="trained on another mesh"):
+            Hybrid(made.law, FE2(other))
         bare = EquiNO.example()
         assert embedded(bare) is None
         assert trusted(bare) is bare

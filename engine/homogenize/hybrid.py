@@ -12,7 +12,7 @@ from torch import Tensor
 from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw, Response
 
-from .embedding import embedded
+from .embedding import check_mesh, embedded
 from .fe2 import FE2
 
 
@@ -25,7 +25,7 @@ class Hybrid(ConstitutiveLaw):
         margin: How far within the box a strain counts as outside, by the half-width [-].
 
     Raises:
-        ValueError: There is no cell, or the margin is not from 0 to below 1.
+        ValueError: There is no cell, or it is not the one learned, or the margin is not from 0 to below 1.
     """
 
     name: ClassVar[str] = "equino-fe2"
@@ -47,6 +47,7 @@ class Hybrid(ConstitutiveLaw):
                 f"got a surrogate of {surrogate.kinematics} strain in {surrogate.dim} dimensions "
                 f"and a cell of {exact.kinematics} strain in {exact.dim}, expected both alike"
             )
+        check_mesh(surrogate, exact.cell.mesh)
         if exact.n_internal:
             raise ValueError("got a cell with a memory, which EquiNO does not have: take FE2")
         self.surrogate, self.exact, self.margin = surrogate, exact, margin

@@ -2,7 +2,8 @@
 """Solve a periodic cell of a microstructure, or train a law of it.
 
 MESH is a mesh (.msh, .vtu, ...) with a region for each phase, or a folder with the two tables of a
-published cell. With --strain or --deformation the cell is solved: mean stress and tangent. With
+published cell. With --strain or --deformation the cell is solved: mean stress and tangent, and beside
+them those of a law that was learned of it, if --law gives one. With
 --train it is solved under many mean strains, and a law is learned from that; a run that was stopped
 goes on where it was. Shears are those of engineers: gamma_xy = 2 E_xy. A scene computes with cells
 by rheograd run SCENE --micro law.safetensors, or fe2:MESH.
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rheograd.engine.homogenize.cell import Cell
+    from rheograd.materials.equino import EquiNO
 
 RANK = 8
 
@@ -49,6 +51,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     one.add_argument("--deformation", metavar="F,...",
                      help="mean deformation gradient row by row, 4 or 9 numbers, for phases of"
                      " finite strain")  # fmt: skip
+    one.add_argument("--law", type=Path, metavar="FILE",
+                     help="law.safetensors of --train, told beside the cell")  # fmt: skip
     many = parser.add_argument_group("a law of the cell")
     many.add_argument("--train", action="store_true", help="learn a law of the cell")
     many.add_argument("--out", type=Path, metavar="FILE", help="law.safetensors; snapshots.h5 and"
@@ -63,6 +67,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     found = parser.read(tokens)
     if found.unit not in cells.UNITS:
         raise ValueError(f"--unit: got {found.unit!r}, expected one of {', '.join(cells.UNITS)}")
+    if found.train and found.law is not None:
+        raise ValueError("--law is told beside one mean deformation: give --strain, not --train")
     inputs = read_by(found, ("json", "out"))
     require_new((found.json,), force=True, inputs=inputs)
     asked = [found.strain is not None, found.deformation is not None, found.train]
@@ -93,6 +99,7 @@ def run(found: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     cell = cells.read_cell(found.mesh, _phases(found.phase), found.norm)
     F = mean(cell, found.strain, found.deformation)
+    law = None if found.law is None else learned(found.law, cell)
     problem = CellProblem(cell, torch.zeros((), dtype=torch.float64))
     say(describe(cell, problem.layout.size))
     micro = problem.solve(F[None], problem.rest_internal(1, F), 1.0)
@@ -110,10 +117,47 @@ def run(found: argparse.Namespace) -> int:
         "laws": {name: str(law) for name, law in cell.laws.items()},
     }
     print("\n".join(lines(result)))
+    if law is not None:
+        result["learned"] = beside(law, cell, F, micro.stress[0], found.unit)
+        print("\n".join(lines(result["learned"])))
     if found.json is not None:
         found.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         say(f"wrote {found.json}")
     return 0
+
+
+def learned(path: Path, cell: Cell) -> EquiNO:
+    """The law of a file, which was learned of this cell.
+
+    Raises:
+        FileNotFoundError: There is no file.
+        ValueError: It holds another law, or one of another mesh.
+    """
+    from rheograd.engine.homogenize.embedding import check_mesh
+    from rheograd.materials.equino import EquiNO
+    from rheograd.materials.law import ConstitutiveLaw
+
+    law = ConstitutiveLaw.load(path)
+    if not isinstance(law, EquiNO):
+        raise ValueError(f"--law: {path} holds the law {law.name!r}, expected one of rve --train")
+    try:
+        check_mesh(law, cell.mesh)
+    except ValueError as error:
+        raise ValueError(f"--law: {path}: {error}") from error
+    return law
+
+
+def beside(law: EquiNO, cell: Cell, F: Tensor, stress: Tensor, unit: str) -> dict[str, Any]:
+    """What a learned law says, and how far it is off the cell."""
+    from rheograd.engine.fem.piola import first_piola, piola_tangent
+
+    response, D = law.linearize(F[None], F.new_zeros(1, 0), 1.0)
+    P, A = response.tau, D
+    if not cell.small:
+        P, A = first_piola(F[None], P), piola_tangent(F[None], P, D)
+    off = float((P[0] - stress).norm() / stress.norm()) if bool(stress.any()) else 0.0
+    out = told(cell, P[0], A[0], unit)
+    return {**out, "off_percent": 100 * off, "outside_box": max(0.0, float(law.outside(F[None])))}
 
 
 def train(found: argparse.Namespace) -> int:
@@ -266,6 +310,10 @@ def lines(result: dict[str, Any]) -> list[str]:
     own.append(f"tangent [{unit}]{shear}")
     for name, row in zip(order, result["tangent"], strict=True):
         own.append(f"  {name}" + "".join(f"{value:14.6g}" for value in row))
+    if "off_percent" in result:
+        beyond = result["outside_box"]
+        where = f"outside its box by {100 * beyond:.3g} %" if beyond else "inside its box"
+        return ["learned:", *own, f"off the cell by {result['off_percent']:.2g} %, {where}"]
     own.append(
         f"{result['newton_iterations']} iterations; Hill and Mandel's condition holds to "
         f"{result['hill_mandel']:.1e}"
