@@ -30,7 +30,7 @@ from rheograd.engine.homogenize.load_space import LoadSpace
 from rheograd.engine.homogenize.magic_points import MagicPoints, magic_points
 from rheograd.engine.homogenize.microstructures import random_balls, round_inclusion, voxels
 from rheograd.engine.homogenize.modes import Modes, modes
-from rheograd.engine.homogenize.paths import follow, snapshots_of
+from rheograd.engine.homogenize.paths import follow, snapshots_of, straight
 from rheograd.engine.homogenize.problem import CellProblem, Worlds
 from rheograd.engine.homogenize.reduced import ReducedProblem
 from rheograd.engine.homogenize.snapshots import Snapshots
@@ -122,7 +122,7 @@ def interpolated(problem: CellProblem, own: Modes, index: Tensor, F: Tensor) -> 
 class Bench:
     """A cell and its snapshots."""
 
-    def __init__(self, kind: str, n: int, extent: float, cases: int) -> None:
+    def __init__(self, kind: str, n: int, extent: float, cases: int, steps: int) -> None:
         self.space = LoadSpace.cube(3, extent, small=False)
         self.problem = CellProblem(cell(kind, n), LIKE)
         mesh, count = self.problem.cell.mesh, len(self.problem.points)
@@ -132,21 +132,20 @@ class Bench:
         sets = {"training": (cases, 0), "validation": (20, 1), "test": (50, 2)}
         self.sets, self.seconds = {}, 0.0
         for name, (k, seed) in sets.items():
-            z = self.space.sample(k, seed)[:, None]
+            z = straight(self.space.sample(k, seed)[:, None], steps)
             answers, seconds = timed(lambda z=z: follow(self.problem, self.space, z))
-            self.sets[name] = snapshots_of(self.problem, z, answers)
-            self.seconds = seconds / k
+            self.sets[name] = snapshots_of(self.problem, z[:, -1:], answers[-1:])
+            self.seconds, self.path = seconds / k, z
         self.test = self.sets["test"]
         self.F = self.space.deformation(self.test.strain)
         self.row_of = self.problem.points.row
-        print(f"a full cell with tangent: {1e3 * self.seconds:.1f} ms CPU\n")
+        print(f"a full cell, {steps} steps, with tangent: {1e3 * self.seconds:.1f} ms CPU\n")
         print(f"{'':34s} points     stress %         tangent %       CPU ratio")
 
     def row(self, name: str, problem: Worlds) -> None:
         """Errors and cost of what stands for the cell."""
-        none = problem.rest_internal(len(self.F), self.F)
         try:
-            micro, seconds = timed(lambda: problem.solve(self.F, none, 1.0))
+            micro, seconds = timed(lambda: follow(problem, self.space, self.path)[-1])
         except NewtonFailure:
             print(f"{name:34s} {len(problem.points):6d}   no balance in some case")
             return
@@ -199,10 +198,11 @@ def main() -> None:
     parser.add_argument("--divisions", type=int, default=3, help="of the mesh; 4 is finer")
     parser.add_argument("--extent", type=float, default=0.15, help="of the box of strains")
     parser.add_argument("--snapshots", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=1, help="to each load case")
     parser.add_argument("--cases", type=int, default=2000, help="that teach EquiNO")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Bench(given.kind, given.divisions, given.extent, given.snapshots)
+    bench = Bench(given.kind, given.divisions, given.extent, given.snapshots, given.steps)
     for count in (8, 16, 32):
         own = modes(bench.problem, bench.sets["training"], count)
         bench.row(f"{count} modes", ReducedProblem(bench.problem, own))
