@@ -25,7 +25,8 @@ class Hybrid(ConstitutiveLaw):
         margin: How far within the box a strain counts as outside, by the half-width [-].
 
     Raises:
-        ValueError: There is no cell, or it is not the one learned, or the margin is not from 0 to below 1.
+        ValueError: There is no cell, it is not the one learned, or the margin is not from 0 to
+            below 1.
     """
 
     name: ClassVar[str] = "equino-fe2"

@@ -2,11 +2,11 @@
 """Solve a periodic cell of a microstructure, or train a law of it.
 
 MESH is a mesh (.msh, .vtu, ...) with a region for each phase, or a folder with the two tables of a
-published cell. With --strain or --deformation the cell is solved: mean stress and tangent, and beside
-them those of a law that was learned of it, if --law gives one. With
---train it is solved under many mean strains, and a law is learned from that; a run that was stopped
-goes on where it was. Shears are those of engineers: gamma_xy = 2 E_xy. A scene computes with cells
-by rheograd run SCENE --micro law.safetensors, or fe2:MESH.
+published cell. With --strain or --deformation the cell is solved: mean stress and tangent, beside
+those of a law that was learned of it if --law gives one. With --train it is solved under many mean
+strains, and a law is learned from that; a run that was stopped goes on where it was. Shears are
+those of engineers: gamma_xy = 2 E_xy. A scene computes with cells by
+rheograd run SCENE --micro law.safetensors, or fe2:MESH.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def run(found: argparse.Namespace) -> int:
     }
     print("\n".join(lines(result)))
     if law is not None:
-        result["learned"] = beside(law, cell, F, micro.stress[0], found.unit)
+        result["learned"] = beside(law, cell, F, result["stress"], found.unit)
         print("\n".join(lines(result["learned"])))
     if found.json is not None:
         found.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -147,16 +147,22 @@ def learned(path: Path, cell: Cell) -> EquiNO:
     return law
 
 
-def beside(law: EquiNO, cell: Cell, F: Tensor, stress: Tensor, unit: str) -> dict[str, Any]:
-    """What a learned law says, and how far it is off the cell."""
+def beside(
+    law: EquiNO, cell: Cell, F: Tensor, stress: Sequence[float], unit: str
+) -> dict[str, Any]:
+    """What a learned law says, and how far it is off the cell's stress in that unit."""
+    import torch
+
     from rheograd.engine.fem.piola import first_piola, piola_tangent
 
     response, D = law.linearize(F[None], F.new_zeros(1, 0), 1.0)
     P, A = response.tau, D
     if not cell.small:
         P, A = first_piola(F[None], P), piola_tangent(F[None], P, D)
-    off = float((P[0] - stress).norm() / stress.norm()) if bool(stress.any()) else 0.0
     out = told(cell, P[0], A[0], unit)
+    own = torch.tensor(stress, dtype=torch.float64)
+    gap = (torch.tensor(out["stress"], dtype=torch.float64) - own).norm()
+    off = float(gap / own.norm()) if bool(own.any()) else 0.0
     return {**out, "off_percent": 100 * off, "outside_box": max(0.0, float(law.outside(F[None])))}
 
 
