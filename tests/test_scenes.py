@@ -41,8 +41,8 @@ def run(name: str, *, steps: int | None = None, cell: float | None = None, **opt
 def test_all_scenes_are_found() -> None:
     assert set(SCENES) == {
         "beam", "bouncing_ball", "bracket", "cantilever", "contact", "cook_membrane", "dam_break",
-        "drop", "inflated_block", "nclaw", "plate_with_hole", "sand_column", "slope", "taffy_pull",
-        "twisted_bar",
+        "drop", "inflated_block", "nclaw", "plate_with_hole", "rve", "sand_column", "slope",
+        "taffy_pull", "twisted_bar",
     }  # fmt: skip
 
 

@@ -19,9 +19,12 @@ from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.homogenize.cell import Cell, mean_strain
 from rheograd.engine.homogenize.fe2 import FE2
 from rheograd.engine.homogenize.hybrid import Hybrid
+from rheograd.engine.homogenize.microstructures import round_inclusion
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.training import Recipe
+from rheograd.engine.simulate import simulate
 from rheograd.materials.equino import EquiNO
+from rheograd.scenes import rve
 
 RECIPE = Recipe(modes=8, cases=200, widths=(12, 12), branch=(8,), steps=25, iterations=30)
 
@@ -133,3 +136,18 @@ def test_a_cell_that_fails_halves_the_step_of_the_body() -> None:
     assert begun[1][1] == {}  # and starts from nothing, as the first did;
     assert torch.equal(begun[2][1][0], kept[0][0])  # the next one from its end
     assert torch.allclose(found.x, expected.x, rtol=0, atol=1e-9)
+
+
+def test_the_scene_of_cells_bears_what_one_periodic_cell_does() -> None:
+    """Straight sides are planes of mirrors for each cell: both problems have one solution."""
+    scene = rve.build(kind="quad4", across=2)
+    mesh = round_inclusion(0.3, (4, 2, 3), element="quad4")
+    own = Cell(mesh, {body.name: body.law for body in scene.bodies})
+    problem = CellProblem(own, torch.zeros((), dtype=torch.float64))
+    F = mean_strain(xx=0.02, yy=-0.01)[None]
+    expected = problem.solve(F, F.new_zeros(1, 0), 1.0, tangent=False).stress[0]
+    trajectory = simulate(scene, rve.solver(), steps=2, frames=1)
+    rve.check(trajectory)
+    found = rve.results(trajectory)
+    for name, value in (("stress_xx", expected[0, 0]), ("stress_yy", expected[1, 1])):
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-6)

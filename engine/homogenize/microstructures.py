@@ -172,6 +172,15 @@ def repeated(mesh: VolumeMesh, counts: tuple[int, ...], side: float = 1.0) -> Vo
     return VolumeMesh(mesh.element, nodes, cells, {}, {}, regions)
 
 
+def parts(mesh: VolumeMesh) -> dict[str, VolumeMesh]:
+    """A mesh of each region; as bodies of one scene they are welded again."""
+    out = {}
+    for name, which in mesh.regions.items():
+        used, local = torch.unique(mesh.cells[which], return_inverse=True)
+        out[name] = VolumeMesh(mesh.element, mesh.nodes[used], local)
+    return out
+
+
 def _hexahedral(element: str) -> tuple[int, str]:
     dim = kind_of(element).dim
     if not element.startswith(("quad", "hex")):

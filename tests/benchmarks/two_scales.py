@@ -38,12 +38,11 @@ from rheograd.engine.homogenize.cell import Cell
 from rheograd.engine.homogenize.fe2 import FE2
 from rheograd.engine.homogenize.hybrid import Hybrid
 from rheograd.engine.homogenize.load_space import LoadSpace
-from rheograd.engine.homogenize.microstructures import repeated, round_inclusion
+from rheograd.engine.homogenize.microstructures import parts, repeated, round_inclusion
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.snapshots import make
 from rheograd.engine.homogenize.training import Recipe, train
 from rheograd.engine.loads import Displacement, Fixed
-from rheograd.engine.mesh.volume_mesh import VolumeMesh
 from rheograd.engine.scene import Body, Scene
 from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
@@ -276,12 +275,9 @@ def resolved(cell: Cell, across: int, sink: float = SINK) -> Scene:
     small = replace(cell.mesh, nodes=nodes)
     whole = repeated(small, (2 * across, 2 * across), side)
     beyond = (whole.nodes[whole.cells].mean(1)[:, :2] > bracket.SIDE / 2).all(1)
-    bodies = []
-    for name, law in cell.laws.items():
-        cells = whole.cells[whole.regions[name]][~beyond[whole.regions[name]]]
-        used, local = torch.unique(cells, return_inverse=True)
-        mesh = VolumeMesh(whole.element, whole.nodes[used], local)
-        bodies.append(Body(mesh, law, 1.2e3, name=name))
+    regions = {name: which[~beyond[which]] for name, which in whole.regions.items()}
+    meshes = parts(replace(whole, regions=regions))
+    bodies = [Body(meshes[name], law, 1.2e3, name=name) for name, law in cell.laws.items()]
     near = 1e-6 * bracket.SIDE
     boundaries = [
         Fixed(lambda X: X[:, 1] > bracket.SIDE - near, body="matrix"),
