@@ -99,9 +99,10 @@ def _errors(errors: Errors) -> str:
     )
     return (
         "<section><h2>How far from the cell</h2>\n<p>Each load case is solved by finite elements "
-        "and compared: u is the displacement of the nodes from the middle of the cell, w what of it "
-        "comes on top of the mean strain, σ (or P) the stress at the quadrature points. Errors are "
-        'norms of the difference by the norm of what is expected.</p><div class="pair"><div class="scroll"><table><thead><tr><th>quantity</th>'
+        "and compared: u is the displacement of the nodes from the middle of the cell, w what of "
+        "it comes on top of the mean strain, σ (or P) the stress at the quadrature points. Errors "
+        "are norms of the difference by the norm of what is expected.</p>"
+        '<div class="pair"><div class="scroll"><table><thead><tr><th>quantity</th>'
         '<th class="n">median [%]</th><th class="n">largest [%]</th></tr></thead><tbody>'
         f"{rows}</tbody></table></div><figure>{plot}</figure></div></section>"
     )
