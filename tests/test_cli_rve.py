@@ -142,6 +142,10 @@ def test_a_trained_cell_in_a_scene(mesh: str, trained: Path, tmp_path: Path) -> 
     assert figures["fast"]["force"] == pytest.approx(figures["fe2"]["force"], rel=0.05)
     fields = Trajectory.load(tmp_path / "fast.vtkhdf").cell_fields
     assert fields["outside_box"].shape == (2, 3)
+    assert not fields["constitutive_residual"][0].any()  # at rest
+    bent = figures["fast"]["micro"]["constitutive_residual"]
+    assert bent["of"] == 27
+    assert bent["largest"] < 1.0
 
 
 class TestRefusals:

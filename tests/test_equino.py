@@ -23,6 +23,7 @@ from rheograd.engine.homogenize.microstructures import round_inclusion
 from rheograd.engine.homogenize.modes import modes
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.reduced import ReducedProblem
+from rheograd.engine.homogenize.residual import ConstitutiveResidual
 from rheograd.engine.homogenize.snapshots import Snapshots, make
 from rheograd.engine.homogenize.training import Recipe, train
 from rheograd.engine.loads import Displacement, Fixed
@@ -261,6 +262,28 @@ class TestTrained:
             w, _, s = made.law.fields(test.strain)
         assert float(relative(w, test.fluctuation).median()) < 5e-2
         assert float(relative(s, test.point_stress).median()) < 3e-2
+
+    def test_residual(self, made: Made) -> None:
+        """What the laws make of the learned strains, less the learned stresses; it tells errors."""
+        z = made.sets["test"].strain
+        own = ConstitutiveResidual(made.law, made.cell, None)
+        found = own(z)
+        with torch.no_grad():
+            _, strain, stress = made.law.fields(z)
+        points = made.problem.points
+        F = points.deformation(strain, SMALL.deformation(z))
+        P, _ = points.respond(F, F.new_zeros(len(z), 0), 1.0)
+        local = P.flatten(2)[..., points.row]
+        scale = points.weight.sqrt()[:, None]
+        expected = relative(scale * stress, scale * local)
+        assert torch.allclose(found, expected, rtol=1e-10)
+        some = ConstitutiveResidual(made.law, made.cell, 40)(z)
+        assert 0.5 < float((some / found).median()) < 2.0
+        far = float(own(4.0 * z).median())
+        assert far > 3.0 * float(found.median())  # it tells that the law is asked beyond its box
+        test = made.sets["test"]
+        off = relative(scale * stress, scale * test.point_stress)
+        assert float((found / off).median()) > 0.5  # an error of stress shows in it
 
     def test_fields_have_the_mean_of_the_law(self, made: Made) -> None:
         z = SMALL.sample(7, 5)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from rheograd.materials.equino import EquiNO
@@ -14,6 +15,12 @@ from rheograd.materials.law import ConstitutiveLaw, Response
 
 from .embedding import check_mesh, embedded
 from .fe2 import FE2
+from .residual import ConstitutiveResidual
+
+CHUNK = 1000
+"""Points whose residuals are found at once."""
+LARGEST = "largest residual"
+"""Among the errors that a law keeps [%]."""
 
 
 class Hybrid(ConstitutiveLaw):
@@ -109,8 +116,20 @@ class Hybrid(ConstitutiveLaw):
         return Response(tau, F_trial, internal, guesses), D
 
     def marks(self, F_elastic: Tensor, internal: Tensor) -> Mapping[str, Tensor]:
-        """See `ConstitutiveLaw.marks`: those of the surrogate."""
-        return self.surrogate.marks(F_elastic, internal)
+        """See `ConstitutiveLaw.marks`: also "constitutive_residual".
+
+        It is told of points within the box, where it is larger than that of
+        any load case of the validation; a surrogate without a validation marks none.
+        """
+        found = dict(self.surrogate.marks(F_elastic, internal))
+        limit = dict(self.surrogate.errors).get(LARGEST)
+        if limit is not None:
+            F = F_elastic.detach().to(self.surrogate.nodes)
+            own = ConstitutiveResidual(self.surrogate, self.exact.cell)
+            r = torch.cat([own(self.surrogate.strain(part)) for part in F.split(CHUNK)])
+            beyond = self.beyond(F) | (r <= 0.01 * limit)
+            found["constitutive_residual"] = torch.where(beyond, 0.0, r).to(F_elastic)
+        return found
 
     def account(self) -> Mapping[str, int]:
         """See `ConstitutiveLaw.account`: stresses asked for, and cells solved for them."""

@@ -162,5 +162,5 @@ def errors(
 
     return validation.Errors(
         together("displacement"), together("stress"), torch.cat([row.mean for row in rows]),
-        torch.cat([row.tangent for row in rows]),
+        torch.cat([row.tangent for row in rows]), torch.cat([row.residual for row in rows]),
     )  # fmt: skip

@@ -101,7 +101,9 @@ def _errors(errors: Errors) -> str:
         "<section><h2>How far from the cell</h2>\n<p>Each load case is solved by finite elements "
         "and compared: u is the displacement of the nodes from the middle of the cell, w what of "
         "it comes on top of the mean strain, σ (or P) the stress at the quadrature points. Errors "
-        "are norms of the difference by the norm of what is expected.</p>"
+        "are norms of the difference by the norm of what is expected. The residual is no error: it "
+        "is what the laws of the phases make of the learned strains, less the learned stresses, "
+        "which needs no cell to be solved.</p>"
         '<div class="pair"><div class="scroll"><table><thead><tr><th>quantity</th>'
         '<th class="n">median [%]</th><th class="n">largest [%]</th></tr></thead><tbody>'
         f"{rows}</tbody></table></div><figure>{plot}</figure></div></section>"

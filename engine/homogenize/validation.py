@@ -14,6 +14,7 @@ from rheograd.materials.equino import EquiNO
 from .load_space import LoadSpace
 from .points import Pairs
 from .problem import CellProblem
+from .residual import ConstitutiveResidual
 from .snapshots import Snapshots
 
 
@@ -29,26 +30,20 @@ class Errors:
     """Of the mean stress, all components together."""
     tangent: Tensor
     """Of the mean tangent."""
+    residual: Tensor
+    """Not an error, but what is told of it without solving the cell; see residual.py."""
 
     def median(self) -> dict[str, float]:
         """Of all load cases, in percent."""
-        own = {
-            **self.displacement,
-            **self.stress,
-            "mean stress": self.mean,
-            "tangent": self.tangent,
-        }
-        return {name: 100.0 * float(values.median()) for name, values in own.items()}
+        return {name: 100.0 * float(values.median()) for name, values in self._all().items()}
 
     def largest(self) -> dict[str, float]:
         """Of all load cases, in percent."""
-        own = {
-            **self.displacement,
-            **self.stress,
-            "mean stress": self.mean,
-            "tangent": self.tangent,
-        }
-        return {name: 100.0 * float(values.max()) for name, values in own.items()}
+        return {name: 100.0 * float(values.max()) for name, values in self._all().items()}
+
+    def _all(self) -> dict[str, Tensor]:
+        own = {"mean stress": self.mean, "tangent": self.tangent, "residual": self.residual}
+        return {**self.displacement, **self.stress, **own}
 
 
 def names(pairs: Pairs) -> list[str]:
@@ -74,6 +69,7 @@ def errors(law: EquiNO, problem: CellProblem, space: LoadSpace, held: Snapshots)
         stress_errors(problem, s, held.point_stress),
         relative(P[:, i, j], held.stress[:, i, j]),
         relative(A[:, i, j][:, :, i, j], held.tangent[:, i, j][:, :, i, j]),
+        ConstitutiveResidual(law, problem.cell)(held.strain),
     )
 
 

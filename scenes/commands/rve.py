@@ -174,6 +174,7 @@ def train(found: argparse.Namespace) -> int:
 
     start_engine()
     from rheograd.engine.homogenize import snapshots, training
+    from rheograd.engine.homogenize.hybrid import LARGEST
     from rheograd.engine.homogenize.load_space import LoadSpace
     from rheograd.engine.homogenize.problem import CellProblem
     from rheograd.engine.homogenize.report import write_report
@@ -202,14 +203,14 @@ def train(found: argparse.Namespace) -> int:
     recipe = training.Recipe(modes=min(found.modes, sizes[0]))
     trained = training.train(problem, space, shots, recipe, _tell)
     off = errors(trained.law, problem, space, shots["test"])
-    trained.law.errors = [[name, value] for name, value in off.median().items()]
+    median, largest = off.median(), off.largest()
+    trained.law.errors = [*map(list, median.items()), [LARGEST, largest["residual"]]]
     trained.law.save(found.out)
     report = found.out.with_name("report.html")
     write_report(
         report, trained.law, problem, space, trained.modes, shots["test"], off, trained.seconds,
         (found.unit, cells.UNITS[found.unit]),
     )  # fmt: skip
-    median, largest = off.median(), off.largest()
     print("off the cell on load cases it was not taught, in percent: median, largest")
     print("\n".join(f"  {name:<12}{median[name]:10.3g}{largest[name]:10.3g}" for name in median))
     if found.json is not None:
