@@ -70,7 +70,6 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if found.train and found.law is not None:
         raise ValueError("--law is told beside one mean deformation: give --strain, not --train")
     inputs = read_by(found, ("json", "out"))
-    require_new((found.json,), force=True, inputs=inputs)
     asked = [found.strain is not None, found.deformation is not None, found.train]
     if sum(asked) != 1:
         raise ValueError(
@@ -79,10 +78,12 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if not found.train:
         if found.out is not None:
             raise ValueError("--out is the file of a law that --train makes: add --train")
+        require_new((found.json,), force=True, inputs=inputs)
         return run(found)
     if found.out is None or found.out.suffix != ".safetensors":
         raise ValueError(f"--train: got --out {found.out}, expected --out FILE.safetensors")
     found.out.parent.mkdir(parents=True, exist_ok=True)
+    require_new((found.json,), force=True, inputs=inputs)
     require_new((found.out,), force=found.force, inputs=inputs)
     return train(found)
 
