@@ -77,7 +77,7 @@ def snapshots_of(problem: Worlds, paths: Tensor, answers: list[Micro]) -> Snapsh
     """All steps of all paths, a snapshot each, path by path.
 
     Args:
-        problem: The cell.
+        problem: The cell; modes are made of those of a full one.
         paths: Mean strains, shape (k, t, d).
         answers: Of `follow`.
     """

@@ -120,7 +120,8 @@ class Worlds(ABC):
             F_bar: Mean deformation gradients, shape (w, 3, 3); 1 + mean strain for small strains.
             internal: History at the start, shape (w, n_internal).
             dt: Length of the step [s].
-            guess: Fluctuations to start from, shape (w, size); None: zero.
+            guess: Fluctuations to start from, shape (w, size), such as `predicted` gives from a
+                `Micro.guess`; None: zero.
             tangent: Whether the mean tangent is wanted.
 
         Raises:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From snapshots to an `EquiNO`: modes, magic points, load cases without number, two networks.
+"""From snapshots to an `EquiNO`: modes, magic points, many load cases, two networks.
 
-The snapshots of the full cell give the modes. In the modes, at magic points, the cell is solved in
-microseconds, so that thousands of load cases teach the networks: the potential by mean stresses,
-the branch by coefficients. The full cell is asked again for the errors alone.
+The snapshots of the full cell give the modes. In the modes, at magic points, a cell costs so little
+that thousands of load cases teach the networks: the potential by mean stresses, the branch by
+coefficients. The full cell is asked again for the errors alone.
 """
 
 from __future__ import annotations
