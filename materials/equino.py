@@ -6,9 +6,9 @@ the fields in the cell are combinations of modes of strain, which are periodic, 
 stress, which are in balance, and a network gives their coefficients from the mean strain.
 
 Here the mean stress is moreover the gradient of a learned potential ψ(z), so that its tangent is
-symmetric; the coefficients of stress are corrected by the smallest change with which the modes
-have that mean. z is the strain, or for finite strains Green and Lagrange's E, with the second
-Piola stress S = ∂ψ/∂E and τ = F S Fᵀ: the law does not see rotations.
+symmetric; for small strains the coefficients of stress are corrected by the smallest change with
+which the modes have that mean. z is the strain, or for finite strains Green and Lagrange's E, with
+the second Piola stress S = ∂ψ/∂E and τ = F S Fᵀ: the law does not see rotations.
 
 Numbers of the phases' laws, such as the modulus of the fibres, may be further inputs. They are then
 the parameters of the law, and its weights are none.
@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from .law import ConstitutiveLaw, Response
 from .phase_parameters import PhaseParameter, laws_of, polynomials, powers
 from .potential import Potential, SmoothPerceptron, norms
-from .strain_vectors import NAMES, pairs, strain_vector, tensor_of_stress
+from .strain_vectors import NAMES, strain_vector, tensor_of_stress
 
 CHUNK = 1024
-"""Points that are computed at once, so that the numbers stay in the cache."""
+"""Points that a CPU computes at once, so that the numbers stay in its cache."""
 
 
 class EquiNO(ConstitutiveLaw):
@@ -221,7 +221,8 @@ class EquiNO(ConstitutiveLaw):
     ) -> tuple[Response, Tensor]:
         """See `ConstitutiveLaw.linearize`; in closed form."""
         own = F_trial.detach().to(self.potential.scale)
-        parts = [self._linearized(F) for F in own.split(CHUNK)]
+        several = len(own) if own.is_cuda else CHUNK
+        parts = [self._linearized(F) for F in own.split(max(1, several))]
         tau, tangent = (torch.cat(t).to(F_trial) for t in zip(*parts, strict=True))
         return Response(tau, F_trial, internal), tangent
 
@@ -229,14 +230,11 @@ class EquiNO(ConstitutiveLaw):
         s, more, C, moved = self.potential.stress(self.strain(F), True, self.phase_inputs())
         assert C is not None
         assert moved is not None
-        D = F.new_zeros(len(F), 3, 3, 3, 3)
-        places = pairs(s)
-        for a, (i, j) in enumerate(places):
-            for b, (k, m) in enumerate(places):
-                D[:, i, j, k, m] = D[:, j, i, k, m] = C[:, a, b]
-                D[:, i, j, m, k] = D[:, j, i, m, k] = C[:, a, b]
-        for b, (k, m) in enumerate(places if more.shape[1] else ()):
-            D[:, 2, 2, k, m] = D[:, 2, 2, m, k] = moved[:, 0, b]
+        units = tensor_of_stress(torch.eye(s.shape[1]).to(s)).flatten(1)  # (d, 9)
+        D = units.T @ C @ units
+        if more.shape[1]:
+            D[:, 8] += moved[:, 0] @ units
+        D = D.unflatten(1, (3, 3)).unflatten(3, (3, 3))
         tau = self._whole(F, s, more)
         if self.small:
             return tau, D
@@ -261,16 +259,14 @@ class EquiNO(ConstitutiveLaw):
     def mode_coefficients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Of the modes of strain (k, r) and of stress (k, s), of mean strains (k, d).
 
-        Those of stress are such that the modes' mean is the law's.
+        For small strains those of stress are such that the modes' mean is the law's.
         """
         x = self.phase_inputs()
         a, b = self.learned_coefficients(z, x).split(list(self.modes), 1)
-        s, more, _, _ = self.potential.stress(z, False, x)
-        M = self.mean_modes
-        wanted = torch.cat([s, more], 1) if self.small else None
-        if wanted is not None:
-            missing = wanted - b @ M.T
-            b = b + missing @ torch.linalg.pinv(M).T
+        if self.small:
+            s, more, _, _ = self.potential.stress(z, False, x)
+            missing = torch.cat([s, more], 1) - b @ self.mean_modes.T
+            b = b + missing @ torch.linalg.pinv(self.mean_modes).T
         return a, b
 
     def learned_coefficients(self, z: Tensor, inputs: Tensor | None = None) -> Tensor:

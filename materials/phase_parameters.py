@@ -94,25 +94,30 @@ class PhaseParameter:
         return 0.5 * ((1 - x) * low + (1 + x) * high)
 
 
+def built(described: Sequence[Sequence[Any]]) -> dict[str, nn.Module]:
+    """Laws by phase, of the name of each phase, name of its law and the law's arguments."""
+    from .files import registered
+
+    kinds = registered()
+    return {phase: kinds[kind](**given) for phase, kind, given in described}
+
+
 def laws_of(described: Sequence[Sequence[Any]], varied: Sequence[PhaseParameter]) -> nn.ModuleDict:
     """Laws of phases whose only parameters are those that vary; the others are buffers.
 
     Args:
-        described: Name of each phase, name of its law and the law's arguments.
+        described: See `built`.
         varied: What varies.
 
     Raises:
         ValueError: The laws are not described by numbers, or there is no such parameter.
     """
-    from .files import registered
-
     if not described:
         raise ValueError(
             f"got ranges of {', '.join(v.label for v in varied)} for a cell whose laws are not made"
             " of numbers alone, expected laws such as linear-elastic"
         )
-    kinds = registered()
-    laws = nn.ModuleDict({phase: kinds[kind](**given) for phase, kind, given in described})
+    laws = nn.ModuleDict(built(described))
     kept = {id(v.of(laws)) for v in varied}
     for module in laws.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):

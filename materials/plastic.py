@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Analytic plasticities; formulas in kernels/laws.py.
 
-A flow rule alone is not a law: `ElastoPlastic(elasticity, plasticity)` is.
+A flow rule alone is not a law: `ElastoPlastic(elasticity, plasticity)` is. These are of finite
+strain; a metal of small strains that hardens is `J2Plasticity`, a law by itself.
 """
 
 from __future__ import annotations

@@ -66,7 +66,11 @@ class SmoothPerceptron(nn.Module):
             bias = torch.randn(rows, generator=generator, dtype=torch.float64)
             self.biases.append(nn.Parameter(bias))
         self.places = list(combinations_with_replacement(range(n_in), 2))
+        self.register_buffer("pairs", torch.tensor(self.places).T.contiguous(), persistent=False)
         self.learned = [name for name, _ in self.named_parameters()]
+
+    pairs: Tensor
+    """`places` by rows and columns, shape (2, s), int64."""
 
     def freeze(self, frozen: bool = True) -> None:
         """Make buffers of what is learned, not to be taken for a material's parameters; or undo it.
@@ -110,7 +114,7 @@ class SmoothPerceptron(nn.Module):
         value, first, more = self._inputs(x, order)
         if further is not None:
             value, first, more = _multiplied(value, first, more, further)
-        i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
+        i, j = self.pairs
         layers = list(zip(self.weights, self.biases, strict=True))
         for depth, (weight, bias) in enumerate(layers):
             z = nn.functional.linear(value, weight, bias)
@@ -150,7 +154,7 @@ class SmoothPerceptron(nn.Module):
         first = torch.cat([torch.eye(d).to(x).expand(q, d, d), (rate[..., None] * along).mT], 2)
         if order == 1:
             return value, first, None
-        i, j = (torch.tensor([p[k] for p in self.places], device=x.device) for k in (0, 1))
+        i, j = self.pairs
         turned = change[..., None] * along[..., i] * along[..., j]
         bend = (rate[..., None] * G[:, i, j] + turned).mT
         return value, first, torch.cat([x.new_zeros(q, len(i), d), bend], 2)
@@ -183,10 +187,16 @@ class Potential(nn.Module):
             len(scale), 1 + rest_slopes.shape[-2], widths, norms(scale.double(), seed=seed),
             cubes=True, seed=seed, further=parameters,
         )  # fmt: skip
+        square = torch.zeros(len(scale), len(scale), dtype=torch.int64)
+        for k, (i, j) in enumerate(self.network.places):
+            square[i, j] = square[j, i] = k
+        self.register_buffer("square", square, persistent=False)
 
     scale: Tensor
     rest_tangent: Tensor
     rest_slopes: Tensor
+    square: Tensor
+    """Which of the network's `places` each entry of a symmetric matrix is, shape (d, d), int64."""
 
     def rest(self, parameters: Tensor | None) -> tuple[Tensor, Tensor]:
         """C₀ and the slopes of the further numbers [Pa], shapes (d, d) and (m, d)."""
@@ -235,7 +245,7 @@ class Potential(nn.Module):
         if not tangent:
             return slope, numbers, None, None
         assert second is not None
-        full = self._square(second[:, :, 0]) - bend
+        full = second[:, self.square, 0] - bend
         C = share * full / (self.scale * self.scale[:, None]) + C_rest
         moved = (first[:, :, 1:] - rest[:, 1:]) / self.scale[:, None]
         return slope, numbers, C, self.unit * moved.mT + slopes_rest
@@ -246,14 +256,7 @@ class Potential(nn.Module):
         base, slope, bend = self.network.derivatives(zero, 2, parameters)
         assert slope is not None
         assert bend is not None
-        return base[0], slope[0], self._square(bend[:, :, 0])[0]
-
-    def _square(self, second: Tensor) -> Tensor:
-        """Symmetric matrices (q, d, d) of second derivatives (q, s), the numbers of `places`."""
-        d = second.new_zeros(len(self.scale), len(self.scale)).long()
-        for k, (i, j) in enumerate(self.network.places):
-            d[i, j] = d[j, i] = k
-        return second[:, d]
+        return base[0], slope[0], bend[0, self.square, 0]
 
 
 def _multiplied(

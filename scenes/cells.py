@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rheograd.engine.suggestion import did_you_mean
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNITS = {"Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "GPa": 1e9}
 """Pascals in each unit of stress."""
-FE2 = "fe2:"
+SOLVED = "fe2:"
 """Before the mesh of a cell, where a law is asked for."""
 
 
@@ -70,13 +70,13 @@ def micro(word: str) -> ConstitutiveLaw:
         FileNotFoundError: There is no such file.
         ValueError: It is no cell and no law of one.
     """
-    from rheograd.engine.homogenize.fe2 import FE2 as Solved
+    from rheograd.engine.homogenize.fe2 import FE2
     from rheograd.engine.homogenize.hybrid import trusted
     from rheograd.materials.equino import EquiNO
     from rheograd.materials.law import ConstitutiveLaw
 
-    if word.startswith(FE2):
-        return Solved(read_cell(Path(word.removeprefix(FE2))))
+    if word.startswith(SOLVED):
+        return FE2(read_cell(Path(word.removeprefix(SOLVED))))
     if not word.endswith(".safetensors"):
         raise ValueError(
             f"--micro: got {word!r}, expected fe2:MESH, or the law.safetensors of rheograd rve "
@@ -94,11 +94,11 @@ def micro_digest(word: str | None) -> str | None:
 
     if word is None:
         return None
-    if not word.startswith(FE2):
+    if not word.startswith(SOLVED):
         return hashlib.sha256(Path(word).read_bytes()).hexdigest()
     from rheograd.engine.homogenize.cell_files import digest, load
 
-    return FE2 + digest(load(Path(word.removeprefix(FE2))))
+    return SOLVED + digest(load(Path(word.removeprefix(SOLVED))))
 
 
 def numbers(word: str, expected: Sequence[int], what: str) -> list[float]:
@@ -115,8 +115,3 @@ def numbers(word: str, expected: Sequence[int], what: str) -> list[float]:
         counts = " or ".join(str(count) for count in expected)
         raise ValueError(f"{what}: got {word!r}, expected {counts} numbers parted by commas")
     return found
-
-
-def components(values: Any, names: Sequence[str]) -> dict[str, float]:
-    """Numbers by the names of components."""
-    return dict(zip(names, (float(v) for v in values), strict=True))

@@ -32,7 +32,7 @@ RADIUS = 0.1
 GRADING = 2.5
 """Of the cells from the hole outward."""
 WITHIN = {"quad4": 0.04, "tri3": 0.08}
-"""Of Howland's peak [-]; others 2 %."""
+"""Of Howland's peak [-], by the element; others 2 %."""
 
 Kind = Literal["quad4", "quad8", "quad9", "tri3", "tri6"]
 
@@ -102,7 +102,7 @@ def check(
     width: float = 1.0,
     traction: float = 1e5,
 ) -> None:
-    """The peak is that of Howland, within 2 %; the stress where the pull meets the hole is -σ.
+    """The peak is that of Howland, within `WITHIN`; the stress where the pull meets the hole is -σ.
 
     Raises:
         AssertionError: It is not.

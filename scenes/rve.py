@@ -21,7 +21,7 @@ from rheograd.engine.mesh.volume_mesh import VolumeMesh
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.small_strain import Hyperbolic, LinearElastic
+from rheograd.scenes.cells import published
 
 SIDE = 1e-3
 """Of a cell [m]."""
@@ -49,7 +49,9 @@ def build(
         strain_x: Mean strain along x.
         strain_y: Mean strain along y.
     """
-    laws = {"matrix": law or Hyperbolic(4.78e9, 50e6, 0.06), "fibre": LinearElastic(73e9, 0.22)}
+    laws = published()
+    if law is not None:
+        laws["matrix"] = law
     meshes = parts(block(kind, across, share))
     bodies = [Body(meshes[name], laws[name], 1.2e3, name=name) for name in laws]
     far = across * SIDE

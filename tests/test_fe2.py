@@ -118,16 +118,16 @@ def test_cells_start_from_the_last_iterate_and_go_back_on_a_cut() -> None:
     law.micro = spied  # type: ignore[method-assign]
     advance = solver.advance(model)
     state = advance.step(solver.start(model))
-    kept = advance.assembler.kept[0].norm()
+    kept = advance.assembler.kept[0, 0].norm()
     asked = [guess for guess, _ in seen if guess]
     assert asked  # later iterates start from earlier ones,
     assert seen[-1][1] <= 2  # and are done at once
     seen.clear()
     advance.step(state)
     assert seen[0][0] == pytest.approx(float(kept), rel=1e-12)
-    advance.assembler.guesses[0] = advance.assembler.guesses[0] * 7.0  # as a step that failed
+    advance.assembler.guesses[0, 0] = advance.assembler.guesses[0, 0] * 7.0  # as a step that failed
     advance.assembler.begin(advance.assembler.start, advance.assembler.laws, 1.0)
-    assert torch.equal(advance.assembler.guesses[0], advance.assembler.kept[0])
+    assert torch.equal(advance.assembler.guesses[0, 0], advance.assembler.kept[0, 0])
     advance.forget()
     assert not advance.assembler.kept
 

@@ -89,9 +89,9 @@ class Assembler:
         self.A: Tensor | None = None
         self.F = self.F_before = x0.new_empty(elements * q, 3, 3)
         self.G = torch.eye(3).to(x0).repeat(elements * q, 1, 1)
-        self.guesses: dict[int, Tensor] = {}
+        self.guesses: dict[tuple[int, int], Tensor] = {}
         """What laws that iterate start from, of each group of laws."""
-        self.kept: dict[int, Tensor] = {}
+        self.kept: dict[tuple[int, int], Tensor] = {}
         """The same at the end of the last increment that converged."""
         self.kernels: AssemblyKernels = assembly_kernels(a, q, precision(x0), not x0.is_cuda)
         fixed = model.fixed
@@ -299,8 +299,9 @@ class Assembler:
     ) -> None:  # fmt: skip
         law = group.laws[0]
         m = law.n_internal
-        guess, guesses = self.guesses.get(number), []
-        for at in torch.arange(len(group.index), device=F.device).split(CHUNK):
+        parts = torch.arange(len(group.index), device=F.device).split(CHUNK)
+        for place, at in enumerate(parts):
+            guess = self.guesses.get((number, place))
             index = group.index[at].long()
             history = self.start.internal[index, :m]
             if self.model.small:
@@ -308,10 +309,9 @@ class Assembler:
             else:
                 trial = F[index] @ self.G[index] if self.model.remembers else F[index]
             if tangent or guess is not None:  # with a guess the tangent costs less than without
-                own = None if guess is None else guess[at]
-                found, D = law.linearize(trial, history, self.dt, own)
+                found, D = law.linearize(trial, history, self.dt, guess)
                 if found.guess is not None:
-                    guesses.append(found.guess)
+                    self.guesses[number, place] = found.guess
                 if tangent:
                     self._put_tangent(index, F[index], found.tau, D)
             else:
@@ -321,8 +321,6 @@ class Assembler:
             internal[index, :m] = found.internal
             if self.model.small:
                 self._put(self.P, index, found.tau.detach())
-        if guesses:
-            self.guesses[number] = torch.cat(guesses)
         if not self.model.small:
             self._put_stress(group, F, tau)
 

@@ -50,12 +50,10 @@ def pullback(
             P, after = problem.points.respond(points, history, dt)
             loss = (stress_bar[at] * problem.points.mean(P)).sum() + (history_bar[at] * after).sum()
             (through,) = torch.autograd.grad(loss, own, retain_graph=True)
-            A = problem.points.linearize(points.detach(), history.detach(), dt)[2]
-            adjoint = [
-                problem.factor(A[k])(g[:, None], transposed=True)[:, 0]
-                for k, g in enumerate(through)
-            ]
-            total = loss - (torch.stack(adjoint) * problem.forces(P)[0]).sum()
+            with torch.no_grad():
+                A = problem.points.linearize(points, history, dt)[2]
+                adjoint = problem.system(A).solve(through[..., None], transposed=True)[..., 0]
+            total = loss - (adjoint * problem.forces(P)[0]).sum()
             found = torch.autograd.grad(
                 total, [F, history, *parameters], allow_unused=True, materialize_grads=True
             )

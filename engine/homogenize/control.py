@@ -10,6 +10,7 @@ from ..fem.newton import NewtonFailure
 from .problem import CellProblem, Micro
 
 ITERATIONS = 25
+"""Of Newton's method for the mean deformation, each of which solves the cells."""
 
 
 def controlled(

@@ -69,7 +69,7 @@ class Dissection:
             n, a = level.own.shape
             whole = a + level.rim.shape[1]
             front = flat[:, :-1].view(worlds, n, whole, whole)
-            L, failed = torch.linalg.cholesky_ex(front[..., :a, :a] + level.filled)
+            L, failed = torch.linalg.cholesky_ex(front[..., :a, :a] + level.filled.to(front))
             sound &= (failed == 0).all(1)
             X = torch.linalg.solve_triangular(L, front[..., :a, a:], upper=False)
             kept.append((L, X))

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from rheograd.materials.equino import EquiNO
-from rheograd.materials.files import registered
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.phase_parameters import built
 
 from ..mesh.volume_mesh import VolumeMesh
 from .cell import Cell
@@ -56,8 +56,7 @@ def embedded(law: EquiNO) -> Cell | None:
         )
     if len(law.phases):  # the same objects, so that parameters are one and the same
         return Cell(mesh, dict(law.phases.items()))  # type: ignore[arg-type]
-    kinds = registered()
-    return Cell(mesh, {name: kinds[kind](**given) for name, kind, given in phases})  # type: ignore[misc]
+    return Cell(mesh, built(phases))  # type: ignore[arg-type]
 
 
 def check_mesh(law: EquiNO, mesh: VolumeMesh) -> None:

@@ -98,14 +98,14 @@ class Hybrid(ConstitutiveLaw):
     def linearize(
         self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None
     ) -> tuple[Response, Tensor]:
-        """See `ConstitutiveLaw.linearize`; guesses are those of the cells, else zero."""
+        """See `ConstitutiveLaw.linearize`; guesses are those of the cells, if any are solved."""
         found, D = self.surrogate.linearize(F_trial, internal, dt)
         beyond = self.beyond(F_trial)
         self.asked += len(F_trial)
+        if not bool(beyond.any()):
+            return Response(found.tau, F_trial, internal, guess), D
         size = self.exact.problem(F_trial).guess_size
         guesses = F_trial.new_zeros(len(F_trial), size) if guess is None else guess.clone()
-        if not bool(beyond.any()):
-            return Response(found.tau, F_trial, internal, guesses), D
         solved, D_solved = self.exact.linearize(
             F_trial[beyond], internal[beyond], dt, guesses[beyond]
         )

@@ -6,8 +6,7 @@ Mean strains z and the stresses that go with them are those of load_space.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,10 +18,11 @@ from .magic_points import MagicPoints
 from .modes import Modes
 from .problem import Micro
 from .reduced import ReducedProblem
+from .rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class Labels(Rows):
     """Cells solved in modes."""
 
     z: Tensor
@@ -35,15 +35,6 @@ class Labels:
     """Of strain and of stress, shape (k, r + s)."""
     inputs: Tensor
     """Parameters of the phases, scaled to -1 to 1, shape (k, n); n is 0 where none vary."""
-
-    def __len__(self) -> int:
-        return len(self.z)
-
-
-def joined(rows: Sequence[Labels]) -> Labels:
-    """Several, one after the other."""
-    names = [field.name for field in fields(Labels)]
-    return Labels(*(torch.cat([getattr(row, name) for row in rows]) for name in names))
 
 
 def labels(

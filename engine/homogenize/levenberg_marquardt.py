@@ -20,7 +20,9 @@ ROWS = 250
 TRIES = 10
 """Values of λ in one step."""
 LEAST = 1e-12
+"""λ, at least."""
 EVERY = 10
+"""Steps between checks on what is held out."""
 
 
 class _Called(nn.Module):

@@ -57,7 +57,7 @@ class LoadSpace:
         """Load cases by a Latin hypercube, shape (count, d)."""
         from scipy.stats import qmc
 
-        unit = qmc.LatinHypercube(len(self.lower), rng=np.random.default_rng(seed)).random(count)
+        unit = latin_hypercube(count, len(self.lower), seed)
         return torch.from_numpy(qmc.scale(unit, self.lower, self.upper))
 
     def deformation(self, z: Tensor) -> Tensor:
@@ -77,3 +77,10 @@ class LoadSpace:
                 " has: make it smaller"
             )
         return (axes * squares.sqrt()[:, None, :]) @ axes.mT
+
+
+def latin_hypercube(count: int, dim: int, seed: int | list[int]) -> np.ndarray:
+    """Points of the unit cube, one in each of `count` slices along each axis; (count, dim)."""
+    from scipy.stats import qmc
+
+    return qmc.LatinHypercube(dim, rng=np.random.default_rng(seed)).random(count)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,20 +20,16 @@ from rheograd.materials.phase_parameters import PhaseParameter, powers
 
 from . import validation
 from .cell import Cell
-from .labels import Labels, joined
-from .load_space import LoadSpace
+from .labels import Labels
+from .load_space import LoadSpace, latin_hypercube
 from .problem import CellProblem
-from .snapshots import Snapshots
-from .training import Cases, Recipe, Solver, Told, Trained, load_cases, teach
+from .snapshots import Snapshots, solved
+from .training import Cases, Labeller, Recipe, Told, Trained, load_cases, quiet, teach
 
 AT_REST = 4
 """Cells at rest that are solved for each polynomial of the tangent there."""
 RECIPE = Recipe(modes=20, cases=2000, widths=(20, 16), steps=25, iterations=500)
 """More modes and load cases than without parameters."""
-
-
-def quiet(what: str, done: int, total: int, error: float) -> None:
-    """Tell no one."""
 
 
 class Family:
@@ -60,11 +55,8 @@ class Family:
 
     def sample(self, count: int, seed: int) -> Tensor:
         """Scaled parameters by a Latin hypercube, shape (count, n)."""
-        from scipy.stats import qmc
-
-        rng = np.random.default_rng([seed, len(self.varied)])
-        unit = qmc.LatinHypercube(len(self.varied), rng=rng).random(count)
-        return torch.from_numpy(2.0 * unit - 1.0)
+        n = len(self.varied)
+        return torch.from_numpy(2.0 * latin_hypercube(count, n, [seed, n]) - 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +78,7 @@ def solve(
         space: The box of mean strains.
         count: Load cases.
         seed: Of the Latin hypercube over both.
-        told: See `training.train`.
+        told: See `training.Told`.
 
     Raises:
         NewtonFailure: A cell finds no balance: make the boxes smaller.
@@ -96,14 +88,9 @@ def solve(
     rows = []
     for k in range(count):
         family.put(x[k])
-        own = slice(k, k + 1)
-        micro = family.problem.solve(F[own], family.problem.rest_internal(1, F), 1.0)
-        assert micro.tangent is not None
-        flat = micro.point_stress.flatten(2)[..., family.problem.points.row]
-        rows.append(Snapshots(z[own], micro.stress, micro.tangent, micro.fluctuation, flat))
+        rows.append(solved(family.problem, z[k : k + 1], F[k : k + 1]))
         told("snapshots", k + 1, count, 0.0)
-    columns = ([getattr(row, field.name) for row in rows] for field in fields(Snapshots))
-    return ParametricSnapshots(x, Snapshots(*(torch.cat(column) for column in columns)))
+    return ParametricSnapshots(x, Snapshots.joined(rows))
 
 
 def train(
@@ -122,26 +109,26 @@ def train(
         training: Gives modes and magic points.
         held: Whose load cases tell which weights are best.
         recipe: Choices.
-        told: See `training.train`.
+        told: See `training.Told`.
     """
     z = load_cases(space, recipe.cases, recipe.seed)
     count = AT_REST * len(powers(len(family.varied)))
 
-    def solved(solver: Solver, cases: Cases) -> Labels:
+    def each(labeller: Labeller, cases: Cases) -> Labels:
         rows = []
         for k, x in enumerate(cases.inputs):
             family.put(x)
-            rows.append(solver(cases.z[k : k + 1], x))
+            rows.append(labeller(cases.z[k : k + 1], x))
             told("load cases", k + 1, len(cases.z), 0.0)
         family.put(torch.zeros_like(x))
-        return joined(rows)
+        return Labels.joined(rows)
 
     return teach(
         family.problem, space, training.cells,
         Cases(z, family.sample(recipe.cases, recipe.seed + 1000)),
         Cases(held.cells.strain, held.inputs),
         Cases(z.new_zeros(count, z.shape[1]), family.sample(count, recipe.seed + 2000)),
-        solved, recipe, told, family.varied,
+        each, recipe, told, family.varied,
     )  # fmt: skip
 
 
@@ -153,14 +140,6 @@ def errors(
     rows = []
     for k, x in enumerate(held.inputs):
         values = {v.label: v.value(float(c)) for v, c in zip(family.varied, x, strict=True)}
-        one = Snapshots(*(getattr(held.cells, f.name)[k : k + 1] for f in fields(held.cells)))
+        one = held.cells.pick(slice(k, k + 1))
         rows.append(validation.errors(law.at(values), family.problem, space, one))
-
-    def together(name: str) -> dict[str, Tensor]:
-        return {key: torch.cat([getattr(row, name)[key] for row in rows])
-                for key in getattr(rows[0], name)}  # fmt: skip
-
-    return validation.Errors(
-        together("displacement"), together("stress"), torch.cat([row.mean for row in rows]),
-        torch.cat([row.tangent for row in rows]), torch.cat([row.residual for row in rows]),
-    )  # fmt: skip
+    return validation.Errors.joined(rows)

@@ -77,20 +77,11 @@ def snapshots_of(problem: Worlds, paths: Tensor, answers: list[Micro]) -> Snapsh
     """All steps of all paths, a snapshot each, path by path.
 
     Args:
-        problem: The cell.
+        problem: The cell; modes are made of those of a full one.
         paths: Mean strains, shape (k, t, d).
         answers: Of `follow`.
     """
-
-    def together(values: list[Tensor]) -> Tensor:
-        return torch.stack(values, 1).flatten(0, 1)
-
-    row = problem.points.row
-    tangents = [micro.tangent for micro in answers if micro.tangent is not None]
-    return Snapshots(
-        paths.flatten(0, 1),
-        together([micro.stress for micro in answers]),
-        together(tangents),
-        together([micro.fluctuation for micro in answers]),
-        together([micro.point_stress.flatten(2)[..., row] for micro in answers]),
-    )
+    steps = [Snapshots.of(paths[:, t], micro, problem.points) for t, micro in enumerate(answers)]
+    count, several = paths.shape[:2]
+    by_path = torch.arange(count * several).view(several, count).T.flatten()
+    return Snapshots.joined(steps).pick(by_path)

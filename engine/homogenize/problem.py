@@ -24,7 +24,7 @@ from ..fem.newton import NewtonFailure
 from .cell import Cell
 from .layout import Layout, layout
 from .points import Points
-from .stiffness import TINY, Solve, Stiffness, System
+from .stiffness import Stiffness, System
 
 POINTS = 40_000
 """Quadrature points of cells that are solved together, which bounds the memory."""
@@ -42,17 +42,18 @@ NEAR = 5e-3
 """Fall of the forces in a step below which the matrix is taken to have hardly changed."""
 TIGHT = 1e-8
 """Of forces, what the linear systems of the mean tangent leave: its own error is the square."""
+INF = float("inf")
 
 
 class Micro(NamedTuple):
     """Cells in balance."""
 
     stress: Tensor
-    """Mean stress [Pa], shape (w, 3, 3)."""
+    """Mean first Piola stress [Pa], for small strains the stress, shape (w, 3, 3)."""
     tangent: Tensor | None
     """Its derivative by the mean deformation gradient [Pa], shape (w, 3, 3, 3, 3)."""
     fluctuation: Tensor
-    """Free unknowns [m], shape (w, size)."""
+    """Free unknowns [m], of a cell in modes their coefficients; shape (w, size)."""
     internal: Tensor
     """History at the end, shape (w, p * memory)."""
     iterations: Tensor
@@ -60,7 +61,7 @@ class Micro(NamedTuple):
     residual: Tensor
     """Norm of the forces that are left, by that of the elements' forces; shape (w,)."""
     point_stress: Tensor
-    """At the quadrature points [Pa], shape (w, p, 3, 3)."""
+    """As `stress`, at the quadrature points [Pa], shape (w, p, 3, 3)."""
     point_F: Tensor
     """Deformation gradients there, 1 + strain for small strains; shape (w, p, 3, 3)."""
     moved: Tensor | None = None
@@ -119,7 +120,8 @@ class Worlds(ABC):
             F_bar: Mean deformation gradients, shape (w, 3, 3); 1 + mean strain for small strains.
             internal: History at the start, shape (w, n_internal).
             dt: Length of the step [s].
-            guess: Fluctuations to start from, shape (w, size); None: zero.
+            guess: Fluctuations to start from, shape (w, size), such as `predicted` gives from a
+                `Micro.guess`; None: zero.
             tangent: Whether the mean tangent is wanted.
 
         Raises:
@@ -183,7 +185,7 @@ class Worlds(ABC):
                 out.fluctuation[at], out.internal[at] = w[at], history[done]
                 out.point_stress[at], out.point_F[at] = P[done], F[done]
                 out.stress[at], out.iterations[at] = self.points.mean(P[done]), count
-                out.residual[at] = (norm / scale.clamp_min(TINY))[done]
+                out.residual[at] = (norm / scale.clamp_min(torch.finfo(scale.dtype).tiny))[done]
                 if out.tangent is not None and out.moved is not None:
                     near = bool((fall[done] < NEAR).all())
                     own = self.system(A[done], kept.of(at) if near else None)
@@ -256,11 +258,6 @@ class Worlds(ABC):
     @abstractmethod
     def system(self, A: Tensor, before: System | None = None) -> System:
         """The matrices of tangents (w, p, r, c), and those they follow, if these may serve."""
-
-    def factor(self, A: Tensor) -> Solve:
-        """What solves with the matrix of one world, or its transpose: (size, k) to (size, k)."""
-        system = self.system(A[None])
-        return lambda b, transposed=False: system.solve(b[None], transposed=transposed)[0]
 
 
 class Kept:
@@ -363,9 +360,6 @@ class CellProblem(Worlds):
         total = stresses.new_zeros(self.layout.size + 1, worlds * s)
         total = total.index_add(0, self.layout.unknowns.reshape(-1), each)[:-1]
         return total.unflatten(1, (worlds, s)).transpose(0, 1)
-
-
-INF = float("inf")
 
 
 def empty(like: Tensor, problem: Worlds, tangent: bool) -> Micro:

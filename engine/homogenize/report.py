@@ -48,11 +48,11 @@ def write_report(
         unit: Of stresses: its name, and how many pascals it is.
     """
     sections = [
-        _header(law, problem, held, errors, seconds),
+        _header(problem, held, errors, seconds),
         _errors(errors),
         _fields(law, problem, held, errors, unit) if problem.cell.dim == 2 else "",
         _modes(law, problem, own),
-        _settings(law, problem, space, seconds),
+        _settings(problem, space, seconds),
     ]
     path.write_text(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -65,7 +65,7 @@ def write_report(
 
 
 def _header(
-    law: EquiNO, problem: CellProblem, held: Snapshots, errors: Errors, seconds: Mapping[str, float]
+    problem: CellProblem, held: Snapshots, errors: Errors, seconds: Mapping[str, float]
 ) -> str:
     median, largest = errors.median(), errors.largest()
     cards = [
@@ -149,9 +149,7 @@ def _modes(law: EquiNO, problem: CellProblem, own: Modes) -> str:
     )
 
 
-def _settings(
-    law: EquiNO, problem: CellProblem, space: LoadSpace, seconds: Mapping[str, float]
-) -> str:
+def _settings(problem: CellProblem, space: LoadSpace, seconds: Mapping[str, float]) -> str:
     box = "".join(
         f"<dt>{escape(name)}</dt><dd>{a:g} to {b:g}</dd>"
         for name, a, b in zip(NAMES[space.dim], space.lower, space.upper, strict=True)

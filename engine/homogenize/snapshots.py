@@ -8,7 +8,7 @@ that is killed keeps what it has, and goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .cell_files import digest
 from .load_space import LoadSpace
-from .problem import CellProblem
+from .points import Points
+from .problem import CellProblem, Micro
+from .rows import Rows
 
 SETS = {"training": (100, 0), "validation": (25, 1), "test": (100, 2)}
 """Number of load cases and seed of each set, as published."""
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshots:
+class Snapshots(Rows):
     """Cells in balance under k load cases."""
 
     strain: Tensor
@@ -38,14 +41,25 @@ class Snapshots:
     point_stress: Tensor
     """By components at the quadrature points [Pa], shape (k, p, r); rows as in `Layout.rows`."""
 
-    def __len__(self) -> int:
-        return len(self.strain)
+    @classmethod
+    def of(cls, strain: Tensor, found: Micro, points: Points) -> Snapshots:
+        """Of cells that were solved with their tangents.
+
+        Args:
+            strain: Mean strains, shape (k, d).
+            found: The cells under them.
+            points: Theirs.
+        """
+        assert found.tangent is not None
+        local = found.point_stress.flatten(2)[..., points.row]
+        return cls(strain, found.stress, found.tangent, found.fluctuation, local)
+
+
+COLUMNS = tuple(field.name for field in fields(Snapshots))
 
 
 def key(problem: CellProblem, space: LoadSpace) -> str:
     """What snapshots depend on, in words: cell, laws and box."""
-    from .cell_files import digest
-
     laws = {name: str(law) for name, law in problem.cell.laws.items()}
     return f"{digest(problem.cell.mesh)} {sorted(laws.items())} {space}"
 
@@ -86,10 +100,11 @@ def make(
         file.attrs["key"] = key(problem, space)
         for name, (count, seed) in sets.items():
             group = _group(file, name, problem, space.sample(count, seed))
-            F = space.deformation(torch.from_numpy(group["strain"][:]))
+            z = torch.from_numpy(group["strain"][:])
+            F = space.deformation(z).to(problem.points.weight)
             for k in range(count):
                 if not group["done"][k]:
-                    _solve(problem, F[k : k + 1], group, k)
+                    _write(group, k, solved(problem, z[k : k + 1], F[k : k + 1]))
                     file.flush()
                     group["done"][k] = True
                     file.flush()
@@ -116,24 +131,21 @@ def _group(file: Any, name: str, problem: CellProblem, strain: Tensor) -> Any:
         "stress": (k, 3, 3), "tangent": (k, 3, 3, 3, 3), "fluctuation": (k, own.size),
         "point_stress": (k, len(own.points), len(own.points.rows)),
     }  # fmt: skip
-    for key_, shape in shapes.items():
-        group.create_dataset(key_, shape, dtype="f8", chunks=(1, *shape[1:]))
+    for column, shape in shapes.items():
+        group.create_dataset(column, shape, dtype="f8", chunks=(1, *shape[1:]))
     group.create_dataset("done", (k,), dtype=bool)
     return group
 
 
-def _solve(problem: CellProblem, F: Tensor, group: Any, k: int) -> None:
-    found = problem.solve(F, problem.rest_internal(1, F), 1.0)
-    assert found.tangent is not None
-    flat = found.point_stress.reshape(-1, 9)[:, problem.points.row]
-    values = {
-        "stress": found.stress[0], "tangent": found.tangent[0],
-        "fluctuation": found.fluctuation[0], "point_stress": flat,
-    }  # fmt: skip
-    for name, value in values.items():
-        group[name][k] = value.numpy()
+def solved(problem: CellProblem, z: Tensor, F: Tensor) -> Snapshots:
+    """Cells from rest in one step each, under mean strains (k, d) and their F (k, 3, 3)."""
+    return Snapshots.of(z, problem.solve(F, problem.rest_internal(len(F), F), 1.0), problem.points)
+
+
+def _write(group: Any, k: int, one: Snapshots) -> None:
+    for name in COLUMNS[1:]:
+        group[name][k] = getattr(one, name)[0].cpu().numpy()
 
 
 def _read(group: Any) -> Snapshots:
-    names = ("strain", "stress", "tangent", "fluctuation", "point_stress")
-    return Snapshots(*(torch.from_numpy(group[name][:]) for name in names))
+    return Snapshots(*(torch.from_numpy(group[name][:]) for name in COLUMNS))

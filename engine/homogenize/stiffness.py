@@ -22,7 +22,6 @@ from .layout import Layout
 
 MOST = 5
 """Iterations with the factor of an earlier matrix; a new factor costs about as much."""
-TINY = 1e-300
 ON_THE_DIAGONAL = {"SymmetricMode": True, "DiagPivotThresh": 0.01}
 """Of SuperLU: the structure is symmetric even where the numbers are not."""
 
@@ -106,6 +105,7 @@ class Stiffness(System):
     def _iterate(self, b: Tensor, rtol: float | Tensor) -> Tensor | None:
         """Conjugate gradients with the kept factor, each column by itself; None if too slow."""
         assert self.kept is not None
+        tiny = torch.finfo(b.dtype).tiny
         share = torch.as_tensor(rtol).to(b).reshape(-1, 1)
         whole = b.norm(dim=1)
         x, r = torch.zeros_like(b), b
@@ -116,16 +116,16 @@ class Stiffness(System):
             curvature = (p * moved).sum(1, keepdim=True)
             if not bool((curvature >= 0).all()):
                 return None
-            step = along / curvature.clamp_min(TINY)
+            step = along / curvature.clamp_min(tiny)
             x, r = x + step * p, r - step * moved
-            left = r.norm(dim=1) / whole.clamp_min(TINY)
+            left = r.norm(dim=1) / whole.clamp_min(tiny)
             if bool((left <= share).all()):
                 return x
             if bool((left ** (MOST / count) > share).any()):  # at this pace it takes too many
                 return None
             z = self.kept.solve(r)
             before, along = along, (r * z).sum(1, keepdim=True)
-            p = z + along / before.clamp_min(TINY) * p
+            p = z + along / before.clamp_min(tiny) * p
         return None
 
     def product(self, x: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From snapshots to an `EquiNO`: modes, magic points, load cases without number, two networks.
+"""From snapshots to an `EquiNO`: modes, magic points, many load cases, two networks.
 
-The snapshots of the full cell give the modes. In the modes, at magic points, the cell is solved in
-microseconds, so that thousands of load cases teach the networks: the potential by mean stresses,
-the branch by coefficients. The full cell is asked again for the errors alone.
+The snapshots of the full cell give the modes. In the modes, at magic points, a cell costs so little
+that thousands of load cases teach the networks: the potential by mean stresses, the branch by
+coefficients. The full cell is asked again for the errors alone.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ from .reduced import ReducedProblem
 from .snapshots import Snapshots
 
 Told = Callable[[str, int, int, float], None]
+"""Called with what is done, how far it is, of how much, and an error [-]."""
 SLIGHT = 1e-2
 """Of the typical stress, which is added to that of a load case by which its error counts."""
 NEAREST = 0.02
 """Size by the box of the smallest load cases in the modes."""
+
+
+def quiet(what: str, done: int, total: int, error: float) -> None:
+    """Tell no one."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def train(
     space: LoadSpace,
     snapshots: dict[str, Snapshots],
     recipe: Recipe,
-    told: Told = lambda what, done, total, error: None,
+    told: Told = quiet,
 ) -> Trained:
     """Make a law of a cell.
 
@@ -84,14 +89,14 @@ def train(
         space: The box that it is for.
         snapshots: Sets "training" and "validation".
         recipe: Choices.
-        told: Called with what is done, how far it is, of how much, and an error [-].
+        told: See `Told`.
     """
     none = torch.zeros(len(snapshots["validation"]), 0, dtype=torch.float64)
     z = load_cases(space, recipe.cases, recipe.seed)
     return teach(
         problem, space, snapshots["training"], Cases(z, none.new_zeros(len(z), 0)),
         Cases(snapshots["validation"].strain, none), Cases(torch.zeros_like(z[:1]), none[:1]),
-        lambda solver, cases: solver(cases.z, None), recipe, told,
+        lambda labeller, cases: labeller(cases.z, None), recipe, told,
     )  # fmt: skip
 
 
@@ -104,13 +109,13 @@ class Cases(NamedTuple):
     """Shape (k, n); n is 0 where nothing varies."""
 
 
-Solver = Callable[[Tensor, Tensor | None], Labels]
+Labeller = Callable[[Tensor, Tensor | None], Labels]
 """Solves mean strains (k, d) in the modes with parameters (n,), which the phases have already."""
 
 
 def teach(
     problem: CellProblem, space: LoadSpace, snapshots: Snapshots, cases: Cases, held: Cases,
-    rest: Cases, solve: Callable[[Solver, Cases], Labels], recipe: Recipe, told: Told,
+    rest: Cases, solve: Callable[[Labeller, Cases], Labels], recipe: Recipe, told: Told,
     varied: Sequence[PhaseParameter] = (),
 ) -> Trained:  # fmt: skip
     """Modes of snapshots, load cases solved in them, and both networks.
@@ -124,7 +129,7 @@ def teach(
         rest: Unstrained, as many as the tangent there needs.
         solve: Solves load cases, setting the parameters of the phases where they vary.
         recipe: Choices.
-        told: As in `train`.
+        told: See `Told`.
         varied: Parameters of the phases that are inputs.
     """
     seconds: dict[str, float] = {}
@@ -143,10 +148,10 @@ def teach(
     lap("modes and magic points")
     reduced = ReducedProblem(problem, own, magic)
 
-    def solver(z: Tensor, inputs: Tensor | None) -> Labels:
+    def labeller(z: Tensor, inputs: Tensor | None) -> Labels:
         return labels(reduced, own, magic, space, z, inputs)
 
-    taught, kept, still = (solve(solver, each) for each in (cases, held, rest))
+    taught, kept, still = (solve(labeller, each) for each in (cases, held, rest))
     lap("load cases in the modes")
     law = blank(problem, space, recipe, own, still, taught, varied)
     fit_potential(law, taught, kept, recipe, told)
@@ -250,7 +255,10 @@ def fit_branch(law: EquiNO, taught: Labels, held: Labels, recipe: Recipe, told: 
 
     network = law.coefficients_of
     with network.learning():
-        minimise(network, lambda: loss_of(taught), check, recipe.iterations, told, "branch")
+        minimise(
+            network, lambda: loss_of(taught), check, recipe.iterations,
+            lambda done, error: told("branch", done, recipe.iterations, error),
+        )  # fmt: skip
 
 
 def minimise(
@@ -258,10 +266,17 @@ def minimise(
     objective: Callable[[], Tensor],
     check: Callable[[], float],
     iterations: int,
-    told: Told,
-    what: str,
+    told: Callable[[int, float], None],
 ) -> None:
-    """L-BFGS over all load cases; the weights of the least error on those held out are kept."""
+    """L-BFGS over all load cases; the weights of the least error on those held out are kept.
+
+    Args:
+        network: Its parameters are changed.
+        objective: What is minimised.
+        check: The error on what is held out.
+        iterations: At most.
+        told: Called now and then with the iterations that are done and that error.
+    """
     parameters = list(network.parameters())
     optimizer = torch.optim.LBFGS(
         parameters, max_iter=50, history_size=50, line_search_fn="strong_wolfe",
@@ -278,7 +293,7 @@ def minimise(
     for done in range(0, iterations, 50):
         optimizer.step(closure)  # type: ignore[arg-type]
         now = check()
-        told(what, done + 50, iterations, now)
+        told(done + 50, now)
         if not now < float("inf"):
             break
         if now < best:

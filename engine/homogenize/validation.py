@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rheograd.materials.equino import EquiNO
 
+from ..fem.piola import first_piola, piola_tangent
 from .load_space import LoadSpace
 from .points import Pairs
 from .problem import CellProblem
@@ -33,17 +34,33 @@ class Errors:
     residual: Tensor
     """Not an error, but what is told of it without solving the cell; see residual.py."""
 
+    def quantities(self) -> dict[str, Tensor]:
+        """All of them by name."""
+        means = {"mean stress": self.mean, "tangent": self.tangent, "residual": self.residual}
+        return {**self.displacement, **self.stress, **means}
+
     def median(self) -> dict[str, float]:
         """Of all load cases, in percent."""
-        return {name: 100.0 * float(values.median()) for name, values in self._all().items()}
+        return {name: 100.0 * float(own.median()) for name, own in self.quantities().items()}
 
     def largest(self) -> dict[str, float]:
         """Of all load cases, in percent."""
-        return {name: 100.0 * float(values.max()) for name, values in self._all().items()}
+        return {name: 100.0 * float(own.max()) for name, own in self.quantities().items()}
 
-    def _all(self) -> dict[str, Tensor]:
-        own = {"mean stress": self.mean, "tangent": self.tangent, "residual": self.residual}
-        return {**self.displacement, **self.stress, **own}
+    @classmethod
+    def joined(cls, parts: Sequence[Errors]) -> Errors:
+        """Of several sets of load cases, one after the other."""
+
+        def together(columns: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: torch.cat([own[name] for own in columns]) for name in columns[0]}
+
+        return cls(
+            together([part.displacement for part in parts]),
+            together([part.stress for part in parts]),
+            torch.cat([part.mean for part in parts]),
+            torch.cat([part.tangent for part in parts]),
+            torch.cat([part.residual for part in parts]),
+        )
 
 
 def names(pairs: Pairs) -> list[str]:
@@ -56,12 +73,7 @@ def errors(law: EquiNO, problem: CellProblem, space: LoadSpace, held: Snapshots)
     """Of a law, against solved load cases."""
     w, _, s = law.fields(held.strain)
     F = space.deformation(held.strain)
-    response, D = law.linearize(F, F.new_zeros(len(F), law.n_internal), 1.0)
-    P, A = response.tau, D
-    if not space.small:
-        from ..fem.piola import first_piola, piola_tangent
-
-        P, A = first_piola(F, response.tau), piola_tangent(F, response.tau, D)
+    P, A = mean_response(law, F)
     seen = problem.points.columns
     i, j = torch.tensor(seen).T
     return Errors(
@@ -71,6 +83,19 @@ def errors(law: EquiNO, problem: CellProblem, space: LoadSpace, held: Snapshots)
         relative(A[:, i, j][:, :, i, j], held.tangent[:, i, j][:, :, i, j]),
         ConstitutiveResidual(law, problem.cell)(held.strain),
     )
+
+
+def mean_response(law: EquiNO, F: Tensor) -> tuple[Tensor, Tensor]:
+    """What a law says of the mean of the cell, as `Micro.stress` and `Micro.tangent` do.
+
+    Args:
+        law: The law.
+        F: Mean deformation gradients, shape (k, 3, 3).
+    """
+    response, D = law.linearize(F, F.new_zeros(len(F), law.n_internal), 1.0)
+    if law.small:
+        return response.tau, D
+    return first_piola(F, response.tau), piola_tangent(F, response.tau, D)
 
 
 def displacement_errors(

@@ -11,13 +11,13 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import fields, laws, selection
 from ..cells import micro, micro_digest
+from ..clock import Clock
 from ..options import Parser, count, number
 from ..outputs import read_by, require_new
 from ..results import Gradients, named_results
@@ -81,39 +81,6 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if found.steps is not None and found.duration is not None:
         raise ValueError("got --steps and --duration, expected one of them")
     return Run(found, script).go()
-
-
-class Clock:
-    """Times a run, and apart from that the steps after the first frame.
-
-    Until then kernels are compiled and memory is laid out.
-    """
-
-    def __init__(self, begun: int) -> None:
-        """Start, at a step."""
-        self.begun = begun
-        self._start = self._now = time.perf_counter()
-        self._first: tuple[int, float] | None = None
-        self._last = begun
-
-    def to(self, step: int) -> None:
-        """A frame is done."""
-        self._now = time.perf_counter()
-        self._last = step
-        if self._first is None and step > self.begun:
-            self._first = (step, self._now)
-
-    @property
-    def wall(self) -> float:
-        """To the last frame [s]."""
-        return self._now - self._start
-
-    @property
-    def rate(self) -> float | None:
-        """Steps per second after the first frame; None without any."""
-        if self._first is None or self._last == self._first[0]:
-            return None
-        return (self._last - self._first[0]) / max(self._now - self._first[1], 1e-9)
 
 
 class Run:

@@ -154,12 +154,9 @@ def beside(
     """What a learned law says, and how far it is off the cell's stress in that unit."""
     import torch
 
-    from rheograd.engine.fem.piola import first_piola, piola_tangent
+    from rheograd.engine.homogenize.validation import mean_response
 
-    response, D = law.linearize(F[None], F.new_zeros(1, 0), 1.0)
-    P, A = response.tau, D
-    if not cell.small:
-        P, A = first_piola(F[None], P), piola_tangent(F[None], P, D)
+    P, A = mean_response(law, F[None])
     out = told(cell, P[0], A[0], unit)
     own = torch.tensor(stress, dtype=torch.float64)
     gap = (torch.tensor(out["stress"], dtype=torch.float64) - own).norm()
@@ -254,6 +251,7 @@ def mean(cell: Cell, strain: str | None, deformation: str | None) -> Tensor:
     import torch
 
     from rheograd.engine.homogenize.cell import mean_strain
+    from rheograd.materials.strain_vectors import NAMES
 
     if (deformation is not None) == cell.small:
         kind, flag = ("small", "--strain") if cell.small else ("finite", "--deformation")
@@ -262,10 +260,8 @@ def mean(cell: Cell, strain: str | None, deformation: str | None) -> Tensor:
         order = {
             2: "E11,E22,gamma12", 3: "E11,E22,E33,gamma23,gamma13,gamma12",
         }[cell.dim]  # fmt: skip
-        values = cells.numbers(strain, (3 if cell.dim == 2 else 6,), f"--strain ({order})")
-        names = ("xx", "yy", "gamma_xy")
-        if cell.dim == 3:
-            names = ("xx", "yy", "zz", "gamma_yz", "gamma_xz", "gamma_xy")
+        names = NAMES[cell.dim]
+        values = cells.numbers(strain, (len(names),), f"--strain ({order})")
         return mean_strain(**dict(zip(names, values, strict=True)))
     assert deformation is not None
     values = cells.numbers(deformation, (4 if cell.dim == 2 else 9,), "--deformation")

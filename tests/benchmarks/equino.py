@@ -137,7 +137,7 @@ class Study:
             self._adam(net, of, shots.strain)
         training.minimise(
             net, loss, lambda: float(loss().detach()), iterations,
-            lambda what, done, total, error: None, "",
+            lambda done, error: None,
         )  # fmt: skip
         return self._of_coefficients(own, net), time.process_time() - clock
 

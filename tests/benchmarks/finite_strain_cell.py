@@ -35,7 +35,7 @@ from rheograd.engine.homogenize.problem import CellProblem, Worlds
 from rheograd.engine.homogenize.reduced import ReducedProblem
 from rheograd.engine.homogenize.snapshots import Snapshots
 from rheograd.engine.homogenize.training import Recipe, train
-from rheograd.engine.homogenize.validation import errors
+from rheograd.engine.homogenize.validation import errors, relative
 from rheograd.materials.elastic import NeoHookean
 
 LIKE = torch.zeros((), dtype=torch.float64)
@@ -60,8 +60,7 @@ def cell(kind: str, n: int) -> Cell:
 
 def off(found: Tensor, expected: Tensor) -> Tensor:
     """In percent, of each row."""
-    gap = (found - expected).flatten(1).norm(dim=1)
-    return 100 * gap / expected.flatten(1).norm(dim=1)
+    return 100 * relative(found, expected)
 
 
 def pivoted(own: Modes, count: int) -> Tensor:
