@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rheograd.engine.suggestion import did_you_mean
 
@@ -24,7 +24,8 @@ def read_cell(path: Path, phases: Mapping[str, str] | None = None, norm: str = "
 
     Args:
         path: A mesh file, or a folder of two tables.
-        phases: Laws by the phase, matrix or fibre, as --law takes them.
+        phases: Laws as --law takes them, by the phase, matrix or fibre, or by region of the mesh:
+            then one for each.
         norm: Of the strain in the published matrix: 3d or plane.
 
     Raises:
@@ -39,6 +40,8 @@ def read_cell(path: Path, phases: Mapping[str, str] | None = None, norm: str = "
 
     mesh = load(path)
     try:
+        if phases and set(phases) == set(mesh.regions):
+            return Cell(mesh, {name: laws.load(word) for name, word in phases.items()})
         regions = regions_of(mesh)
         given = published(norm)
         for name, word in (phases or {}).items():
@@ -63,8 +66,29 @@ def published(norm: str = "3d") -> dict[str, ConstitutiveLaw]:
     return {"matrix": matrix, "fibre": LinearElastic(73e9, 0.22)}
 
 
-def micro(word: str) -> ConstitutiveLaw:
+def phase_laws(words: Sequence[str]) -> dict[str, str]:
+    """What --phase gives, by the phase.
+
+    Raises:
+        ValueError: A word is no NAME=LAW.
+    """
+    out = {}
+    for word in words:
+        name, equals, law = word.partition("=")
+        if not equals or not law:
+            raise ValueError(
+                f"--phase: got {word!r}, expected NAME=LAW, as in matrix=law.safetensors"
+            )
+        out[name] = law
+    return out
+
+
+def micro(word: str, phases: Mapping[str, str] | None = None) -> ConstitutiveLaw:
     """The law that --micro names: fe2:MESH, or a trained cell, which is solved beyond its box.
+
+    Args:
+        word: See above.
+        phases: Of the mesh, as in `read_cell`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -76,7 +100,9 @@ def micro(word: str) -> ConstitutiveLaw:
     from rheograd.materials.law import ConstitutiveLaw
 
     if word.startswith(SOLVED):
-        return FE2(read_cell(Path(word.removeprefix(SOLVED))))
+        return FE2(read_cell(Path(word.removeprefix(SOLVED)), phases))
+    if phases:
+        raise ValueError("--phase is for --micro fe2:MESH; a trained cell has its own phases")
     if not word.endswith(".safetensors"):
         raise ValueError(
             f"--micro: got {word!r}, expected fe2:MESH, or the law.safetensors of rheograd rve "
@@ -99,6 +125,35 @@ def micro_digest(word: str | None) -> str | None:
     from rheograd.engine.homogenize.cell_files import digest, load
 
     return SOLVED + digest(load(Path(word.removeprefix(SOLVED))))
+
+
+def phases_of(law: ConstitutiveLaw) -> dict[str, str]:
+    """Laws of the phases of a law that is solved as a cell, in words; else nothing."""
+    from rheograd.engine.homogenize.fe2 import FE2
+    from rheograd.engine.homogenize.hybrid import Hybrid
+
+    exact = law.exact if isinstance(law, Hybrid) else law
+    if not isinstance(exact, FE2):
+        return {}
+    return {name: str(own) for name, own in exact.cell.laws.items()}
+
+
+def beyond(told: Mapping[str, Any]) -> str | None:
+    """A line about points of a run that left what their law was trained for; None: none did.
+
+    Args:
+        told: What the solver tells of laws; see engine/fem/marks.py.
+    """
+    box = told.get("outside_box")
+    if not box or not box["points"]:
+        return None
+    line = (
+        f"{box['points']} of {box['of']} points are outside the box that the law was trained for, "
+        f"by up to {100 * box['largest']:.3g} % of its half-width: "
+    )
+    if "cells_solved" not in told:
+        return f"{line}there it is not to be trusted; with --micro the cell is solved there"
+    return f"{line}there the cell was solved ({told['cells_solved']} times in all)"
 
 
 def numbers(word: str, expected: Sequence[int], what: str) -> list[float]:

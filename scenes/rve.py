@@ -48,7 +48,12 @@ def build(
         share: Of the fibres in the volume [-].
         strain_x: Mean strain along x.
         strain_y: Mean strain along y.
+
+    Raises:
+        ValueError: There are no cells.
     """
+    if across < 1:
+        raise ValueError(f"across = {across}: expected at least 1 cell along each side")
     laws = published()
     if law is not None:
         laws["matrix"] = law

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.small_strain import LinearElastic
 from rheograd.scenes.cli import main
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "rve"
@@ -53,7 +55,7 @@ def test_one_strain(mesh: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["deformation"][0][1] == pytest.approx(0.015)  # gamma is twice the tensor's
     said = capsys.readouterr()
     assert "Hill and Mandel" in said.out
-    assert "20 quad4 elements in plane strain, 38 unknowns; matrix 77.49 %" in said.err
+    assert "20 quad4 elements in plane strain, 38 unknowns; matrix 77.49 %, Hyperbolic(" in said.err
     assert main(["rve", mesh, "--strain", "0.02,-0.01,0.03", "--json", str(out)]) == 0
     pascals = json.loads(out.read_text())
     assert pascals["stress"][0] == pytest.approx(1e6 * found["stress"][0])
@@ -126,6 +128,10 @@ def test_a_law_beside_its_cell(
     rubber = tmp_path / "rubber.safetensors"
     NeoHookean(1e6, 0.4).save(rubber)
     assert "expected one of rve --train" in refuse("rve", mesh, *asked, "--law", str(rubber))
+    stiff = ["--phase", f"fibre={tmp_path / 'stiff.safetensors'}"]
+    LinearElastic(80e9, 0.22).save(tmp_path / "stiff.safetensors")
+    said = refuse("rve", mesh, *asked, *stiff, "--law", str(trained))
+    assert "trained with other laws of the phases" in said
     train = ["--train", "--out", str(tmp_path / "l.safetensors")]
     assert "give --strain, not --train" in refuse("rve", mesh, *train, "--law", str(trained))
 
@@ -146,6 +152,36 @@ def test_a_trained_cell_in_a_scene(mesh: str, trained: Path, tmp_path: Path) -> 
     bent = figures["fast"]["micro"]["constitutive_residual"]
     assert bent["of"] == 27
     assert bent["largest"] < 1.0
+    assert figures["fe2"]["phases"]["fibre"].startswith("LinearElastic(young=7.3e+10")
+
+
+def test_phases_of_a_run(
+    mesh: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    refuse: Callable[..., str],
+) -> None:  # fmt: skip
+    """A law for a phase, or for every region of a mesh whose names are its own."""
+    LinearElastic(3e9, 0.3).save(tmp_path / "resin.safetensors")
+    renamed = round_inclusion(0.25, (2, 1, 1), element="quad4")
+    regions = {"resin": renamed.regions["matrix"], "glass": renamed.regions["fibre"]}
+    replace(renamed, regions=regions).save(tmp_path / "renamed.msh")
+    other, resin = str(tmp_path / "renamed.msh"), f"{tmp_path / 'resin.safetensors'}"
+    assert "named matrix, fibre or numbered 1, 2" in refuse("rve", other, "--strain", "0.01,0,0")
+    LinearElastic(73e9, 0.22).save(tmp_path / "glass.safetensors")
+    both = ["--phase", f"resin={resin}", "--phase", f"glass={tmp_path / 'glass.safetensors'}"]
+    found = []
+    for cell, phases in ((mesh, ["--phase", f"matrix={resin}"]), (other, both)):
+        told = tmp_path / "told.json"
+        words = ["--micro", f"fe2:{cell}", *phases, "--n", "1", "--load-steps", "1", "--force"]
+        assert main(["run", "bracket", *words, "--json", str(told)]) == 0
+        found.append(json.loads(told.read_text())["force"])
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    few = ["--n", "1", "--load-steps", "2", "--sink", "0.01"]
+    capsys.readouterr()
+    assert main(["run", "bracket", "--micro", str(trained), *few]) == 0
+    assert "points are outside the box that the law was trained for" in capsys.readouterr().err
+    assert "--phase needs --micro" in refuse("run", "bracket", "--phase", f"matrix={resin}")
+    said = refuse("run", "bracket", "--micro", str(trained), "--phase", f"matrix={resin}")
+    assert "a trained cell has its own phases" in said
 
 
 class TestRefusals:

@@ -38,20 +38,21 @@ def load(path: str | Path, *, scale: float = 1.0) -> VolumeMesh:
 def phases(mesh: VolumeMesh, names: tuple[str, ...] = ("matrix", "fibre")) -> dict[str, str]:
     """The region of each phase of a mesh.
 
-    Regions of these names are taken as they are; others in the order of their numbers: physical
-    group 1 is the matrix, 2 the fibre. What has one region is all matrix.
+    Regions of these names are taken as they are; without names in the order of their numbers:
+    physical group 1 is the matrix, 2 the fibre.
 
     Raises:
-        ValueError: The regions are fewer or more than the phases.
+        ValueError: The regions are fewer or more than the phases, or have other names.
     """
     regions = sorted(mesh.regions, key=_number)
     if set(names) <= set(regions):
         return {name: name for name in names}
-    if len(regions) != len(names):
+    if len(regions) != len(names) or not all(region.isdigit() for region in regions):
         raise ValueError(
             f"got a mesh with {len(regions)} regions ({', '.join(regions) or 'none'}), expected "
-            f"{len(names)}, one for each phase ({', '.join(names)}): in Gmsh put each phase in a "
-            "physical group"
+            f"{len(names)}, one for each phase, named {', '.join(names)} or numbered 1, 2: in Gmsh "
+            "put each phase in a physical group of that name; or name a law for every region, as "
+            "in --phase REGION=LAW"
         )
     return dict(zip(names, regions, strict=True))
 

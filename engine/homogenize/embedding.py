@@ -72,6 +72,19 @@ def check_mesh(law: EquiNO, mesh: VolumeMesh) -> None:
         )
 
 
+def check_phases(law: EquiNO, cell: Cell) -> None:
+    """Refuse a surrogate of other laws of the phases.
+
+    Raises:
+        ValueError: It was trained with others.
+    """
+    learned, given = law.cell[2] if len(law.cell) > 2 else [], described(cell)[2]
+    if learned and not law.inputs and learned != given:
+        raise ValueError(
+            f"the surrogate was trained with other laws of the phases: {learned}, not {given}"
+        )
+
+
 def _arguments(law: ConstitutiveLaw) -> dict[str, Any] | None:
     """What makes a law, in plain numbers and words; None: it needs more."""
     import inspect

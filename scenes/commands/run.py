@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import fields, laws, selection
-from ..cells import micro, micro_digest
+from .. import cells, fields, laws, selection
 from ..clock import Clock
 from ..options import Parser, count, number
 from ..outputs import read_by, require_new
@@ -45,6 +44,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument(
         "--micro", metavar="LAW|fe2:MESH",
         help="each point is a periodic cell: a trained one, or a mesh that is solved there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--phase", action="append", default=[], metavar="NAME=LAW",
+        help="law of a phase of fe2:MESH, as in rheograd rve",
     )  # fmt: skip
     parser.add_argument("--steps", type=count, metavar="N", help="time steps to take")
     parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
@@ -76,6 +79,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         raise ValueError("got --resume and --force, expected one of them: go on, or start afresh")
     if found.law is not None and found.micro is not None:
         raise ValueError("got --law and --micro, expected one of them")
+    if found.phase and found.micro is None:
+        raise ValueError("--phase needs --micro fe2:MESH: the cell whose phase it is")
     if found.gradient and found.json is None:
         raise ValueError("--gradient needs --json: the file that the derivatives go to")
     if found.steps is not None and found.duration is not None:
@@ -103,7 +108,10 @@ class Run:
         if found.out is not None and not (found.resume or found.force):
             require_free(found.out)
         self.solver: Any = selection.make_solver(script, found)
-        law = laws.load_for(found.law, self.solver) if found.micro is None else micro(found.micro)
+        if found.micro is None:
+            law = laws.load_for(found.law, self.solver)
+        else:
+            law = cells.micro(found.micro, cells.phase_laws(found.phase))
         scene = selection.make_scene(script, law, found)
         if found.duration is not None:
             if not found.duration > 0:
@@ -128,7 +136,8 @@ class Run:
             "scene": self.scene.name,
             **{f"--{name}": repr(value) for name, value in self.options.items()},
             "--law": laws.digest(self.found.law),
-            **({"--micro": micro_digest(self.found.micro)} if self.found.micro else {}),
+            **({"--micro": cells.micro_digest(self.found.micro)} if self.found.micro else {}),
+            **({"--phase": self._phases} if self.found.phase else {}),
             "--dt": repr(self.model.dt),
             "--every": self.schedule.every,
             "--fields": ",".join([*self.fields, *self.cell_fields]),
@@ -191,7 +200,10 @@ class Run:
         if self.found.check:
             self._check(trajectory)
         self._tell_pace(clock)
-        self._write_summary(clock, self._results(trajectory))
+        results = self._results(trajectory)
+        if line := cells.beyond(results.get("micro", {})):
+            self._tell(line)
+        self._write_summary(clock, results)
         return 0
 
     def _results(self, trajectory: Trajectory) -> dict[str, Any]:
@@ -337,6 +349,11 @@ class Run:
             pace = f"{rate:.0f} steps/s once under way"
         self._tell(f"{where}{taken} steps in {clock.wall:.1f} s ({pace})")
 
+    @property
+    def _phases(self) -> dict[str, str]:
+        """Laws of the phases of cells that are solved."""
+        return {k: v for body in self.scene.bodies for k, v in cells.phases_of(body.law).items()}
+
     def _write_summary(self, clock: Clock, results: dict[str, Any]) -> None:
         if self.found.json is None:
             return
@@ -345,6 +362,7 @@ class Run:
             "options": {name: str(value) for name, value in self.options.items()},
             "laws": [body.law.name for body in self.scene.bodies],
             "law_file": self.found.law or self.found.micro,
+            **({"phases": self._phases} if self._phases else {}),
             **self._sizes,
             "dt": self.model.dt,
             "steps": self.schedule.steps,

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rheograd.engine.homogenize.cell import Cell
     from rheograd.materials.equino import EquiNO
 
-RANK = 8
+FEW = 20
+"""Load cases, below which errors are hardly known."""
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
@@ -72,8 +73,13 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     inputs = read_by(found, ("json", "out"))
     asked = [found.strain is not None, found.deformation is not None, found.train]
     if sum(asked) != 1:
+        given = " and ".join(
+            name for name, is_ in zip(("--strain", "--deformation", "--train"), asked, strict=True)
+            if is_
+        )  # fmt: skip
         raise ValueError(
-            "expected one of --strain and --deformation, the mean of the cell, or --train"
+            f"got {given or 'none of them'}, expected one of --strain and --deformation, the mean "
+            "of the cell, or --train"
         )
     if not found.train:
         if found.out is not None:
@@ -98,7 +104,7 @@ def run(found: argparse.Namespace) -> int:
     from rheograd.engine.homogenize.problem import CellProblem
 
     torch.set_num_threads(1)
-    cell = cells.read_cell(found.mesh, _phases(found.phase), found.norm)
+    cell = cells.read_cell(found.mesh, cells.phase_laws(found.phase), found.norm)
     F = mean(cell, found.strain, found.deformation)
     law = None if found.law is None else learned(found.law, cell)
     problem = CellProblem(cell, torch.zeros((), dtype=torch.float64))
@@ -132,9 +138,9 @@ def learned(path: Path, cell: Cell) -> EquiNO:
 
     Raises:
         FileNotFoundError: There is no file.
-        ValueError: It holds another law, or one of another mesh.
+        ValueError: It holds another law, or one of another mesh or other phases.
     """
-    from rheograd.engine.homogenize.embedding import check_mesh
+    from rheograd.engine.homogenize.embedding import check_mesh, check_phases
     from rheograd.materials.equino import EquiNO
     from rheograd.materials.law import ConstitutiveLaw
 
@@ -143,6 +149,7 @@ def learned(path: Path, cell: Cell) -> EquiNO:
         raise ValueError(f"--law: {path} holds the law {law.name!r}, expected one of rve --train")
     try:
         check_mesh(law, cell.mesh)
+        check_phases(law, cell)
     except ValueError as error:
         raise ValueError(f"--law: {path}: {error}") from error
     return law
@@ -182,8 +189,10 @@ def train(found: argparse.Namespace) -> int:
     sizes = [int(value) for value in cells.numbers(found.cases, (3,), "--cases")]
     if min(sizes) < 1:
         raise ValueError(f"--cases: got {found.cases!r}, expected at least 1 of each")
-    cell = cells.read_cell(found.mesh, _phases(found.phase), found.norm)
+    cell = cells.read_cell(found.mesh, cells.phase_laws(found.phase), found.norm)
     extent = found.extent or (0.04 if cell.small else 0.15)
+    if not extent > 0:
+        raise ValueError(f"--extent: got {extent:g}, expected a positive strain")
     space = LoadSpace.cube(cell.dim, extent, small=cell.small)
     problem = CellProblem(cell, torch.zeros((), dtype=torch.float64))
     if problem.n_internal:
@@ -199,6 +208,10 @@ def train(found: argparse.Namespace) -> int:
             told=lambda done, total: progress.to(done),
         )  # fmt: skip
     recipe = training.Recipe(modes=min(found.modes, sizes[0]))
+    if sizes[0] < found.modes or sizes[2] < FEW:
+        say(
+            f"few load cases ({found.cases}): {recipe.modes} modes, and {sizes[2]} to tell errors by"
+        )
     trained = training.train(problem, space, shots, recipe, _tell)
     off = errors(trained.law, problem, space, shots["test"])
     median, largest = off.median(), off.largest()
@@ -228,18 +241,6 @@ def _tell(what: str, done: int, total: int, error: float) -> None:
     """A line now and then."""
     if done == total or done % max(1, total // 5 // 10 * 10) == 0:
         say(f"{what}: {done} of {total}, validation {100 * error:.3g} %")
-
-
-def _phases(words: Sequence[str]) -> dict[str, str]:
-    out = {}
-    for word in words:
-        name, equals, law = word.partition("=")
-        if not equals or not law:
-            raise ValueError(
-                f"--phase: got {word!r}, expected NAME=LAW, as in matrix=law.safetensors"
-            )
-        out[name] = law
-    return out
 
 
 def mean(cell: Cell, strain: str | None, deformation: str | None) -> Tensor:
@@ -272,7 +273,9 @@ def mean(cell: Cell, strain: str | None, deformation: str | None) -> Tensor:
 
 def describe(cell: Cell, unknowns: int) -> str:
     """The cell in a line."""
-    shares = ", ".join(f"{name} {100 * share:.2f} %" for name, share in cell.shares().items())
+    shares = "; ".join(
+        f"{name} {100 * share:.2f} %, {cell.laws[name]}" for name, share in cell.shares().items()
+    )
     where = "in plane strain" if cell.dim == 2 else "in space"
     mesh = f"{len(cell.mesh.cells)} {cell.mesh.element} elements"
     return f"{mesh} {where}, {unknowns} unknowns; {shares}"
