@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from rheograd.engine.fem.newton import NewtonFailure
+from rheograd.engine.homogenize import problem as problem_module
 from rheograd.engine.homogenize.cell import Cell, mean_strain
-from rheograd.engine.homogenize.cell_files import load, phases
+from rheograd.engine.homogenize.cell_files import digest, load, phases
 from rheograd.engine.homogenize.control import controlled
 from rheograd.engine.homogenize.microstructures import (
     random_balls,
@@ -28,7 +29,7 @@ from rheograd.engine.homogenize.problem import CellProblem, Micro
 from rheograd.engine.mesh.elevation import elevate
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.mesh.volume_mesh import VolumeMesh
-from rheograd.materials.composition import ElastoPlastic
+from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean, det3
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import VonMises
@@ -254,7 +255,9 @@ def test_tangent_and_hill_mandel(name: str) -> None:
     problem = CellProblem(cell, LIKE, tolerance=1e-12)
     F = F[None]
     internal = problem.rest_internal(1, F)
-    if problem.n_internal:  # from within a path, where half of it has flowed
+    if problem.n_internal:  # from within a path that turned, so that what has flowed is askew
+        turned = 2.0 * (F - EYE).flip(1, 2)
+        internal = problem.solve(EYE + turned, internal, 1.0).internal
         internal = problem.solve(EYE + 0.5 * (F - EYE), internal, 1.0).internal
     found = problem.solve(F, internal, 1.0)
     assert found.tangent is not None
@@ -280,6 +283,39 @@ def test_worlds_are_solved_as_if_alone() -> None:
     assert int(warm.iterations.max()) == 0
 
 
+def test_steps_that_go_too_far_are_shortened() -> None:
+    """A cell that is crushed at once, where full steps fail, is the one that is led there."""
+    problem = CellProblem(fibre_cell(FINITE), LIKE)
+    crushed = torch.tensor([[-0.5, 0.3, 0], [0, 0.6, 0], [0, 0, 0]], dtype=torch.float64)
+    none, guess = LIKE.new_zeros(1, 0), None
+    for share in torch.linspace(0.05, 1.0, 20, dtype=torch.float64):
+        led = problem.solve(EYE[None] + share * crushed, none, 1.0, guess=guess, tangent=False)
+        guess = led.fluctuation
+        assert int(led.iterations) < 6
+    found = problem.solve(EYE[None] + crushed, none, 1.0)
+    assert int(found.iterations) > 6
+    assert torch.allclose(found.fluctuation, led.fluctuation, rtol=0, atol=1e-8)
+    assert relative(found.stress, led.stress) < 1e-8
+
+
+def test_worlds_in_parts_are_those_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its own deformation, history and guess."""
+    cell, F = CASES["flowing"]
+    problem = CellProblem(cell, LIKE)
+    shares = torch.tensor([0.3, 1.0, 0.6], dtype=torch.float64)[:, None, None]
+    some = EYE + shares * (F - EYE)
+    before = problem.solve(some, problem.rest_internal(3, F), 1.0)
+    ahead = EYE + 1.2 * (some - EYE)
+    whole = problem.solve(ahead, before.internal, 1.0, guess=before.fluctuation)
+    monkeypatch.setattr(problem_module, "POINTS", 2 * len(problem.points))
+    parts = problem.solve(ahead, before.internal, 1.0, guess=before.fluctuation)
+    assert torch.equal(parts.iterations, whole.iterations)
+    for a, b in zip(parts, whole, strict=True):
+        assert a is not None
+        assert b is not None
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
 def test_a_path_of_flow_keeps_its_history() -> None:
     """Loaded and unloaded, a cell that flowed keeps a stress; one of one phase answers its law."""
     law = ElastoPlastic(Hencky(10.0, 0.3), VonMises(0.2))
@@ -299,7 +335,34 @@ def test_a_path_of_flow_keeps_its_history() -> None:
     assert float(found.stress.abs().max()) > 0.05
 
 
+def test_history_that_is_not_zero_at_rest() -> None:
+    """A damped law remembers the deformation of the step before, at first none."""
+    law = Damped(NeoHookean(1.0, 0.4), 0.5)
+    problem = CellProblem(fibre_cell({"matrix": law, "fibre": law}), LIKE)
+    internal, before = problem.rest_internal(1, LIKE), law.rest_internal(1, LIKE)
+    for share in (0.5, 1.0):
+        F = EYE[None] + share * (FLAT - EYE)
+        found = problem.solve(F, internal, 0.2)
+        with torch.no_grad():
+            alone = law.update(F, before, 0.2)
+        assert relative(found.stress, alone.tau @ torch.linalg.inv(F).mT) < 1e-9
+        internal, before = found.internal, alone.internal
+
+
 class TestControl:
+    def test_from_a_history_in_a_step_of_some_length(self) -> None:
+        law = Damped(NeoHookean(1.0, 0.4), 0.5)
+        problem = CellProblem(fibre_cell({"matrix": law, "fibre": FINITE["fibre"]}), LIKE)
+        internal = problem.solve(FLAT[None], problem.rest_internal(1, LIKE), 0.2).internal
+        free = torch.diag(torch.tensor([False, True, False]))
+        F, found = controlled(
+            problem, FLAT[None], torch.zeros(1, 3, 3).double(), free, internal, 0.3
+        )
+        alone = problem.solve(F, internal, 0.3)
+        assert torch.allclose(found.stress, alone.stress, rtol=1e-9, atol=1e-12)
+        assert alone.tangent is not None
+        assert float(alone.stress[0, 1, 1].abs()) < 1e-10 * float(alone.tangent[0, 1, 1, 1, 1])
+
     def test_pulled_along_one_axis(self) -> None:
         """All stresses but one are given as zero: of one phase, Young's modulus answers."""
         cell = fibre_cell({"matrix": SOFT, "fibre": SOFT}, "hex8")
@@ -358,6 +421,24 @@ class TestRefusals:
             Cell(mesh, {})
         with pytest.raises(ValueError, match="got a mesh with 0 regions"):
             phases(replace(mesh, regions={}))
+
+    def test_phases_by_the_numbers_of_their_groups(self) -> None:
+        mesh = round_inclusion(0.25, (2, 1, 1), element="quad4")
+        regions = {"10": mesh.regions["fibre"], "2": mesh.regions["matrix"]}
+        assert phases(replace(mesh, regions=regions)) == {"matrix": "2", "fibre": "10"}
+
+    def test_digests_tell_meshes_apart(self) -> None:
+        mesh = round_inclusion(0.25, (2, 1, 1), element="quad4")
+        a, b = mesh.regions["matrix"], mesh.regions["fibre"]
+        moved = mesh.nodes.clone()
+        moved[-1, 0] += 1e-9
+        others = [
+            replace(mesh, regions={"matrix": a[1:], "fibre": torch.cat([b, a[:1]])}),
+            replace(mesh, regions={"matrix": b, "fibre": a}),
+            replace(mesh, nodes=moved), replace(mesh, cells=mesh.cells.roll(1, 1)),
+        ]  # fmt: skip
+        assert len({digest(m) for m in (mesh, *others)}) == 5
+        assert digest(replace(mesh, regions={"fibre": b.flip(0), "matrix": a})) == digest(mesh)
 
     def test_shears_cannot_be_mixed_up(self) -> None:
         assert torch.equal(mean_strain(gamma_xy=0.04), mean_strain(xy=0.02))

@@ -19,6 +19,7 @@ from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.small_strain import LinearElastic
+from rheograd.scenes.cells import micro_digest
 from rheograd.scenes.cli import main
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "rve"
@@ -59,7 +60,20 @@ def test_one_strain(mesh: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["rve", mesh, "--strain", "0.02,-0.01,0.03", "--json", str(out)]) == 0
     pascals = json.loads(out.read_text())
     assert pascals["stress"][0] == pytest.approx(1e6 * found["stress"][0])
+    assert pascals["stress_zz"] == pytest.approx(1e6 * found["stress_zz"])
     assert pascals["tangent"][2][2] == pytest.approx(1e6 * found["tangent"][2][2])
+
+
+def test_a_strain_in_space(tmp_path: Path) -> None:
+    """Six numbers in the order of the stresses, shears twice as in the tensor."""
+    path, out = tmp_path / "cell.msh", tmp_path / "cell.json"
+    round_inclusion(0.25, (2, 1, 1), element="hex8").save(path)
+    words = ["--strain", "0.01,-0.02,0.03,0.002,0.004,0.006", "--json", str(out)]
+    assert main(["rve", str(path), *words]) == 0
+    found = json.loads(out.read_text())
+    assert found["order"] == ["xx", "yy", "zz", "yz", "xz", "xy"]
+    expected = [[1.01, 0.003, 0.002], [0.003, 0.98, 0.001], [0.002, 0.001, 1.03]]
+    assert torch.allclose(torch.tensor(found["deformation"]), torch.tensor(expected))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no reference data beside the project")
@@ -134,6 +148,16 @@ def test_a_law_beside_its_cell(
     assert "trained with other laws of the phases" in said
     train = ["--train", "--out", str(tmp_path / "l.safetensors")]
     assert "give --strain, not --train" in refuse("rve", mesh, *train, "--law", str(trained))
+
+
+def test_cells_are_told_apart_by_their_mesh(mesh: str, tmp_path: Path) -> None:
+    """Not by the name of the file, which may hold another one later."""
+    path = tmp_path / "cell.msh"
+    path.write_bytes(Path(mesh).read_bytes())
+    assert micro_digest(None) is None
+    assert micro_digest(f"fe2:{path}") == micro_digest(f"fe2:{mesh}")
+    round_inclusion(0.26, (2, 1, 1), element="quad4").save(path)
+    assert micro_digest(f"fe2:{path}") != micro_digest(f"fe2:{mesh}")
 
 
 def test_a_trained_cell_in_a_scene(mesh: str, trained: Path, tmp_path: Path) -> None:

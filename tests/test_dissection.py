@@ -11,7 +11,7 @@ from rheograd.engine.fem.newton import NewtonFailure
 from rheograd.engine.homogenize.cell import Cell, mean_strain
 from rheograd.engine.homogenize.fe2 import FE2
 from rheograd.engine.homogenize.microstructures import round_inclusion
-from rheograd.engine.homogenize.problem import CellProblem
+from rheograd.engine.homogenize.problem import CellProblem, Kept
 from rheograd.engine.homogenize.stiffness import Stiffness
 from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
@@ -78,6 +78,23 @@ def test_a_kept_factor_serves_nearby_matrices_only(monkeypatch: pytest.MonkeyPat
         x = later.solve(b, 1e-9)
         assert float((later.product(x) - b).norm() / b.norm()) < 1e-9
         assert (later.kept is first.kept) == kept
+
+
+def test_systems_are_kept_of_the_worlds_solved_last() -> None:
+    own = problem("quad4")
+    kept, every = Kept(3, torch.device("cpu")), torch.arange(3)
+    assert kept.of(every) is None
+    first = system(own, STRAINS)
+    kept.put(first, every)
+    assert kept.of(every) is first
+    some = kept.of(torch.tensor([2, 1]))
+    assert isinstance(some, Stiffness)
+    assert torch.equal(some.matrices, first.matrices[[2, 1]])
+    last = system(own, STRAINS[1:2])
+    kept.put(last, torch.tensor([1]))
+    assert kept.of(torch.tensor([1])) is last
+    assert kept.of(torch.tensor([0])) is None  # its matrix is older
+    assert kept.of(every) is None
 
 
 def test_a_matrix_that_is_not_definite() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,15 @@ from rheograd.engine.homogenize.modes import modes
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.reduced import ReducedProblem
 from rheograd.engine.homogenize.residual import ConstitutiveResidual
-from rheograd.engine.homogenize.snapshots import Snapshots, make
+from rheograd.engine.homogenize.snapshots import Snapshots, key, make
 from rheograd.engine.homogenize.training import Recipe, train
+from rheograd.engine.homogenize.validation import displacement_errors
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.simulate import simulate
 from rheograd.materials.equino import EquiNO
+from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.potential import SmoothPerceptron, norms
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
@@ -128,6 +131,12 @@ class TestModes:
         full[..., problem.points.row] = own.stress.permute(2, 0, 1)
         force, scale = problem.forces(full.unflatten(2, (3, 3)))
         assert float((force.norm(dim=1) / scale).max()) < 1e-7
+
+    def test_of_unit_norm_as_tensors(self, made: Made) -> None:
+        """A shear counts twice, once above and once below the diagonal."""
+        T = tensor_of_strain(made.modes.strain.mT)  # (p, r, 3, 3)
+        gram = torch.einsum("p,prij,psij->rs", made.modes.weight, T, T)
+        assert torch.allclose(gram, torch.eye(len(gram)).double(), rtol=0, atol=1e-9)
 
     def test_coefficients_reproduce_snapshots(self, made: Made) -> None:
         """As many modes as snapshots leave nothing out."""
@@ -247,6 +256,23 @@ def test_derivatives_of_the_network(d: int, cubes: bool) -> None:
             assert torch.allclose(second[k, :, n], found, atol=1e-12)
 
 
+def test_displacements_are_compared_from_the_middle_of_the_cell() -> None:
+    """Of a cell that lies anywhere; fluctuations by themselves."""
+    mesh = round_inclusion(0.25, (2, 1, 1), element="quad4")
+    steel = LinearElastic(2.0, 0.3)
+    nodes = mesh.nodes + torch.tensor([5.0, -3.0, 0.0])
+    problem = CellProblem(Cell(replace(mesh, nodes=nodes), {"matrix": steel, "fibre": steel}), LIKE)
+    F = mean_strain(xx=0.02, yy=-0.01, gamma_xy=0.03)[None]
+    w = 1e-3 * torch.randn(1, problem.size, dtype=torch.float64)
+    off = displacement_errors(problem, F, 1.1 * w, w)
+    own = problem.layout.displacement(w)[0]
+    u = (mesh.nodes - 0.5 * (mesh.nodes.amin(0) + mesh.nodes.amax(0))) @ (F[0] - torch.eye(3)).T
+    for d, name in enumerate("xy"):
+        assert float(off[f"w_{name}"]) == pytest.approx(0.1, rel=1e-9)
+        expected = 0.1 * own[:, d].norm() / (u + own)[:, d].norm()
+        assert float(off[f"u_{name}"]) == pytest.approx(float(expected), rel=1e-9)
+
+
 class TestTrained:
     def test_errors(self, made: Made) -> None:
         """On load cases that were not seen; a small training of a coarse cell."""
@@ -358,6 +384,22 @@ class TestTrained:
             make(made.problem, SMALL, made.file, sets={"test": (9, 2)})
 
 
+def test_snapshots_tell_laws_apart() -> None:
+    """Of numbers, of words, and of weights that are not printed."""
+    mesh, fibre = small_cell("quad4").mesh, LinearElastic(73e9, 0.22)
+    taught = InvariantSmooth()
+    with torch.no_grad():
+        for weight in taught.parameters():
+            weight.mul_(1.01)
+    laws = [{"matrix": Hyperbolic(4.78e9, 50e6, 0.06, kind), "fibre": fibre}
+            for kind in ("3d", "plane")]  # fmt: skip
+    laws.append({"matrix": Hyperbolic(4.78e9, 51e6, 0.06), "fibre": fibre})
+    laws += [{"matrix": law, "fibre": law} for law in (InvariantSmooth(), taught)]
+    keys = [key(CellProblem(Cell(mesh, own), LIKE), SMALL) for own in laws]
+    assert len(set(keys)) == len(laws)
+    assert key(CellProblem(Cell(mesh, laws[0]), LIKE), SMALL) == keys[0]
+
+
 def pulled(law: ConstitutiveLaw, amount: float) -> Scene:
     mesh = box((2.0, 1.0), (2, 1), element="quad4", corner=(0.0, 0.0))
     boundaries = [Fixed("x-"), Displacement("x+", (2 * amount, 0.0, 0.0))]
@@ -392,6 +434,28 @@ class TestGuard:
         assert float(fields["outside_box"].min()) > 0.3
         # every point is outside at the end, so the end is that of FE²
         assert torch.allclose(states["hybrid"].x, states["exact"].x, atol=1e-9)
+
+    def test_how_far_out_is_by_the_half_width(self) -> None:
+        """Of a box whose middle is not rest."""
+        law = EquiNO(True, (-0.01, -0.02, -0.03), (0.03, 0.02, 0.09), 1e6)
+        strains = [(0.03, 0.0, 0.0), (-0.01, 0.0, 0.03), (0.05, 0.0, 0.0), (0.01, 0.0, -0.09),
+                   (0.01, 0.0, 0.03), (0.01, 0.01, 0.03)]  # fmt: skip
+        F = torch.stack([mean_strain(xx=x, yy=y, gamma_xy=g) for x, y, g in strains])
+        expected = torch.tensor([0.0, 0.0, 1.0, 1.0, -1.0, -0.5], dtype=torch.float64)
+        assert torch.allclose(law.outside(F), expected, rtol=0, atol=1e-12)
+        marked = law.marks(F, F.new_zeros(6, 0))["outside_box"]
+        assert torch.allclose(marked, expected.clamp_min(0.0), rtol=0, atol=1e-12)
+
+    def test_a_margin_within_the_box(self, made: Made) -> None:
+        F = torch.stack([mean_strain(xx=0.038), mean_strain(gamma_xy=0.035)])
+        with torch.no_grad():
+            exact, learned = (
+                law.stress(F, F.new_zeros(2, 0)) for law in (FE2(made.cell), made.law)
+            )
+            found = Hybrid(made.law, margin=0.1).stress(F, F.new_zeros(2, 0))
+        assert not torch.allclose(exact, learned, rtol=1e-6)
+        assert torch.allclose(found[0], exact[0], rtol=1e-9)
+        assert torch.equal(found[1], learned[1])
 
     def test_gradients_pass_through_both(self, made: Made) -> None:
         law = Hybrid(made.law)

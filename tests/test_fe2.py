@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -13,9 +14,11 @@ import torch
 from processes import ends, start
 from torch import Tensor
 
+from rheograd.engine.fem import marks
 from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.newton import NewtonFailure
 from rheograd.engine.fem.solver import FESolver
+from rheograd.engine.homogenize import adjoint
 from rheograd.engine.homogenize.cell import Cell, mean_strain, quadrature
 from rheograd.engine.homogenize.fe2 import FE2
 from rheograd.engine.homogenize.microstructures import repeated, round_inclusion
@@ -31,6 +34,7 @@ from rheograd.engine.solver import Checkpoint
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean
+from rheograd.materials.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import VonMises
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
@@ -201,6 +205,41 @@ def test_gradients_of_cells_that_flow() -> None:
         assert float(slope) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_gradients_of_a_cell_without_an_energy() -> None:
+    """Its matrix is not symmetric, and the adjoint's is the transpose."""
+    resin = Hyperbolic(4.78e3, 50.0, 0.06, norm="plane")
+    law = FE2(cell(resin, LinearElastic(73e3, 0.22)), FESolver(tolerance=1e-13))
+    F = torch.stack([mean_strain(xx=0.03, yy=-0.02, xy=0.02), mean_strain(yy=0.04, xy=-0.01)])
+    none, bar = F.new_zeros(2, 0), torch.randn_like(F)
+    back = law.pullback(F, none, 1.0, bar, torch.zeros_like(F), none)
+    D = law.linearize(F, none, 1.0)[1]
+    through = torch.einsum("pij,pijkl->pkl", bar, D)
+    assert torch.allclose(back.F_trial[:, :2, :2], through[:, :2, :2], rtol=1e-9, atol=1e-9)
+    for parameter, slope in zip(law.parameters(), back.parameters, strict=True):
+        h, values = 1e-5 * float(parameter.detach()), []
+        for step in (h, -h):
+            with torch.no_grad():
+                parameter += step
+                values.append(float((bar * law.update(F, none, 1.0).tau).sum()))
+                parameter -= step
+        assert float(slope) == pytest.approx((values[0] - values[1]) / (2 * h), rel=1e-6)
+
+
+def test_gradients_of_cells_in_parts_are_those_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    law = FE2(small_cell())
+    F = mean_strain(xx=0.03, yy=-0.02, xy=0.02).repeat(3, 1, 1)
+    F[1, 0, 0], F[2, 1, 1] = 0.99, 1.03
+    none, bar = F.new_zeros(3, 0), torch.randn_like(F)
+    whole = law.pullback(F, none, 1.0, bar, torch.zeros_like(F), none)
+    monkeypatch.setattr(adjoint, "POINTS", 2 * len(law.problem(F).points))
+    parts = law.pullback(F, none, 1.0, bar, torch.zeros_like(F), none)
+    assert torch.allclose(parts.F_trial, whole.F_trial, rtol=1e-9)
+    for a, b in zip(parts.parameters, whole.parameters, strict=True):
+        assert float(a) == pytest.approx(float(b), rel=1e-9)
+
+
 def test_a_block_of_ten_by_ten_cells_resolved_in_full() -> None:
     """Finite strain: each cell amid the block answers as a periodic one under its own mean F.
 
@@ -315,7 +354,41 @@ def test_processes_divide_the_cells(tmp_path: Path) -> None:
     assert "turns inside out" in second.out or "inside out" in second.out
 
 
+def test_marks_and_accounts_of_two_bodies() -> None:
+    """What laws have done is summed; the places told are those that are farthest out."""
+    laws = [EquiNO(True, (-0.01,) * 3, (0.01,) * 3, 1e6), FE2(small_cell()), FE2(small_cell())]
+    meshes = [box((4.0, 1.0), (4, 1), element="quad4", corner=(0.0, 3.0 * k)) for k in range(3)]
+    bodies = [Body(mesh, law, 1e3, name=f"{k}")
+              for k, (mesh, law) in enumerate(zip(meshes, laws, strict=True))]  # fmt: skip
+    solver = FESolver(integrator=Static(1))
+    model = solver.discretize(Scene(bodies, [Fixed("x-")], (0.0, 0.0, 0.0)))
+    state = solver.start(model)
+    centres = model.x0[model.nodes].mean(1)
+    (third,) = ((centres - torch.tensor([2.5, 0.5, 0.0])).norm(dim=1) < 1e-6).nonzero()[:, 0]
+    F = state.F.clone().unflatten(0, (len(model.nodes), -1))
+    F[third, 0, 0, 0] += 0.04
+    F[third - 1, :2, 0, 0] += 0.02
+    for law, solved in zip(laws[1:], (3, 4), strict=True):
+        assert isinstance(law, FE2)
+        law.solved = solved
+    moved = replace(state, F=F.flatten(0, 1))
+    told = marks.summary(model, moved)["micro"]
+    assert told["cells_solved"] == 7
+    assert told["outside_box"]["points"] == 3
+    assert told["outside_box"]["largest"] == pytest.approx(3.0)
+    assert told["outside_box"]["where"] == [[2.5, 0.5, 0.0], [1.5, 0.5, 0.0]]
+    most = marks.of_elements(model, moved)["outside_box"]
+    assert most[[int(third), int(third) - 1]].tolist() == pytest.approx([3.0, 1.0])
+
+
 class TestRefusals:
+    @pytest.mark.parametrize(("i", "j"), [(0, 2), (1, 2), (2, 0), (2, 1), (2, 2)])
+    def test_each_way_out_of_the_plane(self, i: int, j: int) -> None:
+        F = EYE.repeat(2, 1, 1)
+        F[1, i, j] += 0.01
+        with pytest.raises(ValueError, match=r"out of the plane of up to 0\.01"):
+            FE2(small_cell()).update(F, F.new_zeros(2, 0), 1.0)
+
     def test_plane_and_space(self) -> None:
         law = FE2(small_cell())
         body = Body(Box((0.5, 0.5, 0.5), (1.0, 1.0, 1.0)), law, 1e3)

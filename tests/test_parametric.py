@@ -23,9 +23,10 @@ from rheograd.engine.homogenize.cell import Cell, mean_strain
 from rheograd.engine.homogenize.embedding import embedded
 from rheograd.engine.homogenize.fe2 import FE2
 from rheograd.engine.homogenize.hybrid import Hybrid
+from rheograd.engine.homogenize.levenberg_marquardt import levenberg_marquardt
 from rheograd.engine.homogenize.load_space import LoadSpace
 from rheograd.engine.homogenize.microstructures import round_inclusion
-from rheograd.engine.homogenize.training import Recipe
+from rheograd.engine.homogenize.training import Recipe, minimise
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.observations.force_curve import ForceCurve
@@ -417,3 +418,26 @@ def test_constants_of_laws_with_a_device_form() -> None:
     (slope,) = torch.autograd.grad(law.stress(F, none)[0, 0, 0], young)
     expected = sides(lambda: law.stress(F, none)[0, 0, 0], young, 50.0)
     assert float(slope) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["levenberg-marquardt", "l-bfgs"])
+@pytest.mark.parametrize("worse", [True, False])
+def test_weights_of_the_least_error_held_out_are_kept(method: str, worse: bool) -> None:
+    """Of a line through y = 3 x; with an error that grows those from the start."""
+    line = torch.nn.Linear(1, 1, dtype=torch.float64)
+    start = line.weight.item()
+    x = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
+    asked = iter(range(1000))
+
+    def check() -> float:
+        return float(next(asked) if worse else -next(asked))
+
+    if method == "l-bfgs":
+        minimise(
+            line, lambda: (line(x) - 3 * x).square().mean(), check, 100, parametric.quiet, "line"
+        )
+    else:
+        levenberg_marquardt(
+            line, lambda model, x, y: model(x) - y, (x, 3 * x), check, 20, lambda done, error: None
+        )
+    assert line.weight.item() == pytest.approx(start if worse else 3.0, rel=1e-6)

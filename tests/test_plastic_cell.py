@@ -85,6 +85,7 @@ def test_paths_begin_at_rest_and_turn_within_the_box() -> None:
     steps = paths.diff(dim=1, prepend=torch.zeros_like(paths[:, :1]))
     assert torch.allclose(steps[:, 4:7], steps[:, 5:8], atol=1e-15)
     assert not torch.allclose(steps[:, 3], steps[:, 4])
+    assert not torch.allclose(paths[:, 3], paths[:, 7])  # each way goes somewhere else
     ends = torch.tensor([[[4.0, 0, 0], [0, 0, 8.0]]])
     expected = torch.tensor([[[2.0, 0, 0], [4.0, 0, 0], [2.0, 0, 4.0], [0, 0, 8.0]]])
     assert torch.equal(straight(ends, 2), expected)

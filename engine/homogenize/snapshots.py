@@ -7,6 +7,7 @@ that is killed keeps what it has, and goes on from there.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from rheograd.materials.law import ConstitutiveLaw
 
 from .cell_files import digest
 from .load_space import LoadSpace
@@ -60,8 +63,17 @@ COLUMNS = tuple(field.name for field in fields(Snapshots))
 
 def key(problem: CellProblem, space: LoadSpace) -> str:
     """What snapshots depend on, in words: cell, laws and box."""
-    laws = {name: str(law) for name, law in problem.cell.laws.items()}
+    laws = {name: f"{law}{_weights(law)}" for name, law in problem.cell.laws.items()}
     return f"{digest(problem.cell.mesh)} {sorted(laws.items())} {space}"
+
+
+def _weights(law: ConstitutiveLaw) -> str:
+    """SHA-256 of what a law has learned, which its words do not tell; none of one of numbers."""
+    found = hashlib.sha256()
+    arrays = [value for _, value in sorted(law.state_dict().items()) if value.ndim]
+    for value in arrays:
+        found.update(value.detach().cpu().numpy().tobytes())
+    return f" {found.hexdigest()}" if arrays else ""
 
 
 def make(

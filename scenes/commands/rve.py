@@ -209,9 +209,7 @@ def train(found: argparse.Namespace) -> int:
         )  # fmt: skip
     recipe = training.Recipe(modes=min(found.modes, sizes[0]))
     if sizes[0] < found.modes or sizes[2] < FEW:
-        say(
-            f"few load cases ({found.cases}): {recipe.modes} modes, and {sizes[2]} to tell errors by"
-        )
+        say(f"few load cases: {recipe.modes} modes, and {sizes[2]} to tell the errors by")
     trained = training.train(problem, space, shots, recipe, _tell)
     off = errors(trained.law, problem, space, shots["test"])
     median, largest = off.median(), off.largest()
