@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rheograd.engine.homogenize.cell import Cell
     from rheograd.materials.equino import EquiNO
 
+RANK = 8
 FEW = 20
 """Load cases, below which errors are hardly known."""
 
