@@ -51,8 +51,8 @@ class Recipe:
     """Of strain and of stress."""
     cases: int = 1500
     """Load cases solved in the modes."""
-    widths: tuple[int, ...] = (32,)
-    """Of the potential."""
+    widths: tuple[int, ...] | None = None
+    """Of the potential; None: one layer of 32 in the plane, two of 24 in space."""
     steps: int = 60
     """Of Levenberg and Marquardt's method, for the potential."""
     branch: tuple[int, ...] = (64, 64)
@@ -183,8 +183,9 @@ def blank(
     polynomials of them, fitted.
     """
     mesh, d = problem.cell.mesh, len(space.lower)
+    widths = recipe.widths or ((32,) if problem.cell.dim == 2 else (24, 24))
     law = EquiNO(
-        space.small, space.lower, space.upper, float(taught.stress.std()), recipe.widths,
+        space.small, space.lower, space.upper, float(taught.stress.std()), widths,
         recipe.branch, modes=(own.strain.shape[2], own.stress.shape[2]),
         sizes=(problem.layout.size, len(problem.points)), mesh=(len(mesh.nodes), *mesh.cells.shape),
         cell=described(problem.cell) if varied else (),
