@@ -52,7 +52,7 @@ class Recipe:
     cases: int = 1500
     """Load cases solved in the modes."""
     widths: tuple[int, ...] | None = None
-    """Of the potential; None: one layer of 32 in the plane, two of 24 in space."""
+    """Of the potential; None: one layer of 32 in the plane, two in space."""
     steps: int = 60
     """Of Levenberg and Marquardt's method, for the potential."""
     branch: tuple[int, ...] = (64, 64)
@@ -183,7 +183,7 @@ def blank(
     polynomials of them, fitted.
     """
     mesh, d = problem.cell.mesh, len(space.lower)
-    widths = recipe.widths or ((32,) if problem.cell.dim == 2 else (24, 24))
+    widths = recipe.widths or ((32,) if problem.cell.dim == 2 else (32, 32))
     law = EquiNO(
         space.small, space.lower, space.upper, float(taught.stress.std()), widths,
         recipe.branch, modes=(own.strain.shape[2], own.stress.shape[2]),
