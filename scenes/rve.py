@@ -17,6 +17,7 @@ from rheograd.engine.fem.integrators import Static
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.homogenize.microstructures import parts, repeated, round_inclusion
 from rheograd.engine.loads import Displacement, Fixed
+from rheograd.engine.mesh.probe import imbalance
 from rheograd.engine.mesh.volume_mesh import VolumeMesh
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.trajectory import Trajectory
@@ -115,14 +116,9 @@ def check(trajectory: Trajectory, *, strain_x: float = 0.02, strain_y: float = -
     Raises:
         AssertionError: They do not.
     """
-    forces = trajectory.fields["reaction"][-1].double()
-    scale = max(float(forces.abs().sum()), 1e-12)
-    left = float(forces.sum(0).norm())
-    assert left < 1e-6 * scale, f"forces of {left:.3g} N are left of {scale:.3g} N in all"
-    X = trajectory.x[0].double()
-    turn = float((X[:, 0] * forces[:, 1] - X[:, 1] * forces[:, 0]).sum())
-    arm = float(X[:, :2].abs().max())
-    assert abs(turn) < 1e-6 * scale * arm, f"a moment of {turn:.3g} N m is left"
+    left, turn = imbalance(trajectory)
+    assert left < 1e-6, f"{left:.3g} of all forces is left"
+    assert turn < 1e-6, f"{turn:.3g} of all moments is left"
     found = results(trajectory)
     strains = torch.tensor([strain_x, strain_y], dtype=torch.float64)
     stresses = torch.stack([found["stress_xx"], found["stress_yy"]]).double()

@@ -54,58 +54,75 @@ def levenberg_marquardt(
         steps: At most.
         told: Called now and then with the steps that are done and that error.
     """
-    called = _Called(model, residual)
-    names = [name for name, _ in called.named_parameters()]
-    shapes = [p.shape for p in called.parameters()]
-    sizes = [p.numel() for p in called.parameters()]
-    buffers = dict(called.named_buffers())
-    theta = torch.cat([p.detach().reshape(-1) for p in called.parameters()])
-
-    def parts(theta: Tensor) -> dict[str, Tensor]:
-        pieces = zip(names, theta.split(sizes), shapes, strict=True)
-        return {name: piece.view(shape) for name, piece, shape in pieces}
-
-    def one(theta: Tensor, *row: Tensor) -> Tensor:
-        given = tuple(value[None] for value in row)
-        return functional_call(called, {**parts(theta), **buffers}, given)[0]
-
-    own = (None, *(0 for _ in data))
-    values, slopes = vmap(one, own), vmap(jacrev(one), own)
-
-    @torch.no_grad()
-    def normal(theta: Tensor) -> tuple[Tensor, Tensor, float]:
-        A, g, total = theta.new_zeros(len(theta), len(theta)), torch.zeros_like(theta), 0.0
-        for start in range(0, len(data[0]), ROWS):
-            rows = [value[start : start + ROWS] for value in data]
-            J, r = slopes(theta, *rows).flatten(0, 1), values(theta, *rows).flatten()
-            A.addmm_(J.T, J)
-            g += J.T @ r
-            total += float(r.square().sum())
-        return A, g, total
-
-    @torch.no_grad()
-    def put(theta: Tensor) -> None:
-        for name, value in parts(theta).items():
-            called.get_parameter(name).copy_(value)
-
+    system = _LeastSquares(model, residual, data)
+    theta = system.start()
     best, kept, damping = check(), theta, 1e-2
     for step in range(1, steps + 1):
-        A, g, now = normal(theta)
+        A, g, now = system.normal(theta)
         diagonal = A.diagonal().clamp_min(1e-10 * float(A.diagonal().max()))
+        better = False
         for _ in range(TRIES):
             move, failed = torch.linalg.solve_ex(A + torch.diag(damping * diagonal), -g)
-            with torch.no_grad():
-                ahead = float(values(theta + move, *data).square().sum())
-            if not int(failed) and ahead < now:
+            better = not int(failed) and system.total(theta + move) < now
+            if better:
                 theta, damping = theta + move, max(0.25 * damping, LEAST)
                 break
             damping *= 4.0
-        else:
-            break
-        if step % EVERY == 0 or step == steps:
-            put(theta)
+        if step % EVERY == 0 or step == steps or not better:
+            system.put(theta)
             error = check()
             told(step, error)
             if error < best:
                 best, kept = error, theta
-    put(kept)
+        if not better:
+            break
+    system.put(kept)
+
+
+class _LeastSquares:
+    """Sums of squares of residuals as functions of all parameters in one vector θ, shape (n,)."""
+
+    def __init__(
+        self, model: nn.Module, residual: Callable[..., Tensor], data: Sequence[Tensor]
+    ) -> None:
+        self.called, self.data = _Called(model, residual), data
+        self.shapes = {name: p.shape for name, p in self.called.named_parameters()}
+        self.buffers = dict(self.called.named_buffers())
+        own = (None, *(0 for _ in data))
+        self.values, self.slopes = vmap(self._one, own), vmap(jacrev(self._one), own)
+
+    def _one(self, theta: Tensor, *row: Tensor) -> Tensor:
+        given = tuple(value[None] for value in row)
+        return functional_call(self.called, {**self._parts(theta), **self.buffers}, given)[0]
+
+    def _parts(self, theta: Tensor) -> dict[str, Tensor]:
+        pieces = theta.split([shape.numel() for shape in self.shapes.values()])
+        named = zip(self.shapes.items(), pieces, strict=True)
+        return {name: piece.view(shape) for (name, shape), piece in named}
+
+    def start(self) -> Tensor:
+        """θ as the module has it."""
+        return torch.cat([p.detach().reshape(-1) for p in self.called.parameters()])
+
+    @torch.no_grad()
+    def put(self, theta: Tensor) -> None:
+        """Give it to the module."""
+        for name, value in self._parts(theta).items():
+            self.called.get_parameter(name).copy_(value)
+
+    @torch.no_grad()
+    def total(self, theta: Tensor) -> float:
+        """Sum of the squares."""
+        return float(self.values(theta, *self.data).square().sum())
+
+    @torch.no_grad()
+    def normal(self, theta: Tensor) -> tuple[Tensor, Tensor, float]:
+        """JᵀJ (n, n), Jᵀr (n,) and the sum of the squares."""
+        A, g, total = theta.new_zeros(len(theta), len(theta)), torch.zeros_like(theta), 0.0
+        for start in range(0, len(self.data[0]), ROWS):
+            rows = [value[start : start + ROWS] for value in self.data]
+            J, r = self.slopes(theta, *rows).flatten(0, 1), self.values(theta, *rows).flatten()
+            A.addmm_(J.T, J)
+            g += J.T @ r
+            total += float(r.square().sum())
+        return A, g, total

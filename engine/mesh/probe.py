@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Averages over a part of a mesh's boundary, of a trajectory that carries the mesh."""
+"""What a trajectory that carries a mesh says of it: averages over its boundary, nodes, balance."""
 
 from __future__ import annotations
 
@@ -64,3 +64,16 @@ def _part(trajectory: Trajectory, where: Callable[[Tensor], Tensor]) -> tuple[Te
         area = torch.linalg.cross(along[0], along[1]).norm(dim=2)
     N = torch.from_numpy(kind.shape(kind.mass.points))
     return chosen, torch.einsum("fq,q,qb->fb", area, torch.from_numpy(kind.mass.weights), N)
+
+
+def imbalance(trajectory: Trajectory) -> tuple[float, float]:
+    """What the reactions in the last frame leave of force and of moment about z.
+
+    Returns:
+        By the sum of the sizes of all their components; the moment also by the largest coordinate
+        of a node at rest in the plane.
+    """
+    X, f = trajectory.x[0].double(), trajectory.fields["reaction"][-1].double()
+    scale = max(float(f.abs().sum()), 1e-12)
+    moment = float((X[:, 0] * f[:, 1] - X[:, 1] * f[:, 0]).sum())
+    return float(f.sum(0).norm()) / scale, abs(moment) / (scale * float(X[:, :2].abs().max()))
