@@ -22,6 +22,7 @@ from rheograd.engine.homogenize.hybrid import Hybrid
 from rheograd.engine.homogenize.microstructures import round_inclusion
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.training import Recipe
+from rheograd.engine.mesh.probe import imbalance, node_at
 from rheograd.engine.simulate import simulate
 from rheograd.materials.equino import EquiNO
 from rheograd.scenes import rve
@@ -151,3 +152,16 @@ def test_the_scene_of_cells_bears_what_one_periodic_cell_does() -> None:
     found = rve.results(trajectory)
     for name, value in (("stress_xx", expected[0, 0]), ("stress_yy", expected[1, 1])):
         assert float(found[name]) == pytest.approx(float(value), rel=1e-6)
+
+
+def test_imbalance() -> None:
+    """Two forces that cancel leave their moment; one of them alone leaves itself."""
+    scene = rve.build(kind="quad4", across=1)
+    trajectory = simulate(scene, rve.solver(), steps=2, frames=1)
+    forces = torch.zeros_like(trajectory.fields["reaction"])
+    right, left = (node_at(trajectory, (x, 0.0, 0.0)) for x in (rve.SIDE, 0.0))
+    forces[-1, right, 1] = 3.0
+    alone = replace(trajectory, fields={"reaction": forces.clone()})
+    assert imbalance(alone) == pytest.approx((1.0, 1.0))
+    forces[-1, left, 1] = -3.0
+    assert imbalance(replace(trajectory, fields={"reaction": forces})) == pytest.approx((0.0, 0.5))
