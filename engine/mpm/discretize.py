@@ -56,7 +56,7 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
                 )
             _check_particles(body, x, volume, scene, solver)
             xs.append(x)
-            vs.append(_velocity(body, x))
+            vs.append(initial_velocity(body, x))
             densities.append(typed(body.density, like).expand(n))
             volumes.append(volume)
             worlds.append(torch.full((n,), world, dtype=torch.int32))
@@ -158,7 +158,8 @@ def _limits(body: Body, cell: float) -> tuple[float, float]:
     return acoustic, acoustic / (math.sqrt(1.0 + ratio * ratio) + ratio)
 
 
-def _velocity(body: Body, x: Tensor) -> Tensor:
+def initial_velocity(body: Body, x: Tensor) -> Tensor:
+    """Of points x of a body: its centre's, and the spin about the middle of the points [m/s]."""
     arm = x - x.mean(0)
     spin = vector(body.spin, x).expand_as(arm)
     return vector(body.velocity, x) + torch.linalg.cross(spin, arm)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arrays of a scene that a thousand points carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..mpm.discretize import initial_velocity
+from ..mpm.model import MPMModel
+from ..scene import Scene, typed
+from .features import Walls
+from .full_order import FullOrderMap
+from .neighbours import neighbours
+from .network import Architecture, Points
+from .sampling import farthest_points
+from .scope import Scope
+
+INSET = 1e-5
+"""Share of the domain's edge that points keep from the walls."""
+FEWEST = 30
+"""Sparse points that a body has at least, if it has as many particles."""
+
+
+@dataclass(frozen=True)
+class ReducedModel:
+    """Immutable arrays of one or several worlds; float arrays may carry gradients."""
+
+    dt: float
+    """A step: the time between frames of the training data [s]."""
+    x0: Tensor
+    """Rest positions of the points asked for [m], shape (q, 3)."""
+    v0: Tensor
+    """Their initial velocities [m/s], shape (q, 3)."""
+    world: Tensor
+    """Of each, shape (q,), int32."""
+    body: Tensor
+    """Within its world, shape (q,), int32."""
+    full: MPMModel
+    """The particles of the first frames."""
+    steps_a_frame: int
+    """Of those."""
+    chosen: Tensor
+    """Which of them are the sparse points, shape (n,), int64."""
+    points: Points
+    """The sparse points."""
+    rest_graph: Tensor
+    """Neighbours of the sparse points at rest, -1 in an empty slot, shape (n, k)."""
+    map: FullOrderMap
+    """From the sparse points to those asked for."""
+    widest: float
+    """Largest radius of a neighbourhood of sparse points [m]."""
+
+    @property
+    def n(self) -> int:
+        """Points asked for."""
+        return len(self.x0)
+
+    @property
+    def worlds(self) -> int:
+        """Independent worlds."""
+        return self.full.worlds
+
+    @property
+    def spacing(self) -> float:
+        """Length that the sparse points resolve [m]."""
+        return float(self.points.spacing.min())
+
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Positions moved into the domain, just off its walls, if they are outside."""
+        walls = self.points.walls
+        inset = INSET * (walls.upper - walls.lower)
+        return torch.minimum(torch.maximum(x, walls.lower + inset), walls.upper - inset)
+
+
+def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) -> Tensor:
+    """Particles that carry the motion: of each world `count`, shared among bodies by volume.
+
+    Args:
+        full: The particles.
+        number: Body of each over all worlds, shape (p,), int64.
+        count: Sparse points of a world.
+        seed: Of the direction in which the first point of each body lies.
+
+    Raises:
+        ValueError: A body has too few particles, or all in one plane.
+    """
+    chosen = []
+    generator = torch.Generator().manual_seed(seed)
+    volume = full.volume.detach().double()
+    for body in range(int(number.max()) + 1):
+        index = (number == body).nonzero()[:, 0]
+        world = full.world == full.world[index[0]]
+        share = float(volume[index].sum() / volume[world].sum())
+        wanted = min(len(index), max(FEWEST, round(count * share)))
+        x = full.x0.detach()[index]
+        if wanted < 4 or _flat(x):
+            raise ValueError(
+                f"{full.describe(int(index[0]))}: its body has {len(index)} particles, all but in "
+                "one plane, and a reduced motion needs a solid one: take a smaller --cell"
+            )
+        direction = torch.randn(3, generator=generator).to(x)
+        chosen.append(index[farthest_points(x, wanted, first=int((x @ direction).argmax()))])
+    return torch.cat(chosen)
+
+
+def _flat(x: Tensor) -> bool:
+    y = (x - x.mean(0)).double()
+    size = torch.linalg.eigvalsh(y.T @ y)
+    return float(size[0]) < 1e-8 * float(size[2])
+
+
+def numbered(world: Tensor, body: Tensor) -> Tensor:
+    """Number of each point's body over all worlds, counted without gaps, shape (n,), int64."""
+    key = world.long() * (int(body.max()) + 1) + body.long()
+    return key.unique(return_inverse=True)[1]
+
+
+def points_of(
+    shape: Architecture,
+    scope: Scope,
+    scenes: Sequence[Scene],
+    full: MPMModel,
+    number: Tensor,
+    chosen: Tensor,
+) -> Points:
+    """What the network is told of the sparse points that stays as it is.
+
+    Args:
+        shape: Of the network.
+        scope: What it is trained for.
+        scenes: What is simulated.
+        full: The particles.
+        number: Body of each over all worlds, shape (p,), int64.
+        chosen: Which are the sparse points, shape (n,), int64.
+    """
+    like = full.x0
+    world = full.world[chosen].long()
+    volume = torch.zeros(full.worlds, dtype=like.dtype, device=like.device)
+    volume = volume.index_add(0, full.world.long(), full.volume.detach())
+    spacing = (volume / world.bincount(minlength=full.worlds)).pow(1 / 3)
+    nearest = neighbours(
+        like.detach(), like.detach()[chosen], 4.0 * float(spacing.max()), 1, query_group=number,
+        point_group=number[chosen],
+    )[:, 0]  # fmt: skip
+    mass = torch.zeros_like(like[:, 0][chosen]).index_add(
+        0, nearest, (full.volume * full.density).detach()
+    )
+    codes = [scope.code(body.law, like) for scene in scenes for body in scene.bodies]
+    first = scenes[0].domain
+    return Points(
+        rest=full.x0[chosen],
+        body=number[chosen],
+        bodies=int(number.max()) + 1,
+        world=world,
+        worlds=full.worlds,
+        spacing=spacing[world, None],
+        mass=mass[:, None],
+        code=torch.stack(codes)[number[chosen]],
+        gravity=full.gravity[world] * scope.frame**2,
+        walls=Walls(
+            typed(first.lower, like), typed(first.upper, like),
+            torch.tensor(scope.groups(), device=like.device), shape.wall_groups,
+        ),
+    )  # fmt: skip
+
+
+def asked_for(
+    scenes: Sequence[Scene], full: MPMModel, count: int | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rest positions, velocities, worlds and bodies of the points asked for.
+
+    Args:
+        scenes: What is simulated.
+        full: Its particles.
+        count: Points of each world, about; None takes the particles.
+
+    Raises:
+        ValueError: None are asked for.
+    """
+    if count is None:
+        return full.x0, full.v0, full.world, full.body
+    if count < 1:
+        raise ValueError(f"at least one point must be asked for; got {count}")
+    parts = []
+    for world, scene in enumerate(scenes):
+        volume = sum(body.shape.volume for body in scene.bodies)
+        spacing = (volume / count) ** (1 / 3)
+        for number, body in enumerate(scene.bodies):
+            x = body.shape.sample(spacing).points.to(full.x0)
+            own = torch.full((2, len(x)), world, dtype=torch.int32, device=x.device)
+            own[1] = number
+            parts.append((x, initial_velocity(body, x), *own))
+    x, v, world, body = (torch.cat(values) for values in zip(*parts, strict=True))
+    return x, v, world, body

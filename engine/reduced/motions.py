@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated motions as the network is taught them: a thousand of their particles, frame by frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..mpm.model import MPMModel
+from ..scene import Scene
+from ..trajectory import Trajectory
+from .model import numbered, points_of, sparse_points
+from .neighbours import neighbours
+from .network import Architecture, Points
+from .scope import Scope
+
+
+class Motion(NamedTuple):
+    """Sparse points of one or several worlds in motion."""
+
+    x: Tensor
+    """Positions [m], shape (frames, n, 3)."""
+    points: Points
+    graph: Tensor
+    """Neighbours at rest, -1 in an empty slot, shape (n, k)."""
+
+    def window(self, first: int, frames: int) -> Motion:
+        """Some frames of it."""
+        return self._replace(x=self.x[first : first + frames])
+
+    def spins(self, generator: torch.Generator) -> Tensor:
+        """A random orthogonal matrix for each world, shape (worlds, 3, 3)."""
+        A = torch.randn(self.points.worlds, 3, 3, generator=generator, dtype=self.x.dtype)
+        return torch.linalg.qr(A.to(self.x.device))[0]
+
+
+def motion(
+    shape: Architecture, scope: Scope, scene: Scene, full: MPMModel, trajectory: Trajectory,
+    sparse: int, *, seed: int = 0,
+) -> Motion:  # fmt: skip
+    """Of a trajectory of a scene's particles.
+
+    Args:
+        shape: Of the network that is taught.
+        scope: Of the data.
+        scene: That was simulated.
+        full: Its particles, as they were simulated.
+        trajectory: Of them.
+        sparse: Points to choose.
+        seed: By which the first of them is chosen.
+
+    Raises:
+        ValueError: The trajectory is not one of the scene.
+    """
+    if trajectory.particles != full.n:
+        raise ValueError(
+            f"a trajectory of {trajectory.particles} particles is not of the scene {scene.name},"
+            f" which has {full.n}: make the data set again"
+        )
+    number = numbered(full.world, full.body)
+    chosen = sparse_points(full, number, sparse, seed=seed)
+    points = points_of(shape, scope, [scene], full, number, chosen)
+    x = trajectory.x.to(full.x0)[:, chosen].contiguous()
+    return Motion(x, points, rest_graph(shape, points))
+
+
+def rest_graph(shape: Architecture, points: Points) -> Tensor:
+    """Neighbours of sparse points at rest, shape (n, k), -1 in an empty slot."""
+    return graph(shape, points, points.rest, shape.reach * float(points.spacing.max()))
+
+
+def graph(shape: Architecture, points: Points, x: Tensor, widest: float) -> Tensor:
+    """Neighbours of sparse points at x, shape (n, k), -1 in an empty slot.
+
+    Args:
+        shape: Says how many and how far.
+        points: Which points these are.
+        x: Where they are [m], shape (n, 3).
+        widest: The largest radius of their worlds [m].
+    """
+    x = x.detach()
+    found = neighbours(
+        x, x, widest, shape.neighbours, query_group=points.world, point_group=points.world,
+        leave_out_self=True,
+    )  # fmt: skip
+    if points.worlds == 1:
+        return found
+    apart = (x[found.clamp(min=0)] - x[:, None]).norm(dim=2)
+    return torch.where(apart <= shape.reach * points.spacing, found, -1)
+
+
+def joined(motions: Sequence[Motion]) -> Motion:
+    """Several motions of as many frames, side by side as worlds of one."""
+    shifts, n, bodies, worlds = [], 0, 0, 0
+    for m in motions:
+        shifts.append((n, bodies, worlds))
+        n, bodies, worlds = n + len(m.graph), bodies + m.points.bodies, worlds + m.points.worlds
+    parts = [m.points for m in motions]
+    both = zip(parts, shifts, strict=True)
+    body, world = zip(*((p.body + s[1], p.world + s[2]) for p, s in both), strict=True)
+    cat = {
+        name: torch.cat([getattr(p, name) for p in parts])
+        for name in ("rest", "spacing", "mass", "code", "gravity")
+    }
+    points = Points(
+        body=torch.cat(body), bodies=bodies, world=torch.cat(world), worlds=worlds,
+        walls=parts[0].walls, **cat,
+    )  # fmt: skip
+    graphs = [
+        torch.where(m.graph >= 0, m.graph + s[0], -1)
+        for m, s in zip(motions, shifts, strict=True)
+    ]
+    return Motion(torch.cat([m.x for m in motions], 1), points, torch.cat(graphs))
+
+
+def extrapolated(x: Tensor, frames: int) -> Tensor:
+    """What constant acceleration makes of the first frames: x of (h, n, 3), h at least 3."""
+    last, v = x[-1], x[-1] - x[-2]
+    a = v - (x[-2] - x[-3])
+    k = torch.arange(1, frames + 1, dtype=x.dtype, device=x.device)[:, None, None]
+    return last + v * k + 0.5 * a * k * (k + 1)
+
+
+def relative_error(x: Tensor, truth: Tensor, first: int) -> float:
+    """Mean distance from the truth over the mean distance travelled by then.
+
+    Args:
+        x: Positions from frame `first` on [m], shape (f, n, 3).
+        truth: Positions from frame 0 on, shape (first + f, n, 3).
+        first: The first frame that was not given.
+    """
+    off = (x - truth[first:]).norm(dim=2).mean()
+    travelled = (truth[1:] - truth[:-1]).norm(dim=2).mean(1).cumsum(0)[first - 1 :].mean()
+    return float(off / travelled) if bool(torch.isfinite(off)) else math.inf

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learned time step: from the recent motion of sparse points to their acceleration.
+
+Encoders, interaction layers, a latent grid, interaction layers, a decoder: the sequence of GIOROM
+(Viswanath et al. 2024, "Reduced-order neural operators"), with relative and normalized inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .features import Frames, Walls
+from .interaction import MLP, Graph, Interaction
+from .latent_grid import LatentGrid
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the network, and what it is told."""
+
+    width: int = 64
+    """Numbers that a point and an edge hold."""
+    before: int = 2
+    """Interaction layers before the grid."""
+    after: int = 2
+    """Interaction layers after it."""
+    grid: int = 8
+    """Nodes along each axis of the latent grid; 0: none."""
+    tokens: int = 64
+    """Numbers that a node holds."""
+    blocks: int = 2
+    """Of attention."""
+    heads: int = 4
+    experts: int = 2
+    neighbours: int = 16
+    """At most, of each point."""
+    reach: float = 2.5
+    """Radius of a neighbourhood in spacings of the sparse points."""
+    history: int = 5
+    """Velocities that it is told."""
+    reference: bool = True
+    """Whether it knows the shape at rest (solids), or only the present (what flows)."""
+    conserving: bool = True
+    """Whether only walls and weight change the momentum of a world."""
+    wall_groups: int = 2
+    """Kinds of walls."""
+    code: int = 0
+    """Numbers that say what the material is."""
+
+    @property
+    def point_inputs(self) -> int:
+        """Numbers that it is told of a point."""
+        vectors = self.history + 1 + self.wall_groups + self.reference
+        return 3 * vectors + self.wall_groups + self.code + 1
+
+    @property
+    def edge_inputs(self) -> int:
+        """And of an edge."""
+        return 4 * (1 + self.reference)
+
+
+class Points(NamedTuple):
+    """The sparse points of some worlds, as long as they live."""
+
+    rest: Tensor
+    """Positions at rest [m], shape (n, 3)."""
+    body: Tensor
+    """Number over all worlds, shape (n,), int64."""
+    bodies: int
+    world: Tensor
+    """Shape (n,), int64."""
+    worlds: int
+    spacing: Tensor
+    """Of the sparse points of its world [m], shape (n, 1)."""
+    mass: Tensor
+    """Share of its world, shape (n, 1)."""
+    code: Tensor
+    """What the material is, shape (n, code)."""
+    gravity: Tensor
+    """Of its world [m/frame²], shape (n, 3)."""
+    walls: Walls
+
+
+class Scales(NamedTuple):
+    """Units of the network, root mean squares over the training data."""
+
+    velocity: Tensor
+    """[m/frame]"""
+    acceleration: Tensor
+    """Without gravity [m/frame²]."""
+    spacing: Tensor
+    """[m]"""
+
+
+class TimeStepper(nn.Module):
+    """Accelerations from motion."""
+
+    velocity: Tensor
+    acceleration: Tensor
+    spacing: Tensor
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.shape = shape
+        w = shape.width
+        self.point = MLP(shape.point_inputs, w, w)
+        self.edge = MLP(shape.edge_inputs, w, w)
+        self.before = nn.ModuleList(Interaction(w) for _ in range(shape.before))
+        self.after = nn.ModuleList(Interaction(w) for _ in range(shape.after))
+        if shape.grid:
+            self.grid = LatentGrid(
+                w, shape.tokens, shape.grid, shape.blocks, shape.heads, shape.experts
+            )
+            self.join = MLP(2 * w, 2 * w, w)
+        self.out = MLP(w, w, 6, norm=False)
+        for name in Scales._fields:
+            self.register_buffer(name, torch.ones(()))
+
+    def forward(
+        self, recent: Tensor, points: Points, graph_of: Tensor, spun: Tensor | None = None
+    ) -> Tensor:
+        """Accelerations [m/frame²], shape (n, 3).
+
+        Args:
+            recent: The last positions, the present one last [m], shape (history + 1, n, 3).
+            points: Which points these are.
+            graph_of: Neighbours of each, -1 in an empty slot, shape (n, k).
+            spun: Orthogonal matrices, one of each world, by which all that it is told is turned and
+                its answer back, shape (worlds, 3, 3): for training.
+        """
+        shape, p, x = self.shape, points, recent[-1]
+        frames = Frames.of(x, p.rest, p.body, p.bodies, turning=shape.reference)
+        turn = frames.turn[p.body]
+        spin = None if spun is None else spun[p.world]
+        if spin is not None:
+            turn = turn @ spin
+        radius = shape.reach * p.spacing
+
+        def local(v: Tensor) -> Tensor:  # (n, ..., 3) vectors in the frame of the body
+            return torch.einsum("n...a,nab->n...b", v, turn)
+
+        y = local(x - frames.centre[p.body])
+        Y = p.rest - frames.rest_centre[p.body]
+        if spin is not None:
+            Y = torch.einsum("na,nab->nb", Y, spin)
+        normals, near = p.walls.near(x, radius)
+        vectors = [
+            local((recent[1:] - recent[:-1]).transpose(0, 1)) / self.velocity,
+            local(p.gravity)[:, None] / self.acceleration,
+            local(normals),
+        ]
+        if shape.reference:
+            vectors.append(((y - Y) / p.spacing)[:, None])
+        told = [torch.cat(vectors, 1).flatten(1), near, p.code, (p.spacing / self.spacing).log()]
+        h = self.point(torch.cat(told, 1))
+        missing = (graph_of < 0)[..., None]
+        other = graph_of.clamp(min=0)
+        place, rest = (
+            (a[other] - a[:, None]).masked_fill(missing, 0.0) / radius[:, None] for a in (y, Y)
+        )
+        size = length(place)
+        parts = [place, size]
+        if shape.reference:
+            parts = [(place - rest) * STRAINED, rest, length(rest), (size - length(rest)) * STRAINED]
+        e = self.edge(torch.cat(parts, 2))
+        graph = Graph.of(graph_of, (length(rest) if shape.reference else size)[..., 0])
+        for layer in self.before:
+            h, e = layer(h, e, graph)
+        if shape.grid:
+            far = self.grid(h, Y if shape.reference else y, p.world, p.worlds)
+            h = h + self.join(torch.cat([h, far], 1))
+        for layer in self.after:
+            h, e = layer(h, e, graph)
+        inner, contact = (self.out(h) * self.acceleration).split(3, 1)
+        out = torch.einsum("na,nba->nb", inner, turn)
+        if shape.conserving:
+            out = without_net_force(out, x, p.mass, p.world, p.worlds)
+            contact = contact * near.amax(1, keepdim=True)
+        return out + torch.einsum("na,nba->nb", contact, turn) + p.gravity
+
+
+def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds: int) -> Tensor:
+    """Accelerations less the rigid ones of each world: what forces within it can do.
+
+    Newton's third law leaves no sum of forces and, as they are central on average, no sum of
+    torques about the centre of mass c: a - ā - ω x (x - c) with I ω = sum m (x - c) x a.
+
+    Args:
+        a: Accelerations, shape (n, 3).
+        x: Positions, shape (n, 3).
+        mass: Of each point, shape (n, 1).
+        world: Of each point, shape (n,).
+        worlds: How many there are.
+    """
+    sums = torch.cat([mass, mass * x, mass * a], 1)
+    total = sums.new_zeros(worlds, 7).index_add(0, world, sums)
+    mean = total[:, 1:] / total[:, :1]
+    y, b = x - mean[world, :3], a - mean[world, 3:]
+    moment = mass * torch.linalg.cross(y, b)
+    spread = mass[:, :, None] * y[:, :, None] * y[:, None]
+    both = torch.cat([moment[:, :, None], spread], 2)
+    both = both.new_zeros(worlds, 3, 4).index_add(0, world, both)
+    torque, S = both[:, :, 0], both[:, :, 1:]
+    eye = torch.eye(3, dtype=x.dtype, device=x.device)
+    inertia = S.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * eye - S
+    omega = torch.linalg.solve(inertia, torque[:, :, None])[:, :, 0]
+    return b - torch.linalg.cross(omega[world], y)
+
+
+STRAINED = 5.0
+"""Strains are of the order of its inverse."""
+
+
+def length(v: Tensor) -> Tensor:
+    """Euclidean norms over the last dimension, kept, whose derivative at 0 is 0."""
+    return (v.square().sum(-1, keepdim=True) + 1e-12).sqrt()

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained reduced operator: its time step, its way to the full order, and what it is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import nn
+
+from .correction import Correction
+from .network import Architecture, TimeStepper
+from .scope import Scope
+
+
+class ReducedOperator(nn.Module):
+    """What `rheograd reduce` writes and `ReducedSolver` runs.
+
+    Args:
+        shape: Sizes of the network.
+        scope: What it was trained for.
+        sparse: Sparse points of a world, from fewest to most, in training.
+        errors: Of roll-outs that were held back, relative to the distance travelled, by name.
+    """
+
+    def __init__(
+        self,
+        shape: Architecture,
+        scope: Scope,
+        sparse: tuple[int, int] = (1000, 1000),
+        errors: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.shape, self.scope, self.sparse = shape, scope, sparse
+        self.errors = dict(errors or {})
+        self.stepper = TimeStepper(shape)
+        self.correction = Correction()
+
+    def save(self, path: str | Path) -> None:
+        """Write a .safetensors file; see `files.save_operator`."""
+        from .files import save_operator
+
+        save_operator(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read one; see `files.load_operator`."""
+        from .files import load_operator
+
+        found = load_operator(path)
+        assert isinstance(found, cls)
+        return found
+
+    @property
+    def parameters_count(self) -> int:
+        """Numbers that were learned."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def seeded(shape: Architecture, scope: Scope, seed: int, **settings: object) -> ReducedOperator:
+    """An untrained operator, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ReducedOperator(shape, scope, **settings)  # type: ignore[arg-type]

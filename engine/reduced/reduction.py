@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a data set to an operator: what it is for, its time step, its way to the full order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..fit.run_folder import RunFolder
+from ..fit.team import Team
+from ..mpm import MPMSolver
+from ..mpm.model import MPMModel
+from ..scene import Scene
+from .correction import Sample, teach
+from .dataset import Case, Dataset
+from .material import parameters, structure
+from .model import numbered, sparse_points
+from .motions import Motion, motion
+from .network import Architecture
+from .operator import ReducedOperator, seeded
+from .scope import Range, Scope, walls_of
+from .training import Recipe, Tell, Training, error, naive_error, set_scales
+
+SEPARATE = 5
+"""Frames that the way to the full order is taught on and tested by, of each motion."""
+
+
+def scope_of(dataset: Dataset, scenes: Sequence[Scene]) -> Scope:
+    """What an operator that is taught on some scenes of a data set will be good for."""
+    bodies = [body for scene in scenes for body in scene.bodies]
+    held = [{k: float(v) for k, v in parameters(b.law).items()} for b in bodies]
+    densities = [float(torch.as_tensor(b.density).detach()) for b in bodies]
+    speeds = [float(torch.as_tensor(b.velocity).detach().double().norm()) for b in bodies]
+    kinds = {structure(b.law) for b in bodies}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"the bodies of the data set are of several laws, {', '.join(sorted(kinds))}, expected"
+            " one: an operator is told a material by the parameters of one law"
+        )
+    return Scope(
+        scene=dataset.scene,
+        law=kinds.pop(),
+        parameters={name: _range([h[name] for h in held]) for name in held[0]},
+        density=_range(densities),
+        speed=max(speeds),
+        gravity=dataset.gravity,
+        lower=dataset.domain.lower,
+        upper=dataset.domain.upper,
+        walls=walls_of(scenes[0]),
+        frame=dataset.frame_interval,
+        cell=dataset.cell,
+        particles_per_cell=dataset.particles_per_cell,
+    )
+
+
+def _range(values: Sequence[float]) -> Range:
+    return min(values), max(values)
+
+
+@dataclass
+class Reduction:
+    """A data set on its way to an operator."""
+
+    dataset: Dataset
+    scene_of: Callable[[Mapping[str, Any]], Scene]
+    """Builds the scene of a trajectory from its options."""
+    shape: Architecture
+    recipe: Recipe
+    folder: RunFolder
+    """Checkpoint and metrics."""
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 2
+    team: Team = field(default_factory=Team)
+    tell: Tell = lambda metrics: None
+
+    def __post_init__(self) -> None:
+        """Find out what the operator will be for.
+
+        Raises:
+            ValueError: The data set has nothing to train or to validate with, or several laws.
+        """
+        for split in ("train", "validation"):
+            if not self.dataset.split(split):
+                raise ValueError(
+                    f"{self.dataset.folder} has no trajectory of the split {split!r}: make a"
+                    " larger data set"
+                )
+        self.scenes = {c.number: self.scene_of(c.options) for c in self.dataset.cases}
+        seen = [c for c in self.dataset.cases if c.split == "train"]
+        scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen])
+        self.shape = replace(
+            self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups()))
+        )
+        self.operator = seeded(self.shape, scope, self.seed, sparse=self.recipe.sparse)
+        self.operator.to(self.device)
+
+    def run(self) -> ReducedOperator:
+        """Train, teach, judge."""
+        recipe = self.recipe
+        training = [
+            found for c in self.dataset.split("train")
+            for found in self.motions(c, recipe.counts())
+        ]  # fmt: skip
+        middle = [recipe.counts()[-1]]
+        held = [m for c in self.dataset.split("validation") for m in self.motions(c, middle)]
+        stepper = self.operator.stepper
+        set_scales(stepper, training)
+        self.operator.errors["validation"] = Training(
+            stepper, recipe, training, held, self.folder, seed=self.seed, threads=self.threads,
+            team=self.team, tell=self.tell,
+        ).run()  # fmt: skip
+        taught = self.team.led(self._taught_correction)
+        self.operator.correction.load_state_dict(taught)
+        self._judge(held)
+        return self.operator
+
+    def motions(self, case: Case, counts: Sequence[int]) -> Iterator[Motion]:
+        """Sparse points of a trajectory, one set for each number of them."""
+        scene = self.scenes[case.number]
+        full, trajectory = self.particles(case), case.load()
+        for k, count in enumerate(counts):
+            yield motion(
+                self.shape, self.operator.scope, scene, full, trajectory,
+                min(count, trajectory.particles), seed=1000 * case.number + k,
+            )  # fmt: skip
+
+    def _taught_correction(self) -> dict[str, Tensor]:
+        """Learn what interpolation alone misses, from the middle number of sparse points."""
+        counts = self.recipe.counts()
+        count = counts[len(counts) // 2]
+        samples = [self._sample(c, count) for c in self.dataset.split("train")[:SAMPLES]]
+        correction = self.operator.correction.to("cpu")
+        teach(correction, samples, seed=self.seed)
+        held = [self._sample(c, count) for c in self.dataset.split("validation")]
+        self.operator.errors["full order alone"] = _mean(missed(correction, s) for s in held)
+        correction.to(self.device)
+        return {k: v.detach().cpu() for k, v in correction.state_dict().items()}
+
+    def _sample(self, case: Case, count: int) -> Sample:
+        """A few frames of a motion, and the sparse points in them."""
+        full, x = self.particles(case), case.load().x
+        chosen = sparse_points(
+            full, numbered(full.world, full.body), min(count, full.n // 2), seed=case.number
+        )
+        frames = torch.linspace(0, len(x) - 1, SEPARATE + 1).long()[1:]
+        body = full.body.long().cpu()
+        return Sample.of(x[frames], chosen.cpu(), rest=x[0], body=body)
+
+    def particles(self, case: Case) -> MPMModel:
+        """The particles of a trajectory, as they were simulated."""
+        scope = self.operator.scope
+        solver = MPMSolver(
+            scope.cell, case.dt, particles_per_cell=scope.particles_per_cell, device=self.device
+        )
+        return solver.discretize(self.scenes[case.number])
+
+    def _judge(self, held: Sequence[Motion]) -> None:
+        """Errors of whole roll-outs, of motions that were not trained on."""
+        stepper, errors = self.operator.stepper, self.operator.errors
+        history = self.shape.history
+        errors["validation constant acceleration"] = _mean(naive_error(history, m) for m in held)
+        for kind in ("seen", "unseen"):
+            cases = [c for c in self.dataset.split("test") if c.geometry == kind]
+            found = [m for c in cases for m in self.motions(c, self.recipe.counts()[-1:])]
+            if found:
+                errors[f"test {kind} geometry"] = _mean(error(stepper, m) for m in found)
+                errors[f"test {kind} geometry constant acceleration"] = _mean(
+                    naive_error(history, m) for m in found
+                )
+
+
+def _mean(values: Iterator[float]) -> float:
+    held = list(values)
+    return sum(held) / len(held)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reduced operator was trained for, and whether a scene is within that."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rheograd.materials.law import ConstitutiveLaw
+
+from ..boundaries import FACES, Wall
+from ..scene import Scene
+from .material import parameters, structure
+
+Range = tuple[float, float]
+SLACK = 0.02
+"""Of the width of a range, by which it may be left."""
+SIMILAR = 1.25
+"""Factor on the largest initial speed of training below which a scene is like it."""
+
+
+def walls_of(scene: Scene) -> list[tuple[str, float]]:
+    """Mode and friction of x-, x+, y-, y+, z- and z+."""
+    found = dict.fromkeys(FACES, ("contact", 0.0))
+    for boundary in scene.boundaries:
+        if isinstance(boundary, Wall):
+            friction = float(torch.as_tensor(boundary.friction).detach())
+            found[boundary.face] = (boundary.mode, friction)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The conditions of the training data."""
+
+    scene: str
+    """Name of the scene."""
+    law: str
+    """Kind of law, as `material.structure` says it."""
+    parameters: Mapping[str, Range]
+    """Range of each of its parameters, in SI units."""
+    density: Range
+    """[kg/m³]"""
+    speed: float
+    """Largest initial speed [m/s]."""
+    gravity: tuple[float, float, float]
+    """[m/s²]"""
+    lower: tuple[float, float, float]
+    """Corner of the domain [m]."""
+    upper: tuple[float, float, float]
+    """Opposite corner [m]."""
+    walls: Sequence[tuple[str, float]]
+    """Mode and friction of each face."""
+    frame: float
+    """Time between frames, a step of the reduced solver [s]."""
+    cell: float
+    """Of the simulations that were learned from [m]."""
+    particles_per_cell: int
+
+    @property
+    def varied(self) -> list[str]:
+        """Parameters of the law that were not the same in all motions: the material code."""
+        return [name for name, (low, high) in self.parameters.items() if high > low]
+
+    def code(self, law: ConstitutiveLaw, like: Tensor) -> Tensor:
+        """Logarithms of the varied parameters, from -1 to 1 over their ranges, shape (code,).
+
+        Differentiable in the law's parameters.
+        """
+        held = parameters(law)
+        entries = []
+        for name in self.varied:
+            low, high = (torch.tensor(v, dtype=torch.float64).log() for v in self.parameters[name])
+            entries.append((2 * held[name].double().log() - low - high) / (high - low))
+        empty = torch.zeros(0, dtype=torch.float64)
+        return (torch.stack(entries) if entries else empty).to(like)
+
+    def groups(self) -> list[int]:
+        """A number for each wall, the same for walls that act alike."""
+        kinds = list(dict.fromkeys(self.walls))
+        return [kinds.index(wall) for wall in self.walls]
+
+    def require(self, scene: Scene, *, insist: bool = False) -> None:
+        """Refuse a scene that is unlike the training data.
+
+        Args:
+            scene: What is to be simulated.
+            insist: Whether to warn instead where that makes sense.
+
+        Raises:
+            ValueError: Says what the scene has, what was trained for and what to do.
+        """
+        for complaint in self._unfit(scene):
+            raise ValueError(f"{scene.name}: {complaint}: simulate it in full, or train on such")
+        found = list(self._outside(scene))
+        if found and not insist:
+            raise ValueError(
+                f"{scene.name} is outside of what the operator was trained for: {found[0]}; "
+                "simulate it in full, train on such scenes, or insist and take the motion with care"
+            )
+        for complaint in found:
+            warnings.warn(
+                f"{scene.name} is outside of what the operator was trained for: {complaint}",
+                stacklevel=3,
+            )
+
+    def _unfit(self, scene: Scene) -> Iterator[str]:
+        """What the operator cannot be told of at all."""
+        for body in scene.bodies:
+            kind = structure(body.law)
+            if set(parameters(body.law)) != set(self.parameters):
+                yield f"{body.name} is {kind}, the operator was trained on {self.law}"
+        others = [b for b in scene.boundaries if not isinstance(b, Wall)]
+        if others:
+            yield f"it has {len(others)} obstacles, the operator knows none but walls"
+        if len(dict.fromkeys(walls_of(scene))) > len(dict.fromkeys(self.walls)):
+            yield (
+                f"its walls act in more ways ({walls_of(scene)}) than those that the operator"
+                f" was trained on ({list(self.walls)})"
+            )
+
+    def _outside(self, scene: Scene) -> Iterator[str]:
+        for body in scene.bodies:
+            if structure(body.law) != self.law:
+                yield f"{body.name} is {structure(body.law)}, trained on {self.law}"
+            for name, value in parameters(body.law).items():
+                yield from _beyond(f"{name} of {body.name}", float(value), self.parameters[name])
+            density = float(torch.as_tensor(body.density).detach())
+            yield from _beyond(f"the density of {body.name} [kg/m³]", density, self.density)
+            speed = float(torch.as_tensor(body.velocity).detach().double().norm())
+            if speed > SIMILAR * self.speed:
+                yield f"{body.name} starts at {speed:.3g} m/s, trained up to {self.speed:.3g} m/s"
+        for what, got, trained in (
+            ("domain", (*scene.domain.lower, *scene.domain.upper), (*self.lower, *self.upper)),
+            ("gravity [m/s²]", _numbers(scene.gravity), self.gravity),
+        ):
+            if not torch.allclose(torch.tensor(got), torch.tensor(trained), atol=1e-6):
+                yield f"its {what} is {_words(got)}, trained in {_words(trained)}"
+        if walls_of(scene) != list(self.walls):
+            yield f"its walls are {walls_of(scene)}, trained with {list(self.walls)}"
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    return tuple(torch.as_tensor(value).detach().double().tolist())
+
+
+def _words(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{v:.4g}" for v in values) + ")"
+
+
+def _beyond(what: str, value: float, trained: Range) -> Iterator[str]:
+    low, high = trained
+    slack = SLACK * (high - low) + 1e-6 * abs(high)
+    if not low - slack <= value <= high + slack:
+        span = f"from {low:.4g} to {high:.4g}" if high > low else f"at {low:.4g}"
+        yield f"{what} is {value:.4g}, trained {span}"

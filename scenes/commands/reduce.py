@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train an operator by which a thousand points carry a motion.
+
+DATASET is a folder of rheograd dataset. The operator is written as one .safetensors file with what
+it was trained for and how far it is off motions it has not seen; beside it a folder keeps the
+checkpoint, so that a training that was stopped goes on with --resume, and metrics.jsonl. A scene
+runs with it by rheograd run SCENE --reduced FILE. Several processes share the work under torchrun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..options import Parser, converter, count
+from ..outputs import read_by, require_new
+from ..progress import Progress, say
+
+if TYPE_CHECKING:
+    from rheograd.engine.reduced.dataset import Dataset
+    from rheograd.engine.scene import Scene
+
+RANK = 10
+WORDS = ("small", "published", "tiny")
+
+
+def main(parser: Parser, tokens: Sequence[str]) -> int:
+    """Run the command."""
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of rheograd dataset")
+    sizes, _ = converter(Literal[WORDS])  # type: ignore[valid-type]
+    parser.add_argument(
+        "--size", type=sizes, default="small", metavar="|".join(WORDS),
+        help="of the network: small (default) learns something useful in ten minutes of two cores,"
+        " published has the sizes of GIOROM and is for a GPU, tiny is for trying things out",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors")
+    parser.add_argument("--epochs", type=count, metavar="N", help="in place of the size's own")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random")
+    parser.add_argument("--threads", type=count, default=2, metavar="N", help="on a CPU (default: 2)")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N")
+    parser.add_argument("--resume", action="store_true", help="go on with a training")
+    parser.add_argument("--force", action="store_true", help="replace --out if it is there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="errors and cost, as numbers")
+    found = parser.read(tokens)
+    if found.out.suffix != ".safetensors":
+        raise ValueError(f"--out: got {found.out}, expected a name that ends in .safetensors")
+    inputs = read_by(found, ("json", "out"))
+    require_new((found.json,), force=True, inputs=inputs)
+    require_new((found.out,), force=found.force or found.resume, inputs=inputs)
+    return train(found)
+
+
+def train(found: argparse.Namespace) -> int:
+    """Read, train, write, tell."""
+    import torch
+
+    from ..selection import require_device
+    from ..user_files import start_engine
+
+    start_engine()
+    from rheograd.engine.fit.run_folder import RunFolder
+    from rheograd.engine.fit.team import Team
+    from rheograd.engine.reduced.dataset import Dataset
+    from rheograd.engine.reduced.reduction import Reduction
+    from rheograd.engine.reduced.training import SIZES
+
+    torch.set_num_threads(1)
+    require_device(found.device)
+    dataset = Dataset.load(found.dataset)
+    shape, recipe = SIZES[found.size]
+    if found.epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=found.epochs)
+    config = {
+        "dataset": str(found.dataset), "trajectories": len(dataset), "scene": dataset.scene,
+        "size": found.size, "architecture": dataclasses.asdict(shape),
+        "recipe": dataclasses.asdict(recipe), "seed": found.seed,
+    }  # fmt: skip
+    with Team.here(found.device) as team:
+        folder = team.led(lambda: RunFolder(
+            found.out.with_suffix(".training"), config, resume=found.resume or team.size > 1
+        ))  # fmt: skip
+        with Progress(f"reduce {dataset.scene}", recipe.epochs, unit="epochs") as progress:
+
+            def tell(metrics: Mapping[str, Any]) -> None:
+                if not team.leads:
+                    return
+                off = metrics["validation"]
+                words = "it diverges" if off is None else f"{100 * off:.1f} % off"
+                progress.to(
+                    metrics["epoch"] + 1, f"loss {metrics['loss']:.3g}, roll-outs {words}"
+                )
+
+            work = Reduction(
+                dataset, builder(dataset), shape, recipe, folder, seed=found.seed,
+                device=team.device, threads=found.threads, team=team, tell=tell,
+            )  # fmt: skip
+            operator = work.run()
+        if team.leads:
+            operator.to("cpu").save(found.out)
+            _tell(operator.errors)
+            if found.json is not None:
+                summary = {
+                    "errors": operator.errors, "parameters": operator.parameters_count,
+                    "epochs": folder.metrics(), "out": str(found.out), **config,
+                }  # fmt: skip
+                found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            say(f"wrote {found.out}")
+    return 0
+
+
+def builder(dataset: Dataset) -> Any:
+    """What builds the scene of a trajectory of a data set from its options."""
+    from ..catalog import load_script
+
+    script = load_script(dataset.scene)
+
+    def build(options: Mapping[str, Any]) -> Scene:
+        return script.build(None, **options)
+
+    return build
+
+
+def _tell(errors: Mapping[str, float]) -> None:
+    print("off the motions that were simulated, in percent of the distance travelled")
+    for name, value in errors.items():
+        print(f"  {name:<52}{100 * value:8.2f}")
