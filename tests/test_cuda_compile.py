@@ -17,10 +17,12 @@ import warp as wp
 import rheograd.kernels
 from rheograd.kernels.assembly import assembly_kernels
 from rheograd.kernels.discs import disc_kernels
+from rheograd.kernels.farthest_points import farthest_kernels
 from rheograd.kernels.features import feature_kernels
 from rheograd.kernels.grid import grid
 from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
+from rheograd.kernels.neighbours import neighbour_kernels
 from rheograd.kernels.raycast import ray_kernels
 from rheograd.kernels.relaxation import relaxation_kernels
 from rheograd.kernels.tangents import linearize_kernel, piola_kernels
@@ -57,6 +59,9 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("discs", lambda: disc_kernels(wp.float32)),
     ("discs-float64", lambda: disc_kernels(wp.float64)),
     ("rays", lambda: ray_kernels()),
+    ("farthest-points", lambda: farthest_kernels()),
+    ("neighbours", lambda: neighbour_kernels(wp.float32)),
+    ("neighbours-float64", lambda: neighbour_kernels(wp.float64)),
 ]
 
 
