@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +16,9 @@ from rheograd.engine.suggestion import did_you_mean
 from .user_files import import_file, start_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from rheograd.engine.reduced.variation import Table
     from rheograd.engine.scene import Scene
     from rheograd.engine.solver import Solver
 
@@ -68,6 +70,18 @@ class Script:
     def results(self) -> Callable[..., Any] | None:
         """Named quantities of its motion, the first of which gradients are taken of, if any."""
         return getattr(self.module, "results", None)
+
+    def variations(self, options: Mapping[str, Any]) -> Table | None:
+        """What a data set may vary: `VARY`, or `vary` of those options that it takes by name.
+
+        Args:
+            options: Of build(), those that are the same for all.
+        """
+        make = getattr(self.module, "vary", None)
+        if make is None:
+            return getattr(self.module, "VARY", None)
+        takes = inspect.signature(make).parameters
+        return make(**{name: value for name, value in options.items() if name in takes})
 
     @property
     def check(self) -> Callable[..., None] | None:

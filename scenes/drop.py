@@ -1,29 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A soft body dropped on a floor with friction."""
+"""A body of jelly, plasticine, sand or water dropped on a floor with friction."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
 from rheograd.engine.boundaries import FACES, Floor, Vector, Wall
 from rheograd.engine.fem.integrators import CentralDifferences
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.mpm import MPMSolver
-from rheograd.engine.scene import Body, Scene
-from rheograd.engine.shapes import Box, Capsule, Cylinder, MeshShape, Shape, Sphere
+from rheograd.engine.reduced.variation import Choice, LogUniform, Table, Uniform
+from rheograd.engine.scene import Body, Domain, Scene
+from rheograd.engine.shapes import Box, Capsule, Cylinder, Ellipsoid, MeshShape, Shape, Sphere
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.elastic import NeoHookean
+from rheograd.materials.composition import ElastoPlastic
+from rheograd.materials.elastic import Hencky, NeoHookean, Volumetric
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
 
 CELL = 1 / 32
 DURATION = 0.6
 
-Form = Literal["box", "sphere", "cylinder", "capsule"]
+Form = Literal["box", "sphere", "cylinder", "capsule", "ellipsoid"]
+Material = Literal["jelly", "plasticine", "sand", "water"]
+
+
+class Ordinary(NamedTuple):
+    """What a material has unless told otherwise."""
+
+    young: float
+    """[Pa]; of water not asked for."""
+    density: float
+    """[kg/m³]"""
+
+
+ORDINARY: dict[str, Ordinary] = {
+    "jelly": Ordinary(5e4, 1e3),
+    "plasticine": Ordinary(2e5, 1.5e3),
+    "sand": Ordinary(2e5, 1.6e3),
+    "water": Ordinary(0.0, 1e3),
+}
 
 
 def build(
     law: ConstitutiveLaw | None = None,
     *,
+    material: Material = "jelly",
     shape: Form = "box",
     mesh: str | None = None,
     scale: float = 1.0,
@@ -32,16 +55,22 @@ def build(
     turn: Vector = (0.0, 0.0, 0.35),
     velocity: Vector = (0.8, 0.0, 0.0),
     spin: Vector = (0.0, 0.0, 0.0),
-    young: float = 5e4,
+    young: float | None = None,
     poisson: float = 0.3,
-    density: float = 1e3,
+    yield_stress: float = 6e3,
+    friction_angle: float = 35.0,
+    bulk: float = 1e5,
+    density: float | None = None,
     friction: float = 0.4,
+    room: float = 1.0,
 ) -> Scene:
     """The scene.
 
     Args:
-        law: What the body is made of; neo-Hookean if None.
-        shape: box, sphere, cylinder or capsule.
+        law: What the body is made of; that of the material if None.
+        material: jelly (neo-Hookean), plasticine (Hencky, von Mises), sand (Hencky,
+            Drucker-Prager) or water.
+        shape: box, sphere, cylinder, capsule or ellipsoid.
         mesh: A closed surface (obj, stl, ply, glb) in place of the shape.
         scale: Metres per unit of the mesh file, 0.001 for one in mm.
         size: Edge or diameter of the shape [m]; a mesh keeps its own.
@@ -49,19 +78,81 @@ def build(
         turn: Rotation vector of the body [rad].
         velocity: Initial velocity [m/s].
         spin: Initial angular velocity [rad/s].
-        young: Young's modulus of the default law [Pa].
-        poisson: Poisson's ratio of the default law.
-        density: Rest density [kg/m³].
+        young: Young's modulus [Pa]: 5e4 of jelly, 2e5 of plasticine and sand.
+        poisson: Poisson's ratio of jelly, plasticine and sand.
+        yield_stress: Of plasticine [Pa].
+        friction_angle: Of sand, in triaxial compression [deg].
+        bulk: Bulk modulus of water [Pa], far softer than in nature.
+        density: Rest density [kg/m³]: 1000, 1500 of plasticine, 1600 of sand.
         friction: Coulomb coefficient of the floor.
+        room: Edge of the cube whose walls enclose all [m]; the body is over its middle.
     """
     solid = MeshShape(mesh, scale, (0.0, 0.0, 0.0), turn) if mesh else form(shape, size, turn)
     lowest = float(solid.bounds[0, 1])
-    centre = (0.5, height - lowest, 0.5)
+    centre = (room / 2, height - lowest, room / 2)
     placed = MeshShape(mesh, scale, centre, turn) if mesh else form(shape, size, turn, centre)
-    law = law or NeoHookean(young=young, poisson=poisson)
+    ordinary = ORDINARY[material]
+    young = ordinary.young if young is None else young
+    density = ordinary.density if density is None else density
+    law = law or made_of(material, young, poisson, yield_stress, friction_angle, bulk)
     body = Body(placed, law, density, velocity, spin, name=shape if mesh is None else "mesh")
     walls = [Wall(face) for face in FACES if face != "y-"]
-    return Scene([body], [Floor(friction=friction), *walls], duration=DURATION, name="drop")
+    domain = Domain((0.0, 0.0, 0.0), (room, room, room))
+    return Scene(
+        [body], [Floor(friction=friction), *walls], duration=DURATION, domain=domain, name="drop"
+    )
+
+
+def made_of(
+    material: Material,
+    young: float,
+    poisson: float,
+    yield_stress: float,
+    friction_angle: float,
+    bulk: float,
+) -> ConstitutiveLaw:
+    """The law of a material, of those numbers of build() that are its own."""
+    if material == "plasticine":
+        return ElastoPlastic(Hencky(young, poisson), VonMises(yield_stress))
+    if material == "sand":
+        return ElastoPlastic(Hencky(young, poisson), DruckerPrager(friction_angle))
+    if material == "water":
+        ratio = 0.3  # only the pressure λ J (J − 1) matters, and λ is the bulk modulus
+        modulus = bulk * (1 + ratio) * (1 - 2 * ratio) / ratio
+        return ElastoPlastic(Volumetric(modulus, ratio), FluidReset())
+    return NeoHookean(young, poisson)
+
+
+MATERIALS: Table = {
+    "jelly": {"young": LogUniform(2e4, 1e5), "poisson": Uniform(0.2, 0.4)},
+    "plasticine": {"young": LogUniform(1e5, 4e5), "yield_stress": LogUniform(3e3, 1.2e4)},
+    "sand": {"friction_angle": Uniform(25.0, 45.0)},
+    "water": {"bulk": LogUniform(5e4, 2e5)},
+}
+
+
+def vary(*, material: Material = "jelly", mesh: str | None = None, room: float = 1.0) -> Table:
+    """Ranges for `rheograd dataset`: sizes and heights grow with the room, speeds with its root.
+
+    Grains and water are thrown in larger bodies, for they fill a part of the room.
+    """
+    speed = math.sqrt(room)
+    large = material in ("sand", "water")
+    shapes = Choice(("box", "cylinder", "capsule"), unseen=("sphere", "ellipsoid"))
+    size = Uniform(0.3 * room, 0.4 * room) if large else Uniform(0.18 * room, 0.3 * room)
+    spin = 6.0 / speed
+    return {
+        "velocity": {
+            "velocity": Uniform(
+                (-1.5 * speed, -1.0 * speed, -1.5 * speed), (1.5 * speed, 1.0 * speed, 1.5 * speed)
+            ),
+            "spin": Uniform((-spin, -spin, -spin), (spin, spin, spin)),
+            "height": Uniform(0.04 * room, 0.25 * room),
+            "turn": Uniform((-1.5, -1.5, -1.5), (1.5, 1.5, 1.5)),
+        },
+        "shape": {} if mesh else {"shape": shapes, "size": size},
+        "material": MATERIALS[material],
+    }
 
 
 def form(kind: str, size: float, turn: Vector, centre: Vector = (0.0, 0.0, 0.0)) -> Shape:
@@ -72,6 +163,8 @@ def form(kind: str, size: float, turn: Vector, centre: Vector = (0.0, 0.0, 0.0))
         return Cylinder(size / 2, size, centre, turn)
     if kind == "capsule":
         return Capsule(size / 4, size / 2, centre, turn)
+    if kind == "ellipsoid":
+        return Ellipsoid((size / 2, 0.3 * size, 0.4 * size), centre, turn)
     return Box((size, size, size), centre, turn)
 
 
@@ -85,25 +178,37 @@ def fe_solver() -> FESolver:
     return FESolver(size=1 / 20, integrator=CentralDifferences(), contact=100.0)
 
 
-def check(trajectory: Trajectory) -> None:
+def check(trajectory: Trajectory, *, material: Material = "jelly", room: float = 1.0) -> None:
     """It falls freely, meets the floor, and does not come back higher than it was.
+
+    Sand and water do not keep their form: their centre sinks below 0.6 of its height in the
+    body. What water has of speed along the floor may carry it up a wall.
 
     Raises:
         AssertionError: It does not.
     """
     x, time = trajectory.x.double(), trajectory.time
-    beyond = max(-float(x.min()), float(x.max()) - 1.0)
-    sunk = 0.0 if trajectory.cells is None else 0.1 * CELL  # contact of meshes is a penalty
+    beyond = max(-float(x.min()), float(x.max()) - room)
+    flows = material in ("sand", "water")
+    soft = flows or trajectory.cells is not None  # thin layers on a grid; meshes: a penalty
+    sunk = 0.1 * CELL if soft else 0.0
     assert beyond < sunk or beyond < 0.0, f"it left the box, by {beyond:.2g} m"
     centre = x[..., 1].mean(1)
     falling = (time <= 0.1) & (x[..., 1].amin(1) > 2 * CELL)
     v0 = 0.0 if trajectory.v is None else float(trajectory.v[0, :, 1].mean())
     free = centre[0] + v0 * time[falling] - 0.5 * 9.81 * time[falling] ** 2
-    off = float((centre[falling] - free).abs().max())
+    off = float((centre[falling] - free).abs().max()) if len(free) else 0.0
     assert off < 2e-3, f"in free fall its centre is {off:.2g} m from the parabola"
     reached = float(x[..., 1].amin())
     if float(time[-1]) > 0.4:
         assert reached < CELL, f"it never came closer to the floor than {reached:.3g} m"
     top = float(centre[time > 0].max())
-    limit = float(centre[0]) + max(v0, 0.0) ** 2 / (2 * 9.81)
+    square = max(v0, 0.0) ** 2
+    if material == "water" and trajectory.v is not None:
+        square = float(trajectory.v[0].double().square().sum(-1).mean())
+    limit = float(centre[0]) + square / (2 * 9.81)
     assert top < limit + 1e-4, f"its centre rose to {top:.4g} m from {limit:.4g} m: energy was made"
+    touched = time[x[..., 1].amin(1) < CELL]
+    if flows and len(touched) and float(time[-1] - touched[0]) > 0.3:
+        form, now = float(centre[0] - x[0, :, 1].amin()), float(centre[-1])
+        assert now < 0.6 * form, f"it does not flow: its centre is still {now:.3g} m high"

@@ -91,6 +91,7 @@ def analytic(script: Script, name: str) -> Script:
     Raises:
         ValueError: There is no such law, or the scene has no such parameters.
     """
+    from rheograd.engine.fit.parameter import option_value
     from rheograd.materials import elastic
 
     kinds = (elastic.Corotated, elastic.NeoHookean, elastic.StVenantKirchhoff, elastic.Hencky)
@@ -109,7 +110,7 @@ def analytic(script: Script, name: str) -> Script:
 
     @functools.wraps(build)
     def made(law: ConstitutiveLaw | None = None, **given: Any) -> Scene:
-        moduli = {n: given.get(n, takes[n].default) for n in ("young", "poisson")}
+        moduli = {n: option_value(build, n, given) for n in ("young", "poisson")}
         return build(law or kind(**moduli), **given)
 
     return dataclasses.replace(script, made=made)

@@ -21,7 +21,7 @@ from rheograd.engine.errors import SimulationError
 from rheograd.engine.fit.experiment import Experiment
 from rheograd.engine.fit.follow import common_interval, fitting_step, follow
 from rheograd.engine.fit.least_squares import ParameterFit, fit_parameters
-from rheograd.engine.fit.parameter import Parameter, choose, place
+from rheograd.engine.fit.parameter import Parameter, choose, option_value, place
 from rheograd.engine.fit.uncertainty import estimate
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.observations.observation import Positions
@@ -31,6 +31,7 @@ from rheograd.engine.solver import Checkpoint
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import Damped
 from rheograd.materials.elastic import Corotated
+from rheograd.scenes import drop
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
 
@@ -155,6 +156,15 @@ def test_vectors_and_other_numbers_of_a_scene() -> None:
     fit = fit_parameters(build, SOLVER, seen(**truth), parameters, given=given)
     assert fit.values["velocity.y"] == pytest.approx(-0.4, rel=1e-4)
     assert fit.values["density"] == pytest.approx(1.1e3, rel=1e-4)
+
+
+def test_what_a_scene_settles_itself_is_read_off_it() -> None:
+    """Moduli of a drop whose material has them, unless they are given."""
+    chosen = choose(drop.build, {"young": None, "density": None}, {"material": "sand"})
+    assert (chosen["young"].start, chosen["density"].start) == (2e5, 1.6e3)
+    assert choose(drop.build, {"young": None}, {})["young"].start == 5e4
+    assert choose(drop.build, {"young": None}, {"young": 7e4})["young"].start == 7e4
+    assert option_value(drop.build, "mesh", {}) is None
 
 
 def test_a_fit_goes_on_where_it_was_killed(tmp_path: Path) -> None:

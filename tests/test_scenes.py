@@ -16,7 +16,8 @@ import torch
 from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
-from rheograd.scenes import beam, contact, dam_break, sand_column, slope, taffy_pull
+from rheograd.materials.elastic import NeoHookean
+from rheograd.scenes import beam, contact, dam_break, drop, sand_column, slope, taffy_pull
 from rheograd.scenes.catalog import load_script, scene_files, summary
 from rheograd.scenes.options import parameters
 from rheograd.scenes.selection import run_check
@@ -115,10 +116,42 @@ def test_beam_swings_at_its_frequency() -> None:
 
 
 def test_drop_of_each_shape() -> None:
-    for shape in ("sphere", "cylinder", "capsule"):
+    for shape in ("sphere", "cylinder", "capsule", "ellipsoid"):
         run("drop", shape=shape, steps=20)
     with pytest.raises(ValueError, match="outside the domain"):
         run("drop", size=1.5)
+
+
+@pytest.mark.parametrize("material", ["plasticine", "sand", "water"])
+def test_drop_of_each_material(material: str) -> None:
+    trajectory = run("drop", material=material, cell=1 / 20)
+    assert torch.equal(trajectory.body, torch.zeros(trajectory.particles))
+
+
+@pytest.mark.parametrize("material", ["sand", "water"])
+def test_a_body_that_does_not_flow_is_no_sand(material: Any) -> None:
+    trajectory = run("drop", shape="sphere", cell=1 / 20)
+    with pytest.raises(AssertionError, match="does not flow"):
+        drop.check(trajectory, material=material)
+
+
+def test_drop_in_a_small_room() -> None:
+    trajectory = run("drop", room=0.5, size=0.15, height=0.05, cell=1 / 40)
+    assert 0.45 < float(trajectory.x[..., 0].max()) < 0.5
+
+
+def test_materials_of_a_drop_have_numbers_of_their_own() -> None:
+    sand, soft = drop.build(material="sand"), drop.build(material="sand", young=7e4, density=9e2)
+    assert [b.density for b in (*sand.bodies, *soft.bodies)] == [1.6e3, 9e2]
+    moduli = [float(b.law.wave_modulus()) for b in (*sand.bodies, *soft.bodies)]
+    assert moduli[0] / moduli[1] == pytest.approx(2e5 / 7e4)
+    jelly = drop.build().bodies[0]
+    assert isinstance(jelly.law, NeoHookean)
+    assert (jelly.law.young.item(), jelly.law.poisson.item()) == (5e4, 0.3)
+    water = drop.build(material="water", bulk=8e4).bodies[0].law
+    identity = torch.eye(3, dtype=torch.float64)[None]
+    pressure = water.stress(1.001 ** (1 / 3) * identity, identity[:, 0, :0])[0, 0, 0]
+    assert pressure.item() == pytest.approx(8e4 * 1e-3, rel=2e-3)
 
 
 def test_drop_of_a_mesh(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .experiment import Build, Experiment
-from .parameter import ORDINARY
+from .parameter import ORDINARY, option_value
 from .quantity import quantity
 
 
@@ -28,7 +28,7 @@ def assumed(
     for name, p in inspect.signature(build).parameters.items():
         if p.kind is not p.KEYWORD_ONLY or name in fitted:
             continue
-        values = {e.name: _words(name, e.given.get(name, p.default)) for e in experiments}
+        values = {e.name: _words(name, option_value(build, name, e.given)) for e in experiments}
         if any(values.values()):
             said[f"{name}, held"] = _together(values)
     return said

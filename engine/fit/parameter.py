@@ -151,7 +151,7 @@ def _chosen(
     base, _, component = plain.partition(".")
     if base in (GRAVITY, CAMERA) and base not in keywords:
         return _setup(plain, start, build, given)
-    default = given.get(base, keywords.get(base))
+    default = option_value(build, base, given)
     if isinstance(default, tuple) and component in (*AXES,):
         default = default[AXES.index(component)]
     numeric = isinstance(default, int | float) and not isinstance(default, bool)
@@ -168,6 +168,22 @@ def _chosen(
     if value is None or (start is None and not lower < value < upper):
         value = ordinary
     return _named(name, value, lower, upper, unit)
+
+
+def option_value(build: Callable[..., Scene], name: str, given: Mapping[str, Any]) -> Any:
+    """What an option is: given, else its default; if that is None, what the scene makes of it.
+
+    A scene of several materials leaves the moduli to the material: they are read off the law of its
+    first body then, and the density off that body.
+    """
+    parameter = inspect.signature(build).parameters.get(name)
+    value = given.get(name, None if parameter is None else parameter.default)
+    if value is not None or parameter is None or name not in ORDINARY:
+        return value
+    body = build(**given).bodies[0]
+    own = {key.rpartition(".")[2]: p for key, p in body.law.named_parameters() if p.ndim == 0}
+    found = body.density if name == "density" else own.get(name)
+    return None if found is None else float(torch.as_tensor(found).detach())
 
 
 def _named(

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which trajectories a data set has: ranges, draws and splits."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from rheograd.engine.reduced.material import parameters, structure
+from rheograd.engine.reduced.plan import Draw, plan, split_sizes
+from rheograd.engine.reduced.variation import Choice, LogUniform, Uniform, Variation
+from rheograd.materials.composition import Damped, ElastoPlastic
+from rheograd.materials.elastic import Hencky, NeoHookean
+from rheograd.materials.plastic import DruckerPrager
+from rheograd.scenes import drop
+from rheograd.scenes.drop import Material
+
+RANGES: dict[str, Variation] = {
+    "velocity": Uniform((-1.5, -1.0, 0.0), (1.5, 1.0, 2.0)),
+    "shape": Choice(("box", "cylinder", "capsule"), unseen=("sphere", "ellipsoid")),
+    "young": LogUniform(1e4, 1e6),
+}
+
+
+def of(draws: list[Draw], split: str) -> list[Draw]:
+    return [d for d in draws if d.split == split]
+
+
+def test_the_same_seed_gives_the_same_plan() -> None:
+    before = torch.random.get_rng_state()
+    assert plan(RANGES, 16, seed=3) == plan(RANGES, 16, seed=3)
+    assert plan(RANGES, 16, seed=3) != plan(RANGES, 16, seed=4)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(4, (2, 1, 1)), (8, (6, 1, 1)), (16, (12, 2, 2)),
+                                          (100, (76, 12, 12))])  # fmt: skip
+def test_splits(n: int, sizes: tuple[int, int, int]) -> None:
+    assert split_sizes(n) == sizes
+    draws = plan(RANGES, n)
+    assert [d.number for d in draws] == list(range(n))
+    assert tuple(len(of(draws, s)) for s in ("train", "validation", "test")) == sizes
+    unseen = [d for d in draws if d.options["shape"] in ("sphere", "ellipsoid")]
+    assert all(d.split == "test" for d in unseen)
+    assert [d.geometry == "unseen" for d in draws] == [d in unseen for d in draws]
+    if n >= 16:
+        assert len(unseen) == sizes[2] // 2 > 0
+        assert len({d.options["shape"] for d in unseen}) == min(len(unseen), 2)
+
+
+def test_sizes_of_splits_that_were_asked_for() -> None:
+    assert split_sizes(10, validation=3, test=4) == (3, 3, 4)
+    with pytest.raises(ValueError, match="leaves none to train with"):
+        split_sizes(8, validation=4, test=4)
+    with pytest.raises(ValueError, match="got 3 trajectories, expected 4 or more"):
+        plan(RANGES, 3)
+    with pytest.raises(ValueError, match="nothing is varied"):
+        plan({}, 16)
+
+
+def test_draws_cover_their_ranges() -> None:
+    draws = plan(RANGES, 128, seed=1)
+    velocity = torch.tensor([d.options["velocity"] for d in draws])
+    low, high = torch.tensor([-1.5, -1.0, 0.0]), torch.tensor([1.5, 1.0, 2.0])
+    assert bool(((velocity >= low) & (velocity <= high)).all())
+    shares = ((velocity - low) / (high - low)).sort(0).values
+    even = (torch.arange(128) + 0.5) / 128
+    assert float((shares - even[:, None]).abs().max()) < 1 / 64
+    young = torch.tensor([d.options["young"] for d in draws]).double()
+    assert float(young.log().median().exp()) == pytest.approx(1e5, rel=0.05)
+    assert 1e4 <= float(young.min()) < 1.1e4 and 9e5 < float(young.max()) <= 1e6
+    kinds = [d.options["shape"] for d in of(draws, "train")]
+    assert min(kinds.count(kind) for kind in set(kinds)) > 0.3 * len(kinds)
+
+
+def test_values_of_ranges() -> None:
+    assert Uniform(1.0, 3.0).value([0.25]) == 1.5
+    assert Uniform((0.0, 1.0), (1.0, 5.0)).value([0.5, 0.75]) == (0.5, 4.0)
+    assert LogUniform(1.0, 100.0).value([0.5]) == 10.0
+    assert LogUniform(2e4, 1e5).value([1 / 3]) == float(f"{2e4 * 5 ** (1 / 3):.6g}")
+    assert Uniform(1 / 3, 1.0).value([0.0]) == 1 / 3  # not less, as six digits of it are
+    assert [Choice((1, 2)).value([u]) for u in (0.0, 0.49, 0.5, 1.0)] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Uniform(2.0, 1.0), lambda: Uniform((0.0, 0.0), (1.0,)), lambda: Uniform(0.0, (1.0,)),
+     lambda: LogUniform(0.0, 1.0), lambda: LogUniform(2.0, 1.0), lambda: Choice(()),
+     lambda: Choice((1, 2), unseen=(2,))],
+)  # fmt: skip
+def test_ranges_that_are_none(make: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        make()
+
+
+def test_parameters_of_laws() -> None:
+    law = ElastoPlastic(Hencky(2e5, 0.3), DruckerPrager(35.0))
+    found = parameters(Damped(law, 1e-3))
+    assert {name: value.item() for name, value in found.items()} == {
+        "time": 1e-3, "law.elasticity.young": 2e5, "law.elasticity.poisson": 0.3,
+        "law.plasticity.friction_angle": 35.0, "law.plasticity.cohesion": 0.0,
+    }  # fmt: skip
+    assert structure(Damped(law, 1e-3)) == "Damped(ElastoPlastic(Hencky, DruckerPrager))"
+    jelly = NeoHookean(5e4, 0.3)
+    values = parameters(jelly)
+    (slope,) = torch.autograd.grad(values["young"].log() * values["poisson"], [jelly.young])
+    assert slope.item() == pytest.approx(0.3 / 5e4)
+
+
+@pytest.mark.parametrize("material", ["jelly", "plasticine", "sand", "water"])
+@pytest.mark.parametrize("room", [1.0, 0.5])
+def test_all_that_a_drop_can_vary_stays_in_its_room(material: Material, room: float) -> None:
+    """Bodies at the ends of the ranges, turned in many ways."""
+    table = drop.vary(material=material, room=room)
+    assert "shape" not in drop.vary(material=material, mesh="a.stl")["shape"]
+    ranges = {name: v for group in table.values() for name, v in group.items()}
+    assert set(ranges) <= set(inspect.signature(drop.build).parameters)
+    draws = plan(ranges, 64)
+    for d in draws:
+        most = {**d.options, "size": ranges["size"].value([1.0])}
+        most["height"] = ranges["height"].value([float(d.number % 2)])
+        body = drop.build(material=material, room=room, **most).bodies[0]
+        bounds = body.shape.bounds
+        assert float(bounds.min()) >= 0.0 and float(bounds.max()) <= room
+    assert math.isclose(ranges["size"].value([1.0]) / room, drop.vary(material=material)["shape"][
+        "size"].value([1.0]), rel_tol=1e-6)  # fmt: skip
