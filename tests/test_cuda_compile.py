@@ -21,6 +21,7 @@ from rheograd.kernels.farthest_points import farthest_kernels
 from rheograd.kernels.features import feature_kernels
 from rheograd.kernels.grid import grid
 from rheograd.kernels.grid_adjoint import grid_adjoint
+from rheograd.kernels.interpolation import interpolation_kernels
 from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
 from rheograd.kernels.neighbours import neighbour_kernels
 from rheograd.kernels.raycast import ray_kernels
@@ -60,6 +61,8 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("discs-float64", lambda: disc_kernels(wp.float64)),
     ("rays", lambda: ray_kernels()),
     ("farthest-points", lambda: farthest_kernels()),
+    ("interpolation", lambda: interpolation_kernels(wp.float32)),
+    ("interpolation-float64", lambda: interpolation_kernels(wp.float64)),
     ("neighbours", lambda: neighbour_kernels(wp.float32)),
     ("neighbours-float64", lambda: neighbour_kernels(wp.float64)),
 ]

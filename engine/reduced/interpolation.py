@@ -9,6 +9,7 @@ pseudo-inverse of C leaves the field constant across it and exact along it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -72,16 +73,23 @@ class Neighbourhoods(NamedTuple):
         """d_j C⁻¹ direction, shape (q, k), of directions (q, 3)."""
         return (self.centred @ (self.inverse @ direction[..., None]))[..., 0]
 
-    def without_affine(self, delta: Tensor) -> Tensor:
-        """Weights (q, k) changed, each in its share, until all affine fields are lost on them.
+    def of(self, chosen: Tensor | slice) -> Neighbourhoods:
+        """Those of some queries."""
+        return Neighbourhoods(*(part[chosen] for part in self))
 
-        ŵ (δ - p) with p the affine fit of δ by the same shares, so Σ ŵ (δ - p) q = 0 for affine q.
+    def without_affine(self, delta: Tensor) -> Tensor:
+        """What is left of δ (q, k, ...) without its affine fit by the shares.
+
+        Weights ŵ times that, Σ ŵ (δ - fit) p, are zero for every affine field p.
         """
-        share = self.share.to(delta)
-        mean = (share * delta).sum(1, keepdim=True)
-        centred, inverse = self.centred.to(delta), self.inverse.to(delta)
-        slope = inverse @ (centred.mT @ (share * delta)[..., None])
-        return share * (delta - mean - (centred @ slope)[..., 0])
+        share, centred, inverse = (
+            part.to(delta) for part in (self.share, self.centred, self.inverse)
+        )
+        flat = delta.flatten(2) if delta.ndim > 2 else delta[..., None]
+        shared = share[..., None] * flat
+        slope = inverse @ (centred.mT @ shared)
+        left = flat - shared.sum(1, keepdim=True) - centred @ slope
+        return left.view(delta.shape)
 
 
 def moving_least_squares(
@@ -109,11 +117,26 @@ def moving_least_squares(
         ValueError: A shape or k is impossible, a position is not finite, or a body of the queries
             has no points.
     """
+    return weights_by(
+        lambda near: near.value, queries, points, query_body=query_body, point_body=point_body, k=k
+    )
+
+
+def weights_by(
+    value: Callable[[Neighbourhoods], Tensor],
+    queries: Tensor,
+    points: Tensor,
+    *,
+    query_body: Tensor | None = None,
+    point_body: Tensor | None = None,
+    k: int = NEIGHBOURS,
+) -> Weights:
+    """As `moving_least_squares`, with values (q, k) of one's own; slopes stay."""
     bodies = _bodies(queries, points, query_body, point_body)
     parts = []
     for i in range(0, len(queries), CHUNK):
         near = _around(queries[i : i + CHUNK], points, bodies.chunk(i), k)
-        parts.append(Weights(near.index, near.value, near.slope))
+        parts.append(Weights(near.index, value(near), near.slope))
     if not parts:
         empty = torch.empty(0, k, 3, dtype=torch.float64, device=points.device)
         return Weights(empty[..., 0].long(), empty[..., 0], empty)
