@@ -174,16 +174,23 @@ class Sample(NamedTuple):
     """Shape (n,)."""
 
     @classmethod
-    def of(cls, x: Tensor, sparse: Tensor, *, rest: Tensor | None = None) -> Sample:
-        """From a motion x [m], (t, p, 3), of which some points are the sparse ones, by index (n,).
+    def of(
+        cls, x: Tensor, sparse: Tensor, *, rest: Tensor | None = None, body: Tensor | None = None
+    ) -> Sample:
+        """From a motion of which some points are the sparse ones.
 
-        `rest` are the positions at rest, (p, 3); those of the first frame if None.
+        Args:
+            x: Positions [m], shape (t, p, 3).
+            sparse: Which are the sparse points, shape (n,).
+            rest: Positions at rest [m], shape (p, 3); those of the first frame if None.
+            body: Of each point, shape (p,), integers.
         """
         rest = x[0] if rest is None else rest
         others = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
         others[sparse] = False
         u = x.double() - rest.double()
-        return cls(rest[others], rest[sparse], u[:, others], u[:, sparse])
+        bodies = (None, None) if body is None else (body[others], body[sparse])
+        return cls(rest[others], rest[sparse], u[:, others], u[:, sparse], *bodies)
 
 
 class _Lesson(NamedTuple):
@@ -252,6 +259,22 @@ def teach(
         if told is not None:
             told(step + 1, steps, errors[-1])
     return errors
+
+
+@torch.no_grad()
+def missed(correction: Correction, sample: Sample) -> float:
+    """Mean distance of the queries from the truth over the mean distance that they moved [-]."""
+    weights = corrected(
+        correction, sample.queries, sample.points, query_body=sample.query_body,
+        point_body=sample.point_body,
+    )  # fmt: skip
+    off = torch.stack(
+        [
+            torch.einsum("qk,qka->qa", weights.value, u[weights.index]) - moved
+            for u, moved in zip(sample.u.double(), sample.moved.double(), strict=True)
+        ]
+    )
+    return float(off.norm(dim=2).mean() / sample.moved.double().norm(dim=2).mean())
 
 
 def _ready(correction: Correction, sample: Sample, number: int) -> _Lesson:

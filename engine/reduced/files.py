@@ -139,5 +139,3 @@ def _scope(found: Any) -> Scope:
         cell=float(held["cell"]),
         particles_per_cell=int(held["particles_per_cell"]),
     )
-
-

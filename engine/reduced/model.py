@@ -60,6 +60,11 @@ class ReducedModel:
         return len(self.x0)
 
     @property
+    def noun(self) -> str:
+        """What `n` counts, and what carries it."""
+        return f"points carried by {len(self.chosen)}"
+
+    @property
     def worlds(self) -> int:
         """Independent worlds."""
         return self.full.worlds
@@ -68,7 +73,6 @@ class ReducedModel:
     def spacing(self) -> float:
         """Length that the sparse points resolve [m]."""
         return float(self.points.spacing.min())
-
 
     def inside(self, x: Tensor) -> Tensor:
         """Positions moved into the domain, just off its walls, if they are outside."""

@@ -111,8 +111,7 @@ def joined(motions: Sequence[Motion]) -> Motion:
         walls=parts[0].walls, **cat,
     )  # fmt: skip
     graphs = [
-        torch.where(m.graph >= 0, m.graph + s[0], -1)
-        for m, s in zip(motions, shifts, strict=True)
+        torch.where(m.graph >= 0, m.graph + s[0], -1) for m, s in zip(motions, shifts, strict=True)
     ]
     return Motion(torch.cat([m.x for m in motions], 1), points, torch.cat(graphs))
 

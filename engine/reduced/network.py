@@ -165,7 +165,12 @@ class TimeStepper(nn.Module):
         size = length(place)
         parts = [place, size]
         if shape.reference:
-            parts = [(place - rest) * STRAINED, rest, length(rest), (size - length(rest)) * STRAINED]
+            parts = [
+                (place - rest) * STRAINED,
+                rest,
+                length(rest),
+                (size - length(rest)) * STRAINED,
+            ]
         e = self.edge(torch.cat(parts, 2))
         graph = Graph.of(graph_of, (length(rest) if shape.reference else size)[..., 0])
         for layer in self.before:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from ..fit.team import Team
 from ..mpm import MPMSolver
 from ..mpm.model import MPMModel
 from ..scene import Scene
-from .correction import Sample, teach
+from .correction import Sample, missed, teach
 from .dataset import Case, Dataset
 from .material import parameters, structure
 from .model import numbered, sparse_points
@@ -26,8 +25,10 @@ from .operator import ReducedOperator, seeded
 from .scope import Range, Scope, walls_of
 from .training import Recipe, Tell, Training, error, naive_error, set_scales
 
-SEPARATE = 5
+INSTANTS = 5
 """Frames that the way to the full order is taught on and tested by, of each motion."""
+SAMPLES = 6
+"""Motions that it is taught on."""
 
 
 def scope_of(dataset: Dataset, scenes: Sequence[Scene]) -> Scope:
@@ -148,9 +149,8 @@ class Reduction:
         chosen = sparse_points(
             full, numbered(full.world, full.body), min(count, full.n // 2), seed=case.number
         )
-        frames = torch.linspace(0, len(x) - 1, SEPARATE + 1).long()[1:]
-        body = full.body.long().cpu()
-        return Sample.of(x[frames], chosen.cpu(), rest=x[0], body=body)
+        frames = torch.linspace(0, len(x) - 1, INSTANTS + 1).long()[1:]
+        return Sample.of(x[frames], chosen.cpu(), rest=x[0], body=full.body.cpu())
 
     def particles(self, case: Case) -> MPMModel:
         """The particles of a trajectory, as they were simulated."""

@@ -25,7 +25,7 @@ SIMILAR = 1.25
 
 def walls_of(scene: Scene) -> list[tuple[str, float]]:
     """Mode and friction of x-, x+, y-, y+, z- and z+."""
-    found = dict.fromkeys(FACES, ("contact", 0.0))
+    found: dict[str, tuple[str, float]] = dict.fromkeys(FACES, ("contact", 0.0))
     for boundary in scene.boundaries:
         if isinstance(boundary, Wall):
             friction = float(torch.as_tensor(boundary.friction).detach())

@@ -7,9 +7,11 @@ sparse points are advanced by it, a frame at a time, and all other points follow
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -28,13 +30,12 @@ from .motions import graph
 from .operator import ReducedOperator
 
 
-
 @dataclass(frozen=True)
 class ReducedSolver(Solver):
     """A `ReducedOperator` and how it is run."""
 
-    operator: ReducedOperator
-    """What was trained."""
+    operator: ReducedOperator = field(repr=False)
+    """What was trained; the solver has a copy of its own."""
     sparse: int = 1000
     """Points of a world that carry the motion."""
     points: int | None = None
@@ -48,7 +49,8 @@ class ReducedSolver(Solver):
         """Refuse too few points; put the operator where it runs."""
         if self.sparse < 8:
             raise ValueError(f"a motion needs at least 8 sparse points; got {self.sparse}")
-        self.operator.to(self.device, self.dtype)
+        own = copy.deepcopy(self.operator).to(self.device, self.dtype)
+        object.__setattr__(self, "operator", own.requires_grad_(False))
 
     @classmethod
     def load(cls, path: str | Path, **settings: Any) -> Self:
@@ -178,19 +180,19 @@ class ReducedSolver(Solver):
         seen = set(observe)
         if adjoint is None:
             with torch.no_grad():
-                return self._run(model, state, steps, seen, lambda step, *a: step(*a))
-        again: Callable[..., Any] = lambda step, *a: checkpoint(step, *a, use_reentrant=False)
+                return self._run(model, state, steps, seen, self._advance)
+        again = partial(checkpoint, self._advance, use_reentrant=False)
         return self._run(model, state, steps, seen, again)
 
     def _run(
         self, model: ReducedModel, state: State, steps: int, seen: set[int],
-        call: Callable[..., Any],
+        advance: Callable[..., Tensor],
     ) -> Rollout:  # fmt: skip
         recent = state.carry["recent"]
         xs, vs = [], []
         for done in range(1, steps + 1):
             if state.step + done >= len(recent):
-                recent = call(self._advance, recent, model)
+                recent = advance(recent, model)
             if done in seen:
                 x, v, _ = self._points(model, *self._present(state.step + done, recent))
                 xs.append(x)
@@ -226,4 +228,3 @@ class ReducedSolver(Solver):
             "sparse_points": len(model.chosen),
             "operator_errors": dict(self.operator.errors),
         }
-

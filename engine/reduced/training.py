@@ -131,7 +131,9 @@ def naive_error(history: int, motion: Motion) -> float:
     first = history + 1
     x = extrapolated(motion.x[:first], len(motion.x) - first)
     walls = motion.points.walls
-    return relative_error(torch.minimum(torch.maximum(x, walls.lower), walls.upper), motion.x, first)
+    return relative_error(
+        torch.minimum(torch.maximum(x, walls.lower), walls.upper), motion.x, first
+    )
 
 
 def random_walk(history: int, n: int, size: float, generator: torch.Generator) -> Tensor:

@@ -40,7 +40,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors")
     parser.add_argument("--epochs", type=count, metavar="N", help="in place of the size's own")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random")
-    parser.add_argument("--threads", type=count, default=2, metavar="N", help="on a CPU (default: 2)")
+    parser.add_argument(
+        "--threads", type=count, default=2, metavar="N", help="on a CPU (default: 2)"
+    )
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="go on with a training")
     parser.add_argument("--force", action="store_true", help="replace --out if it is there")
@@ -90,9 +92,7 @@ def train(found: argparse.Namespace) -> int:
                     return
                 off = metrics["validation"]
                 words = "it diverges" if off is None else f"{100 * off:.1f} % off"
-                progress.to(
-                    metrics["epoch"] + 1, f"loss {metrics['loss']:.3g}, roll-outs {words}"
-                )
+                progress.to(metrics["epoch"] + 1, f"loss {metrics['loss']:.3g}, roll-outs {words}")
 
             work = Reduction(
                 dataset, builder(dataset), shape, recipe, folder, seed=found.seed,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import cells, fields, laws, selection
+from .. import cells, fields, laws, reduced, selection
 from ..clock import Clock
 from ..options import Parser, count, number
 from ..outputs import read_by, require_new
@@ -49,6 +49,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         "--phase", action="append", default=[], metavar="NAME=LAW",
         help="law of a phase of fe2:MESH, as in rheograd rve",
     )  # fmt: skip
+    reduced.add_arguments(parser)
     parser.add_argument("--steps", type=count, metavar="N", help="time steps to take")
     parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
     parser.add_argument("--every", type=count, metavar="K", help="steps between frames")
@@ -107,7 +108,7 @@ class Run:
         require_new((found.out, found.json), force=True, inputs=inputs)
         if found.out is not None and not (found.resume or found.force):
             require_free(found.out)
-        self.solver: Any = selection.make_solver(script, found)
+        self.solver: Any = reduced.solver(found) or selection.make_solver(script, found)
         if found.micro is None:
             law = laws.load_for(found.law, self.solver)
         else:
@@ -138,6 +139,7 @@ class Run:
             "--law": laws.digest(self.found.law),
             **({"--micro": cells.micro_digest(self.found.micro)} if self.found.micro else {}),
             **({"--phase": self._phases} if self.found.phase else {}),
+            **reduced.identity(self.found),
             "--dt": repr(self.model.dt),
             "--every": self.schedule.every,
             "--fields": ",".join([*self.fields, *self.cell_fields]),
@@ -271,7 +273,7 @@ class Run:
     def _announce(self, done: int) -> None:
         dt, steps = self.model.dt, self.schedule.steps
         laws = ", ".join(dict.fromkeys(body.law.name for body in self.scene.bodies))
-        points = f"{self.model.n} particles"
+        points = f"{self.model.n} {getattr(self.model, 'noun', 'particles')}"
         if hasattr(self.model, "cells"):
             nodes, elements = self._sizes.values()
             points = f"{nodes} nodes, {elements} {self.model.kind.name} elements"
