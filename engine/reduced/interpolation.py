@@ -26,8 +26,8 @@ WIDER = 8
 """Times as many points are looked at where the nearest are flat."""
 NEAR = 1e-3
 """Distance in units of the reach below which a sparse point no longer gains weight."""
-CHUNK = 32768
-"""Queries at a time, so that a million fit in memory."""
+CHUNK = 8192
+"""Queries at a time: a million fit in memory, and what is at work in the cache."""
 
 
 class Weights(NamedTuple):
