@@ -134,13 +134,13 @@ MATERIALS: Table = {
 def vary(*, material: Material = "jelly", mesh: str | None = None, room: float = 1.0) -> Table:
     """Ranges for `rheograd dataset`: sizes and heights grow with the room, speeds with its root.
 
-    Grains and water are thrown in larger bodies, for they fill a part of the room.
+    Grains and water come in larger bodies that turn less, for they fill a part of the room.
     """
     speed = math.sqrt(room)
     large = material in ("sand", "water")
     shapes = Choice(("box", "cylinder", "capsule"), unseen=("sphere", "ellipsoid"))
-    size = Uniform(0.3 * room, 0.4 * room) if large else Uniform(0.18 * room, 0.3 * room)
-    spin = 6.0 / speed
+    size = Uniform(0.3 * room, 0.4 * room) if large else Uniform(0.24 * room, 0.36 * room)
+    spin = (3.0 if large else 6.0) / speed
     return {
         "velocity": {
             "velocity": Uniform(
