@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.reduced.variation import Choice, LogUniform, Table, Uniform
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.trajectory import Trajectory
@@ -30,6 +31,14 @@ GRAVITY = 9.81
 T = (0.0, 0.41, 0.84, 1.19, 1.43, 1.63, 1.83, 1.98, 2.20, 2.32, 2.51, 2.65, 2.83, 2.98, 3.11, 3.33)
 Z = (1.0, 1.11, 1.22, 1.44, 1.67, 1.89, 2.11, 2.33, 2.56, 2.78, 3.00, 3.22, 3.44, 3.67, 3.89, 4.11)
 """Measured front, a = 2.25 in."""
+
+VARY: Table = {
+    "shape": {
+        "base": Choice((0.12, 0.16, 0.2, 0.24), unseen=(0.1, 0.3)),
+        "height": Uniform(0.2, 0.36),
+    },
+    "material": {"bulk": LogUniform(5e4, 2e5)},
+}
 
 
 def build(

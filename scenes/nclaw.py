@@ -12,6 +12,7 @@ import torch
 
 from rheograd.engine.boundaries import Vector
 from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.reduced.variation import Table, Uniform
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Particles
 from rheograd.engine.suggestion import did_you_mean
@@ -26,6 +27,13 @@ SIDE = 0.5
 PER_SIDE = 10
 
 MATERIALS = ("jelly", "plasticine", "sand", "water")
+
+VARY: Table = {
+    "velocity": {
+        "velocity": Uniform((-2.0, -2.0, -2.0), (2.0, 0.0, 2.0)),
+        "spin": Uniform((-4.0, -4.0, -4.0), (4.0, 4.0, 4.0)),
+    }
+}
 
 
 def published_law(name: str) -> ConstitutiveLaw:

@@ -13,6 +13,7 @@ import math
 
 from rheograd.engine.boundaries import Floor
 from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.reduced.variation import Choice, Table, Uniform
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.trajectory import Trajectory
@@ -25,6 +26,14 @@ CELL = 0.02
 DURATION = 0.7
 CHANNEL = (0.8, 0.48, 0.06)
 """Length, height and width [m]; the column leans on the wall x-, as if mirrored there."""
+
+VARY: Table = {
+    "shape": {
+        "length": Choice((0.1, 0.14, 0.18, 0.22), unseen=(0.08, 0.28)),
+        "height": Uniform(0.1, 0.3),
+    },
+    "material": {"friction_angle": Uniform(22.0, 40.0)},
+}
 
 
 def build(

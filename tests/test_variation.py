@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from rheograd.engine.reduced.dataset import boundaries_of
 from rheograd.engine.reduced.material import parameters, structure
 from rheograd.engine.reduced.plan import Draw, plan, split_sizes
 from rheograd.engine.reduced.variation import Choice, LogUniform, Uniform, Variation
@@ -17,6 +18,7 @@ from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean
 from rheograd.materials.plastic import DruckerPrager
 from rheograd.scenes import drop
+from rheograd.scenes.catalog import load_script, scene_files
 from rheograd.scenes.drop import Material
 
 RANGES: dict[str, Variation] = {
@@ -95,6 +97,24 @@ def test_values_of_ranges() -> None:
 def test_ranges_that_are_none(make: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         make()
+
+
+def test_scenes_vary_what_they_can_build() -> None:
+    """Every scene that says what varies: all that is drawn makes the same scene otherwise."""
+    found = [s for s in map(load_script, scene_files()) if s.variations({})]
+    assert {s.name for s in found} == {"dam_break", "drop", "nclaw", "sand_column"}
+    for script in found:
+        table = script.variations({}) or {}
+        draws = plan({name: v for group in table.values() for name, v in group.items()}, 16)
+        scenes = [script.build(**d.options) for d in draws]
+        assert len({boundaries_of(s) for s in scenes}) == 1
+        assert len({s.domain for s in scenes}) == 1
+        assert len({s.duration for s in scenes}) == 1
+        for body in (b for s in scenes for b in s.bodies):
+            domain = scenes[0].domain
+            corners = torch.tensor([domain.lower, domain.upper], dtype=torch.float64)
+            assert bool((body.shape.bounds[0] >= corners[0] - 1e-9).all())
+            assert bool((body.shape.bounds[1] <= corners[1] + 1e-9).all())
 
 
 def test_parameters_of_laws() -> None:

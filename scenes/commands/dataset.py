@@ -103,11 +103,13 @@ def _make(work: Work, index: dict[str, Any], missing: list[dict[str, Any]]) -> N
     all_frames, before = len(rows) * found.frames, (len(rows) - len(missing)) * found.frames
     done = {row["number"]: 0 for row in missing}
     waiting = {row["number"] for row in missing}
-    with Progress(found.scene, all_frames, done=before, unit="frames") as progress:
+    with Progress(index["scene"], all_frames, done=before, unit="frames") as progress:
 
         def frames(number: int, k: int) -> None:
             done[number] = k
-            progress.to(before + sum(done.values()), f"{len(rows) - len(waiting)} of {len(rows)}")
+            progress.to(
+                before + sum(done.values()), f"{len(rows) - len(waiting)} of {len(rows)} done"
+            )
 
         def finished(number: int, more: dict[str, Any]) -> None:
             _settle(rows[number], more)
