@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..fit.run_folder import RunFolder, load_optimizer, optimizer_tensors
 from ..fit.team import Team
 from .motions import Motion, extrapolated, graph, joined, relative_error
-from .network import Architecture, TimeStepper
+from .network import Architecture, TimeStepper, without_net_force
 
 Tell = Callable[[Mapping[str, Any]], None]
 BEST, MEAN = "best.", "mean."
@@ -46,6 +46,12 @@ class Recipe:
     """Updates until then; afterwards it falls as a cosine."""
     noise: float = 0.1
     """Of the last velocity, in root mean squares of the acceleration."""
+    rigid: float = 20.0
+    """Weight of that part of an error which moves and turns a whole world: it stays for good, while
+    waves die out."""
+    quiet: float = 0.3
+    """Chance of a motion's frames in free fall beside that of one whose acceleration is the root
+    mean square, which is drawn 1 + this many times as often as it."""
     unroll: int = 1
     """Frames that a window is rolled out for."""
     sparse: tuple[int, int] = (400, 1000)
@@ -143,30 +149,43 @@ def random_walk(history: int, n: int, size: float, generator: torch.Generator) -
 
 
 def window_loss(
-    stepper: TimeStepper, motion: Motion, noise: float, generator: torch.Generator
+    stepper: TimeStepper, motion: Motion, recipe: Recipe, generator: torch.Generator
 ) -> Tensor:
     """Mean square error of the frames of a window after its first ones, as accelerations.
 
     Args:
         stepper: What is taught.
         motion: A window of history + 1 frames and those to be met.
-        noise: See `Recipe`.
+        recipe: Says how much blur, and what weighs how much.
         generator: Of the blur and the orientation.
     """
+    p = motion.points
     h = stepper.shape.history
     scale = float(stepper.acceleration)
     recent, blur = motion.x[: h + 1], motion.x.new_zeros(())
-    if noise > 0.0:
-        walk = random_walk(h, recent.shape[1], noise * scale, generator).to(recent)
+    if recipe.noise > 0.0:
+        walk = random_walk(h, recent.shape[1], recipe.noise * scale, generator).to(recent)
         recent, blur = recent + walk, walk[-1]
     spun = motion.spins(generator)
     total = motion.x.new_zeros(())
     frames = motion.x[h + 1 :]
     for number, target in enumerate(frames, 1):
         x = advance(stepper, motion, recent, spun=spun)
-        total = total + ((x - target - blur) / scale).square().mean() / number**2
+        off = (x - target - blur) / scale
+        rigid = off - without_net_force(off, target, p.mass, p.world, p.worlds)
+        loss = off.square().mean() + recipe.rigid * rigid.square().mean()
+        total = total + loss / number**2
         recent = torch.cat([recent[1:], x[None]])
     return total / len(frames)
+
+
+def chances(stepper: TimeStepper, motion: Motion, recipe: Recipe) -> Tensor:
+    """Of each window of a motion to be drawn, unnormalized: impacts are short and matter most."""
+    v = motion.x[1:] - motion.x[:-1]
+    a = (v[1:] - v[:-1] - motion.points.gravity).square().mean((1, 2)).sqrt()
+    first = stepper.shape.history - 1
+    last = len(a) - recipe.unroll + 1
+    return (a[first:last] / stepper.acceleration + recipe.quiet).cpu()
 
 
 @dataclass
@@ -189,6 +208,7 @@ class Training:
         """Set the optimizer up, and go back to the last checkpoint if there is one."""
         self.parameters = list(self.stepper.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=self.recipe.rate, weight_decay=1e-4)
+        self.chances = [chances(self.stepper, m, self.recipe) for m in self.motions]
         self.epoch, self.error = 0, math.inf
         self.mean = self._weights()
         self.best = self._weights()
@@ -276,9 +296,9 @@ class Training:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + count) * 64 + shard)
         windows = []
         for _ in range(max(1, r.batch // r.shards)):
-            m = self.motions[int(torch.randint(len(self.motions), (), generator=generator))]
-            last = len(m.x) - h - r.unroll
-            first = int(torch.randint(last, (), generator=generator))
+            number = int(torch.randint(len(self.motions), (), generator=generator))
+            m = self.motions[number]
+            first = int(torch.multinomial(self.chances[number], 1, generator=generator))
             windows.append(m.window(first, h + 1 + r.unroll))
-        loss = window_loss(self.stepper, joined(windows), r.noise, generator)
+        loss = window_loss(self.stepper, joined(windows), r, generator)
         return float(loss.detach()), list(torch.autograd.grad(loss, self.parameters))
