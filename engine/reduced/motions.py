@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated motions as the network is taught them: a thousand of their particles, frame by frame."""
+"""Simulated motions as a network is taught them: some of their particles, frame by frame."""
 
 from __future__ import annotations
 

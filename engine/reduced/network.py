@@ -180,12 +180,13 @@ class TimeStepper(nn.Module):
             h = h + self.join(torch.cat([h, far], 1))
         for layer in self.after:
             h, e = layer(h, e, graph)
-        inner, contact = (self.out(h) * self.acceleration).split(3, 1)
+        inner, walls = (self.out(h) * self.acceleration).split(3, 1)
         out = torch.einsum("na,nba->nb", inner, turn)
         if shape.conserving:
-            out = without_net_force(out, x, p.mass, p.world, p.worlds)
-            contact = contact * near.amax(1, keepdim=True)
-        return out + torch.einsum("na,nba->nb", contact, turn) + p.gravity
+            felt = near.amax(1, keepdim=True) * CROWD
+            force = felt * torch.einsum("na,nba->nb", walls, turn)
+            out = force + without_net_force(out - force, x, p.mass, p.world, p.worlds)
+        return out + p.gravity
 
 
 def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds: int) -> Tensor:
@@ -216,6 +217,8 @@ def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds:
     return b - torch.linalg.cross(omega[world], y)
 
 
+CROWD = 10.0
+"""Points for each one that feels a wall, about: it bears the weight of as many."""
 STRAINED = 5.0
 """Strains are of the order of its inverse."""
 

@@ -29,6 +29,8 @@ INSTANTS = 5
 """Frames that the way to the full order is taught on and tested by, of each motion."""
 SAMPLES = 6
 """Motions that it is taught on."""
+LESSONS = 150
+"""Steps of that."""
 
 
 def scope_of(dataset: Dataset, scenes: Sequence[Scene]) -> Scope:
@@ -137,7 +139,7 @@ class Reduction:
         count = counts[len(counts) // 2]
         samples = [self._sample(c, count) for c in self.dataset.split("train")[:SAMPLES]]
         correction = self.operator.correction.to("cpu")
-        teach(correction, samples, seed=self.seed)
+        teach(correction, samples, steps=LESSONS, seed=self.seed)
         held = [self._sample(c, count) for c in self.dataset.split("validation")]
         self.operator.errors["full order alone"] = _mean(missed(correction, s) for s in held)
         correction.to(self.device)
