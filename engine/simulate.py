@@ -106,6 +106,7 @@ def simulate(
     start: State | None = None,
     keep: bool = True,
     model: Any = None,
+    begin: State | None = None,
     record: Sequence[str] = (),
 ) -> Trajectory:
     """Run a scene.
@@ -122,6 +123,7 @@ def simulate(
         start: A state of the same scene and solver to go on from.
         keep: Whether the frames are returned as well; a long run with a sink needs not.
         model: What `solver.discretize(scene)` gave, if it is at hand.
+        begin: What `solver.start(model)` gave, likewise.
         record: What to record of cells beside what the solver does by itself, such as
             "point_stress", by the names of `Solver.more_cell_fields`; not with `adjoint`.
 
@@ -139,7 +141,10 @@ def simulate(
     schedule = Schedule.of(
         scene, model.dt, steps, every, frames, whole=getattr(model, "ramp", 0.0) > 0.0
     )
-    state = solver.start(model) if start is None else start
+    state = start or begin
+    if state is None:
+        with torch.set_grad_enabled(adjoint is not None and torch.is_grad_enabled()):
+            state = solver.start(model)
     if record:
         _check_record(record, solver, model, state, adjoint)
     taken: list[Frame] = []

@@ -12,12 +12,12 @@ class Clock:
     Until then kernels are compiled and memory is laid out.
     """
 
-    def __init__(self, begun: int) -> None:
-        """Start, at a step."""
-        self.begun = begun
+    def __init__(self) -> None:
+        """Start; the first step may be another than 0."""
+        self.begun = 0
         self._start = self._now = time.perf_counter()
         self._first: tuple[int, float] | None = None
-        self._last = begun
+        self._last = 0
 
     def to(self, step: int) -> None:
         """A frame is done."""

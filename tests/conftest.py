@@ -49,6 +49,27 @@ def reference_data() -> Callable[[str], Path]:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of six small bodies of jelly that fall on a floor."""
+    from rheograd.scenes.cli import main
+
+    out = tmp_path_factory.mktemp("reduced") / "data"
+    words = "dataset drop --n 6 --frames 16 --duration 0.32 --cell 0.0625 --processes 1 --seed 3"
+    assert main([*words.split(), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_operator(tiny_data: Path) -> Path:
+    """An operator that was trained on that for a second."""
+    from rheograd.scenes.cli import main
+
+    out = tiny_data.with_name("tiny.safetensors")
+    assert main(["reduce", str(tiny_data), "--size", "tiny", "--out", str(out)]) == 0
+    return out
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> str:
     """A scene of one's own that takes milliseconds."""

@@ -71,6 +71,8 @@ class Dataset:
     folder: Path
     scene: str
     """Its name."""
+    script: str
+    """What builds it: a scene of rheograd by name, or the path of a file."""
     command: str
     """That made it."""
     law: str
@@ -113,7 +115,8 @@ class Dataset:
             lower, upper = (tuple(corner) for corner in index["domain"])
             found = cls(
                 folder=folder, domain=Domain(lower, upper), gravity=tuple(index["gravity"]),
-                cases=tuple(cases), **{name: index[name] for name in _PLAIN},
+                cases=tuple(cases), script=index.get("script", index["scene"]),
+                **{name: index[name] for name in _PLAIN},
             )  # fmt: skip
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(

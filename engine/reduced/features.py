@@ -18,6 +18,9 @@ from rheograd.materials.elastic import det3
 ROUNDS = 12
 """Newton's iterations for a rotation: far more than a body's mean deformation takes."""
 
+SMALLEST = 1e-20
+"""Mean square size of a body that is more than a point [m²]."""
+
 
 @dataclass(frozen=True)
 class Walls:
@@ -56,9 +59,12 @@ def rotation(A: Tensor) -> Tensor:
     """The rotation R of the polar decomposition A = R S, shape (b, 3, 3).
 
     Newton's iteration R ← (γ R + (γ R)⁻ᵀ) / 2 with γ = |det R|^(-1/3) (Higham 1986), whose
-    derivative is that of R; A must have a positive determinant.
+    derivative is that of R; A must have a positive determinant. One that rounding tells from none
+    gives a rotation too, and of A = 0, a single point, it is the identity.
     """
-    R = A
+    size = A.detach().abs().amax((1, 2), keepdim=True).clamp(min=SMALLEST)
+    eye = torch.eye(3, dtype=A.dtype, device=A.device)
+    R = A / size + torch.finfo(A.dtype).eps * eye
     for _ in range(ROUNDS):
         R = R / det3(R).abs().pow(1 / 3)[:, None, None]
         R = 0.5 * (R + torch.linalg.inv(R).transpose(1, 2))

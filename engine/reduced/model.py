@@ -147,10 +147,7 @@ def points_of(
     volume = torch.zeros(full.worlds, dtype=like.dtype, device=like.device)
     volume = volume.index_add(0, full.world.long(), full.volume.detach())
     spacing = (volume / world.bincount(minlength=full.worlds)).pow(1 / 3)
-    nearest = neighbours(
-        like.detach(), like.detach()[chosen], 4.0 * float(spacing.max()), 1, query_group=number,
-        point_group=number[chosen],
-    )[:, 0]  # fmt: skip
+    nearest = _nearest(like.detach(), number, chosen, 4.0 * float(spacing.max()))
     mass = torch.zeros_like(like[:, 0][chosen]).index_add(
         0, nearest, (full.volume * full.density).detach()
     )
@@ -171,6 +168,17 @@ def points_of(
             torch.tensor(scope.groups(), device=like.device), shape.wall_groups,
         ),
     )  # fmt: skip
+
+
+def _nearest(x: Tensor, number: Tensor, chosen: Tensor, radius: float) -> Tensor:
+    """Which of the chosen points of its body is nearest to each particle, shape (p,)."""
+    while True:
+        found = neighbours(
+            x, x[chosen], radius, 1, query_group=number, point_group=number[chosen]
+        )[:, 0]  # fmt: skip
+        if bool((found >= 0).all()):
+            return found
+        radius *= 2.0  # thin bodies have points farther apart than their volume tells
 
 
 def asked_for(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated motions as a network is taught them: some of their particles, frame by frame."""
+"""Simulated motions as the network is taught them: some of their particles, frame by frame."""
 
 from __future__ import annotations
 
@@ -76,6 +76,8 @@ def rest_graph(shape: Architecture, points: Points) -> Tensor:
 def graph(shape: Architecture, points: Points, x: Tensor, widest: float) -> Tensor:
     """Neighbours of sparse points at x, shape (n, k), -1 in an empty slot.
 
+    Those of a body where the shape at rest is known, of a world where it is not.
+
     Args:
         shape: Says how many and how far.
         points: Which points these are.
@@ -83,10 +85,10 @@ def graph(shape: Architecture, points: Points, x: Tensor, widest: float) -> Tens
         widest: The largest radius of their worlds [m].
     """
     x = x.detach()
+    group = points.body if shape.reference else points.world
     found = neighbours(
-        x, x, widest, shape.neighbours, query_group=points.world, point_group=points.world,
-        leave_out_self=True,
-    )  # fmt: skip
+        x, x, widest, shape.neighbours, query_group=group, point_group=group, leave_out_self=True
+    )
     if points.worlds == 1:
         return found
     apart = (x[found.clamp(min=0)] - x[:, None]).norm(dim=2)

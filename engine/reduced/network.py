@@ -133,8 +133,10 @@ class TimeStepper(nn.Module):
                 its answer back, shape (worlds, 3, 3): for training.
         """
         shape, p, x = self.shape, points, recent[-1]
-        frames = Frames.of(x, p.rest, p.body, p.bodies, turning=shape.reference)
-        turn = frames.turn[p.body]
+        # without a reference bodies mix, and all of a world are seen from one place
+        piece, pieces = (p.body, p.bodies) if shape.reference else (p.world, p.worlds)
+        frames = Frames.of(x, p.rest, piece, pieces, turning=shape.reference)
+        turn = frames.turn[piece]
         spin = None if spun is None else spun[p.world]
         if spin is not None:
             turn = turn @ spin
@@ -143,8 +145,8 @@ class TimeStepper(nn.Module):
         def local(v: Tensor) -> Tensor:  # (n, ..., 3) vectors in the frame of the body
             return torch.einsum("n...a,nab->n...b", v, turn)
 
-        y = local(x - frames.centre[p.body])
-        Y = p.rest - frames.rest_centre[p.body]
+        y = local(x - frames.centre[piece])
+        Y = p.rest - frames.rest_centre[piece]
         if spin is not None:
             Y = torch.einsum("na,nab->nb", Y, spin)
         normals, near = p.walls.near(x, radius)
@@ -157,22 +159,7 @@ class TimeStepper(nn.Module):
             vectors.append(((y - Y) / p.spacing)[:, None])
         told = [torch.cat(vectors, 1).flatten(1), near, p.code, (p.spacing / self.spacing).log()]
         h = self.point(torch.cat(told, 1))
-        missing = (graph_of < 0)[..., None]
-        other = graph_of.clamp(min=0)
-        place, rest = (
-            (a[other] - a[:, None]).masked_fill(missing, 0.0) / radius[:, None] for a in (y, Y)
-        )
-        size = length(place)
-        parts = [place, size]
-        if shape.reference:
-            parts = [
-                (place - rest) * STRAINED,
-                rest,
-                length(rest),
-                (size - length(rest)) * STRAINED,
-            ]
-        e = self.edge(torch.cat(parts, 2))
-        graph = Graph.of(graph_of, (length(rest) if shape.reference else size)[..., 0])
+        e, graph = self._edges(y, Y, radius, graph_of)
         for layer in self.before:
             h, e = layer(h, e, graph)
         if shape.grid:
@@ -187,6 +174,22 @@ class TimeStepper(nn.Module):
             force = felt * torch.einsum("na,nba->nb", walls, turn)
             out = force + without_net_force(out - force, x, p.mass, p.world, p.worlds)
         return out + p.gravity
+
+    def _edges(
+        self, y: Tensor, Y: Tensor, radius: Tensor, graph_of: Tensor
+    ) -> tuple[Tensor, Graph]:
+        """What edges hold at first, shape (n, k, w), of places now and at rest."""
+        missing = (graph_of < 0)[..., None]
+        other = graph_of.clamp(min=0)
+        place, rest = (
+            (a[other] - a[:, None]).masked_fill(missing, 0.0) / radius[:, None] for a in (y, Y)
+        )
+        size = length(place)
+        if not self.shape.reference:
+            return self.edge(torch.cat([place, size], 2)), Graph.of(graph_of, size[..., 0])
+        far = length(rest)
+        parts = [(place - rest) * STRAINED, rest, far, (size - far) * STRAINED]
+        return self.edge(torch.cat(parts, 2)), Graph.of(graph_of, far[..., 0])
 
 
 def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds: int) -> Tensor:
@@ -212,7 +215,10 @@ def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds:
     both = both.new_zeros(worlds, 3, 4).index_add(0, world, both)
     torque, S = both[:, :, 0], both[:, :, 1:]
     eye = torch.eye(3, dtype=x.dtype, device=x.device)
-    inertia = S.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * eye - S
+    size = S.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    limit = torch.finfo(x.dtype)
+    # what has no breadth has no moment of inertia about its axis, and no torque
+    inertia = (size * (1.0 + limit.eps) + limit.tiny**0.5) * eye - S
     omega = torch.linalg.solve(inertia, torque[:, :, None])[:, :, 0]
     return b - torch.linalg.cross(omega[world], y)
 

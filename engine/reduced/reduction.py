@@ -36,7 +36,7 @@ LESSONS = 150
 def scope_of(dataset: Dataset, scenes: Sequence[Scene]) -> Scope:
     """What an operator that is taught on some scenes of a data set will be good for."""
     bodies = [body for scene in scenes for body in scene.bodies]
-    held = [{k: float(v) for k, v in parameters(b.law).items()} for b in bodies]
+    held = [{k: float(v.detach()) for k, v in parameters(b.law).items()} for b in bodies]
     densities = [float(torch.as_tensor(b.density).detach()) for b in bodies]
     speeds = [float(torch.as_tensor(b.velocity).detach().double().norm()) for b in bodies]
     kinds = {structure(b.law) for b in bodies}
@@ -86,7 +86,8 @@ class Reduction:
         """Find out what the operator will be for.
 
         Raises:
-            ValueError: The data set has nothing to train or to validate with, or several laws.
+            ValueError: The data set has nothing to train or to validate with, too few frames, or
+                several laws.
         """
         for split in ("train", "validation"):
             if not self.dataset.split(split):
@@ -94,6 +95,12 @@ class Reduction:
                     f"{self.dataset.folder} has no trajectory of the split {split!r}: make a"
                     " larger data set"
                 )
+        least = self.shape.history + self.recipe.unroll
+        if self.dataset.frames < least:
+            raise ValueError(
+                f"the trajectories of {self.dataset.folder} have {self.dataset.frames} frames after"
+                f" the first, expected {least} or more: make a data set of longer ones"
+            )
         self.scenes = {c.number: self.scene_of(c.options) for c in self.dataset.cases}
         seen = [c for c in self.dataset.cases if c.split == "train"]
         scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen])

@@ -29,7 +29,7 @@ def walls_of(scene: Scene) -> list[tuple[str, float]]:
     for boundary in scene.boundaries:
         if isinstance(boundary, Wall):
             friction = float(torch.as_tensor(boundary.friction).detach())
-            found[boundary.face] = (boundary.mode, friction)
+            found[boundary.face] = (boundary.mode, round(friction, 6))  # the same in float32
     return list(found.values())
 
 
@@ -124,11 +124,14 @@ class Scope:
             )
 
     def _outside(self, scene: Scene) -> Iterator[str]:
+        if len(scene.bodies) > 1:
+            yield f"it has {len(scene.bodies)} bodies, trained on one at a time"
         for body in scene.bodies:
             if structure(body.law) != self.law:
                 yield f"{body.name} is {structure(body.law)}, trained on {self.law}"
             for name, value in parameters(body.law).items():
-                yield from _beyond(f"{name} of {body.name}", float(value), self.parameters[name])
+                trained = self.parameters[name]
+                yield from _beyond(f"{name} of {body.name}", float(value.detach()), trained)
             density = float(torch.as_tensor(body.density).detach())
             yield from _beyond(f"the density of {body.name} [kg/m³]", density, self.density)
             speed = float(torch.as_tensor(body.velocity).detach().double().norm())

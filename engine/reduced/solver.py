@@ -71,13 +71,18 @@ class ReducedSolver(Solver):
         """The torch type of `precision`."""
         return {"float32": torch.float32, "float64": torch.float64}[self.precision]
 
+    @property
+    def dt(self) -> float:
+        """A step: the time between frames of the training data [s]."""
+        return self.operator.scope.frame
+
     def at_step(self, dt: float) -> ReducedSolver:
         """The same solver: its step is the frame of its training data.
 
         Raises:
             ValueError: Another step is asked for.
         """
-        frame = self.operator.scope.frame
+        frame = self.dt
         if abs(dt - frame) > 1e-6 * frame:
             raise ValueError(
                 f"the operator steps by {1e3 * frame:.4g} ms, the frames of its training data; got"
@@ -226,5 +231,7 @@ class ReducedSolver(Solver):
         """How many points carried the motion, and the errors of the operator in training."""
         return {
             "sparse_points": len(model.chosen),
-            "operator_errors": dict(self.operator.errors),
+            "operator_errors": {
+                name: e if math.isfinite(e) else None for name, e in self.operator.errors.items()
+            },
         }

@@ -227,7 +227,8 @@ class Training:
         self.mean, self.best = those(MEAN), those(BEST)
         self.stepper.load_state_dict(those("now."))
         load_optimizer(self.optimizer, tensors)
-        self.epoch, self.error = counters["epoch"], counters["error"] or math.inf
+        self.epoch, self.error = counters["epoch"], counters["error"]
+        self.error = math.inf if self.error is None else self.error
         if self.team.leads:
             self.folder.rewind(self.epoch)
 

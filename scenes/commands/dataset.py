@@ -226,7 +226,7 @@ def planned(
     }  # fmt: skip
     index = {
         "format": dataset.FORMAT, "version": dataset.VERSION, "scene": scenes[0].name,
-        "command": command, "asked": asked, **common[0],
+        "script": _script(found.scene), "command": command, "asked": asked, **common[0],
         "frames": found.frames, "frame_interval": work.interval, "cell": solver.cell,
         "particles_per_cell": solver.particles_per_cell, "precision": solver.precision,
         "solver": repr(replace(solver, device="cpu")), "seed": found.seed,
@@ -236,6 +236,11 @@ def planned(
         ],
     }  # fmt: skip
     return index, scenes[0]
+
+
+def _script(scene: str) -> str:
+    """Where the scene is found again from any folder."""
+    return str(Path(scene).resolve()) if scene.endswith(".py") else scene
 
 
 def _common(scene: Scene) -> dict[str, Any]:
@@ -326,7 +331,7 @@ def _require_same(folder: Path, before: dict[str, Any], index: dict[str, Any]) -
                 " folder"
             )
     rows = [[{k: r[k] for k in KEPT} for r in i["trajectories"]] for i in (before, now)]
-    apart = {"trajectories", "command", "asked"}
+    apart = {"trajectories", "command", "asked", "script"}
     changed = [k for k in now if k not in apart and now[k] != before.get(k)]
     if changed or rows[0] != rows[1]:
         raise ValueError(

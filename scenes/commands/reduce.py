@@ -10,18 +10,25 @@ runs with it by rheograd run SCENE --reduced FILE. Several processes share the w
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..options import Parser, converter, count
+from ..options import Parser, converter, count, parameters
 from ..outputs import read_by, require_new
 from ..progress import Progress, say
 
 if TYPE_CHECKING:
+    from rheograd.engine.fit.run_folder import RunFolder
+    from rheograd.engine.fit.team import Team
     from rheograd.engine.reduced.dataset import Dataset
+    from rheograd.engine.reduced.network import Architecture
+    from rheograd.engine.reduced.operator import ReducedOperator
+    from rheograd.engine.reduced.training import Recipe
     from rheograd.engine.scene import Scene
 
 RANK = 10
@@ -45,9 +52,11 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     )
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N")
     parser.add_argument("--resume", action="store_true", help="go on with a training")
-    parser.add_argument("--force", action="store_true", help="replace --out if it is there")
+    parser.add_argument("--force", action="store_true", help="start afresh, replacing --out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="errors and cost, as numbers")
     found = parser.read(tokens)
+    if found.resume and found.force:
+        raise ValueError("got --resume and --force, expected one of them: go on, or start afresh")
     if found.out.suffix != ".safetensors":
         raise ValueError(f"--out: got {found.out}, expected a name that ends in .safetensors")
     inputs = read_by(found, ("json", "out"))
@@ -64,10 +73,8 @@ def train(found: argparse.Namespace) -> int:
     from ..user_files import start_engine
 
     start_engine()
-    from rheograd.engine.fit.run_folder import RunFolder
     from rheograd.engine.fit.team import Team
     from rheograd.engine.reduced.dataset import Dataset
-    from rheograd.engine.reduced.reduction import Reduction
     from rheograd.engine.reduced.training import SIZES
 
     torch.set_num_threads(1)
@@ -82,29 +89,15 @@ def train(found: argparse.Namespace) -> int:
         "recipe": dataclasses.asdict(recipe), "seed": found.seed,
     }  # fmt: skip
     with Team.here(found.device) as team:
-        folder = team.led(lambda: RunFolder(
-            found.out.with_suffix(".training"), config, resume=found.resume or team.size > 1
-        ))  # fmt: skip
-        with Progress(f"reduce {dataset.scene}", recipe.epochs, unit="epochs") as progress:
-
-            def tell(metrics: Mapping[str, Any]) -> None:
-                if not team.leads:
-                    return
-                off = metrics["validation"]
-                words = "it diverges" if off is None else f"{100 * off:.1f} % off"
-                progress.to(metrics["epoch"] + 1, f"loss {metrics['loss']:.3g}, roll-outs {words}")
-
-            work = Reduction(
-                dataset, builder(dataset), shape, recipe, folder, seed=found.seed,
-                device=team.device, threads=found.threads, team=team, tell=tell,
-            )  # fmt: skip
-            operator = work.run()
+        folder = team.led(lambda: opened(found, config))
+        operator = _trained(found, dataset, shape, recipe, folder, team)
         if team.leads:
             operator.to("cpu").save(found.out)
             _tell(operator.errors)
             if found.json is not None:
                 summary = {
-                    "errors": operator.errors, "parameters": operator.parameters_count,
+                    "errors": {name: finite(e) for name, e in operator.errors.items()},
+                    "parameters": operator.parameters_count,
                     "epochs": folder.metrics(), "out": str(found.out), **config,
                 }  # fmt: skip
                 found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -112,14 +105,61 @@ def train(found: argparse.Namespace) -> int:
     return 0
 
 
-def builder(dataset: Dataset) -> Any:
+def opened(found: argparse.Namespace, config: Mapping[str, Any]) -> RunFolder:
+    """The folder beside --out; what an older training left there goes with --force.
+
+    Raises:
+        ValueError: It holds a training that is neither to be gone on with nor to be replaced.
+    """
+    from rheograd.engine.fit.run_folder import RunFolder
+
+    path = found.out.with_suffix(".training")
+    if found.force:
+        for name in ("config.json", "metrics.jsonl", "checkpoint.safetensors"):
+            (path / name).unlink(missing_ok=True)
+    return RunFolder(path, config, resume=found.resume)
+
+
+def _trained(
+    found: argparse.Namespace, dataset: Dataset, shape: Architecture, recipe: Recipe,
+    folder: RunFolder, team: Team,
+) -> ReducedOperator:  # fmt: skip
+    """The operator, with what became of each epoch shown as it ends."""
+    from rheograd.engine.reduced.reduction import Reduction
+
+    before = len(folder.metrics()) if found.resume else 0
+    progress = Progress(f"reduce {dataset.scene}", recipe.epochs, done=before, unit="epochs")
+    with progress if team.leads else contextlib.nullcontext():
+
+        def tell(metrics: Mapping[str, Any]) -> None:
+            if not team.leads:
+                return
+            off = metrics["validation"]
+            words = "it diverges" if off is None else f"{100 * off:.1f} % off"
+            progress.to(metrics["epoch"] + 1, f"loss {metrics['loss']:.3g}, roll-outs {words}")
+
+        try:
+            return Reduction(
+                dataset, builder(dataset), shape, recipe, folder, seed=found.seed,
+                device=team.device, threads=found.threads, team=team, tell=tell,
+            ).run()  # fmt: skip
+        except KeyboardInterrupt:
+            done = len(folder.metrics())
+            raise KeyboardInterrupt(
+                f"after {done} of {recipe.epochs} epochs, which are in {folder.path}; --resume goes"
+                " on"
+            ) from None
+
+
+def builder(dataset: Dataset) -> Callable[[Mapping[str, Any]], Scene]:
     """What builds the scene of a trajectory of a data set from its options."""
     from ..catalog import load_script
 
-    script = load_script(dataset.scene)
+    script = load_script(dataset.script)
+    takes = {p.name for p in parameters(script.build)}  # others are of its solver
 
     def build(options: Mapping[str, Any]) -> Scene:
-        return script.build(None, **options)
+        return script.build(None, **{k: v for k, v in options.items() if k in takes})
 
     return build
 
@@ -128,3 +168,8 @@ def _tell(errors: Mapping[str, float]) -> None:
     print("off the motions that were simulated, in percent of the distance travelled")
     for name, value in errors.items():
         print(f"  {name:<52}{100 * value:8.2f}")
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON has it."""
+    return value if math.isfinite(value) else None

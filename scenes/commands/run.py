@@ -98,6 +98,8 @@ class Run:
         Raises:
             ValueError: The scene cannot be run as asked for.
         """
+        import torch
+
         from rheograd.engine.simulate import Schedule
 
         from ..recording import require_free
@@ -120,7 +122,9 @@ class Run:
             scene = dataclasses.replace(scene, duration=found.duration)
         self.scene = scene
         self.model: Any = self.solver.discretize(scene)
-        self.begin: State = self.solver.start(self.model)
+        self.clock = Clock()  # the first frames of a reduced motion are simulated at its start
+        with torch.no_grad():
+            self.begin: State = self.solver.start(self.model)
         self.reached = self.begin
         self.fields, self.cell_fields = fields.chosen(
             found.fields, self.solver, self.model, self.begin
@@ -170,7 +174,8 @@ class Run:
             return 0
         self._announce(done)
         recording = self._recording(start)
-        clock = Clock(done)
+        clock = self.clock
+        clock.begun = done
         try:
             with Progress(self.scene.name, self.schedule.steps, done=done) as progress:
 
@@ -184,6 +189,7 @@ class Run:
                 trajectory = simulate(
                     self.scene, self.solver, steps=self.schedule.steps,
                     every=self.schedule.every, sink=sink, start=start, model=self.model,
+                    begin=self.begin,
                     keep=(self.found.check or self.script.results is not None) and start is None,
                 )  # fmt: skip
         except KeyboardInterrupt:
