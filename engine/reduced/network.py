@@ -22,21 +22,21 @@ from .latent_grid import LatentGrid
 class Architecture:
     """Sizes of the network, and what it is told."""
 
-    width: int = 64
+    width: int = 48
     """Numbers that a point and an edge hold."""
     before: int = 2
     """Interaction layers before the grid."""
     after: int = 2
     """Interaction layers after it."""
-    grid: int = 8
+    grid: int = 6
     """Nodes along each axis of the latent grid; 0: none."""
-    tokens: int = 64
+    tokens: int = 48
     """Numbers that a node holds."""
     blocks: int = 2
     """Of attention."""
     heads: int = 4
     experts: int = 2
-    neighbours: int = 16
+    neighbours: int = 12
     """At most, of each point."""
     reach: float = 2.5
     """Radius of a neighbourhood in spacings of the sparse points."""

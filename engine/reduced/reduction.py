@@ -17,7 +17,7 @@ from ..mpm.model import MPMModel
 from ..scene import Scene
 from .correction import Sample, missed, teach
 from .dataset import Case, Dataset
-from .material import parameters, structure
+from .material import keeps_form, parameters, structure
 from .model import numbered, sparse_points
 from .motions import Motion, motion
 from .network import Architecture
@@ -104,9 +104,11 @@ class Reduction:
         self.scenes = {c.number: self.scene_of(c.options) for c in self.dataset.cases}
         seen = [c for c in self.dataset.cases if c.split == "train"]
         scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen])
+        solid = all(keeps_form(body.law) for c in seen for body in self.scenes[c.number].bodies)
         self.shape = replace(
-            self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups()))
-        )
+            self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups())),
+            reference=self.shape.reference and solid,
+        )  # fmt: skip
         self.operator = seeded(self.shape, scope, self.seed, sparse=self.recipe.sparse)
         self.operator.to(self.device)
 
