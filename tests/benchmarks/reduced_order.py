@@ -19,6 +19,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ from rheograd.scenes.commands.reduce import builder
 
 COUNTS = (500, 1000, 2000, 4000)
 """Sparse points that the same weights are run with."""
+
+
+REPEATS = 5
+"""Measurements, of which the median counts."""
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -63,8 +68,8 @@ def from_truth(operator: ReducedOperator, scene: Scene, truth: Tensor, sparse: i
     return torch.cat([truth[:1], run.x])
 
 
-def coarse(scene: Scene, dataset: Dataset, count: int, truth: Tensor) -> Tensor | None:
-    """All particles by MPM on about `count` particles, None where that is not possible."""
+def coarse(scene: Scene, dataset: Dataset, count: int, truth: Tensor) -> Tensor:
+    """All particles by MPM on about `count` particles, (frames + 1, n, 3)."""
     volume = sum(body.shape.volume for body in scene.bodies)
     wanted = (volume * 8 / count) ** (1 / 3)
     room = scene.domain.upper[0] - scene.domain.lower[0]
@@ -89,33 +94,23 @@ def judge(
     rows = []
     for case in cases:
         scene, truth = build(case.options), case.load().x
-        frames = len(truth) - 1
+        first = max(operator.shape.history for operator in operators.values()) + 1
+        runs: dict[str, Callable[[], Tensor]] = {}
         for name, operator in operators.items():
-            first = operator.shape.history + 1
-            runs: dict[str, Callable[[], Any]] = {
-                name: lambda o=operator: reduced(o, scene, sparse, frames),
-                f"{name}, true first frames": lambda o=operator: from_truth(
-                    o, scene, truth, sparse
-                ),
-            }
-            for label, run in runs.items():
-                x, seconds = timed(run)
-                rows.append(row(case, label, sparse, x[first:], truth, first, seconds))
-        runs = {
-            "constant acceleration": lambda: held(truth, first, scene),
-            "coarse MPM": lambda: coarse(scene, dataset, sparse, truth)[first:],  # type: ignore[index]
-        }
+            runs[name] = partial(reduced, operator, scene, sparse, len(truth) - 1)
+            runs[f"{name}, true first frames"] = partial(from_truth, operator, scene, truth, sparse)
+        runs["constant acceleration"] = partial(held, truth, first, scene)
+        runs["coarse MPM"] = partial(coarse, scene, dataset, sparse, truth)
         for label, run in runs.items():
             x, seconds = timed(run)
-            rows.append(row(case, label, sparse, x, truth, first, seconds))
-        for r in rows[-2 - 2 * len(operators) :]:
-            print(json.dumps(r), flush=True)
+            rows.append(row(case, label, sparse, x[first:], truth, first, seconds))
+            print(json.dumps(rows[-1]), flush=True)
     return rows
 
 
 def held(truth: Tensor, first: int, scene: Scene) -> Tensor:
-    """A constant acceleration of the first frames, stopped by the walls."""
-    x = extrapolated(truth[:first], len(truth) - first)
+    """A constant acceleration of the first frames, stopped by the walls, (frames + 1, n, 3)."""
+    x = torch.cat([truth[:first], extrapolated(truth[:first], len(truth) - first)])
     low, high = (x.new_tensor(corner) for corner in (scene.domain.lower, scene.domain.upper))
     return torch.minimum(torch.maximum(x, low), high)
 
@@ -150,6 +145,29 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def pace(operators: dict[str, ReducedOperator], scene: Scene) -> str:
+    """A frame of 32,000 points: each a node of a network, or all carried by a thousand."""
+    lines = ["| 32,000 points | CPU ms a frame |", "|---|---|"]
+    found = {}
+    for name, sparse in (("operator", 1000), ("message passing alone", 32000)):
+        solver = ReducedSolver(operators[name], sparse=sparse, points=32000, insist=True)
+        model = solver.discretize(scene)
+        state = solver.start(model)
+        state = solver.rollout(model, state, solver.operator.shape.history).last
+        costs = [timed(partial(solver.step, model, state))[1] for _ in range(REPEATS)]
+        found[name] = 1e3 * sorted(costs)[REPEATS // 2]
+        lines.append(f"| {name} on {len(model.chosen)} | {found[name]:.0f} |")
+    ratio = found["message passing alone"] / found["operator"]
+    solver = ReducedSolver(operators["operator"], points=100_000)
+    model = solver.discretize(scene)
+    u = torch.zeros(len(model.chosen), 3)
+    costs = [timed(partial(model.map.displacement, u))[1] for _ in range(REPEATS)]
+    up = 1e3 * sorted(costs)[REPEATS // 2]
+    return "\n".join(
+        [*lines, f"ratio {ratio:.0f}; {model.n} points from {len(u)}: {up:.1f} ms of CPU a frame"]
+    )
+
+
 def mean(values: Sequence[float]) -> str:
     """Of no values a dash."""
     return f"{sum(values) / len(values):.3g}" if values else "-"
@@ -173,6 +191,8 @@ def main() -> None:
     for sparse in COUNTS if found.sweep else (1000,):
         rows += judge(dataset, dataset.split("test"), operators, sparse)
     print(table(rows))
+    if found.dense:
+        print(pace(operators, builder(dataset)(dataset.split("test")[0].options)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"largest memory of the process: {peak:.0f} MiB")
     if found.out:
