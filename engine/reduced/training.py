@@ -52,6 +52,8 @@ class Recipe:
     quiet: float = 0.3
     """A window is drawn with a chance proportional to its acceleration, in root mean squares, plus
     this."""
+    turned: bool = True
+    """Whether each window is seen in a random orientation."""
     unroll: int = 1
     """Frames that a window is rolled out for."""
     sparse: tuple[int, int] = (300, 1000)
@@ -167,7 +169,7 @@ def window_loss(
     if recipe.noise > 0.0:
         walk = random_walk(h, recent.shape[1], recipe.noise * scale, generator).to(recent)
         recent, blur = recent + walk, walk[-1]
-    spun = motion.spins(generator)
+    spun = motion.spins(generator) if recipe.turned else None
     total = motion.x.new_zeros(())
     frames = motion.x[h + 1 :]
     for number, target in enumerate(frames, 1):
