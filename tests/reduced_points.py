@@ -12,6 +12,13 @@ from torch import Tensor
 from rheograd.engine.reduced.features import Walls
 from rheograd.engine.reduced.motions import Motion, rest_graph
 from rheograd.engine.reduced.network import Architecture, Points, TimeStepper
+from rheograd.engine.reduced.operator import ReducedOperator
+from rheograd.engine.reduced.operator import seeded as seeded_operator
+from rheograd.engine.reduced.scope import Scope
+from rheograd.engine.reduced.solver import ReducedSolver
+from rheograd.engine.scene import Body, Scene
+from rheograd.engine.shapes import Box, Shape
+from rheograd.materials.elastic import NeoHookean
 
 TINY = Architecture(
     width=8, before=1, after=1, grid=3, tokens=8, blocks=1, heads=2, neighbours=6, history=3,
@@ -72,3 +79,37 @@ def moving(
         gravity=torch.tensor(GRAVITY).double().expand(n, 3), walls=walls,
     )  # fmt: skip
     return Motion(torch.stack(path), points, rest_graph(shape, points))
+
+
+SCOPE = Scope(
+    scene="thrown", law="NeoHookean", parameters={"young": (5e3, 2e4), "poisson": (0.3, 0.3)},
+    density=(1e3, 1e3), speed=3.0, gravity=(0.0, -9.81, 0.0), lower=(0.0, 0.0, 0.0),
+    upper=(1.0, 1.0, 1.0), walls=[("contact", 0.0)] * 6, frame=0.01, cell=0.1, particles_per_cell=8,
+)  # fmt: skip
+BOX = Box((0.3, 0.3, 0.3), (0.5, 0.5, 0.5))
+"""Of 216 particles."""
+
+
+def operator_of(seed: int = 0, *, calm: bool = False, **changes: Any) -> ReducedOperator:
+    """Untrained, for `thrown`; a calm one says that nothing but weight acts."""
+    shape = replace(TINY, code=1, wall_groups=1, **changes)
+    made = seeded_operator(shape, SCOPE, seed, sparse=(60, 60))
+    made.stepper.velocity.fill_(0.01)
+    made.stepper.acceleration.fill_(1e-3)
+    made.stepper.spacing.fill_(0.08)
+    if calm:
+        for p in made.stepper.out[2].parameters():
+            torch.nn.init.zeros_(p)
+    return made
+
+
+def reduced(operator: ReducedOperator | None = None, **settings: Any) -> ReducedSolver:
+    settings = {"sparse": 60, "precision": "float64", **settings}
+    return ReducedSolver(operator or operator_of(), **settings)
+
+
+def thrown(young: Any = 1e4, shape: Shape = BOX, **body: Any) -> Scene:
+    """A body that flies and turns in a room."""
+    made = NeoHookean(young, 0.3) if isinstance(young, float) else young
+    body = {"velocity": (0.5, 1.0, -0.3), "spin": (3.0, -6.0, 5.0), **body}
+    return Scene([Body(shape, made, 1e3, **body)], duration=0.08, name="thrown")

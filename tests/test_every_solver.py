@@ -29,6 +29,7 @@ from rheograd.engine.fem.integrators import (
 from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.reduced.solver import ReducedSolver
 from rheograd.engine.resume import pack, unpack
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
@@ -180,9 +181,12 @@ MOVING = pytest.mark.parametrize("name", [n for n, e in EXAMPLES.items() if not 
 
 
 def test_every_solver_and_integrator_has_an_example() -> None:
-    """A new one is under these tests as soon as it is written."""
+    """A new one is under these tests as soon as it is written.
+
+    One that was learned solves no law's equations, so test_reduced_solver.py says what it owes.
+    """
     solvers = [example.solver for example in EXAMPLES.values()]
-    assert {type(solver) for solver in solvers} == set(every(Solver))
+    assert {type(solver) for solver in solvers} == set(every(Solver)) - {ReducedSolver}
     meshed = [solver for solver in solvers if isinstance(solver, FESolver)]
     assert {type(solver.integrator) for solver in meshed} == set(every(Integrator))
 

@@ -94,7 +94,8 @@ def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) 
         ValueError: A body has too few particles, or all in one plane.
     """
     chosen = []
-    generator = torch.Generator().manual_seed(seed)
+    # one for all, so that a world is what it is alone
+    direction = torch.randn(3, generator=torch.Generator().manual_seed(seed)).to(full.x0)
     volume = full.volume.detach().double()
     for body in range(int(number.max()) + 1):
         index = (number == body).nonzero()[:, 0]
@@ -107,7 +108,6 @@ def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) 
                 f"{full.describe(int(index[0]))}: its body has {len(index)} particles, all but in "
                 "one plane, and a reduced motion needs a solid one: take a smaller --cell"
             )
-        direction = torch.randn(3, generator=generator).to(x)
         chosen.append(index[farthest_points(x, wanted, first=int((x @ direction).argmax()))])
     return torch.cat(chosen)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,9 +115,12 @@ class Scope:
             kind = structure(body.law)
             if set(parameters(body.law)) != set(self.parameters):
                 yield f"{body.name} is {kind}, the operator was trained on {self.law}"
+            if body.life != (0.0, math.inf):
+                yield f"{body.name} has a life from {body.life[0]:g} to {body.life[1]:g} s"
         others = [b for b in scene.boundaries if not isinstance(b, Wall)]
         if others:
-            yield f"it has {len(others)} obstacles, the operator knows none but walls"
+            what = f"{len(others)} obstacle{'s' * (len(others) > 1)}"
+            yield f"it has {what}, the operator knows none but walls"
         if len(dict.fromkeys(walls_of(scene))) > len(dict.fromkeys(self.walls)):
             yield (
                 f"its walls act in more ways ({walls_of(scene)}) than those that the operator"
