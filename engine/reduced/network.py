@@ -219,7 +219,7 @@ def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds:
     limit = torch.finfo(x.dtype)
     # what has no breadth has no moment of inertia about its axis, and no torque
     inertia = (size * (1.0 + limit.eps) + limit.tiny**0.5) * eye - S
-    omega = torch.linalg.solve(inertia, torque[:, :, None])[:, :, 0]
+    omega = torch.linalg.solve_ex(inertia, torque[:, :, None]).result[:, :, 0]
     return b - torch.linalg.cross(omega[world], y)
 
 
