@@ -117,6 +117,10 @@ class TimeStepper(nn.Module):
             )
             self.join = MLP(2 * w, 2 * w, w)
         self.out = MLP(w, w, 6, norm=False)
+        last = self.out[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.bias)
+        last.weight.data.mul_(START)
         for name in Scales._fields:
             self.register_buffer(name, torch.ones(()))
 
@@ -223,6 +227,8 @@ def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds:
     return b - torch.linalg.cross(omega[world], y)
 
 
+START = 0.1
+"""Of the usual size of first weights are those of the answer: it begins near a free fall."""
 CROWD = 10.0
 """Points for each one that feels a wall, about: it bears the weight of as many."""
 STRAINED = 5.0
