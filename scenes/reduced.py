@@ -5,15 +5,24 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .options import Parser, count
+from .progress import say
 from .selection import require_device
 
 if TYPE_CHECKING:
+    from rheograd.engine.fit.experiment import Experiment
+    from rheograd.engine.fit.parameter import Parameter
     from rheograd.engine.reduced.solver import ReducedSolver
+    from rheograd.engine.scene import Scene
 
+EDGE = 0.02
+"""Of a range, how far from its ends a search in it starts at least."""
 FULL = ("cell", "mesh_size", "elements", "solver")
 """Options of solvers of the full order."""
 
@@ -67,6 +76,53 @@ def solver(found: argparse.Namespace) -> ReducedSolver | None:
         require_device(given["device"])
     made = ReducedSolver.load(found.reduced, insist=found.insist, **given)
     return made if found.dt is None else made.at_step(found.dt)
+
+
+def nearer(
+    path: Path,
+    build: Callable[..., Scene],
+    seen: Sequence[Experiment],
+    parameters: Mapping[str, Parameter],
+    **settings: Any,
+) -> dict[str, Parameter]:
+    """Parameters that start where a fit by an operator ends: that costs a part of a fit in full.
+
+    Args:
+        path: Of the operator.
+        build: Makes the scene from keywords.
+        seen: What was seen.
+        parameters: Where that fit starts.
+        settings: Of `fit_parameters`.
+
+    Raises:
+        FileNotFoundError: There is no operator.
+        ValueError: It was not trained for such scenes, or its frames do not meet what was seen.
+    """
+    from rheograd.engine.fit.least_squares import fit_parameters
+    from rheograd.engine.reduced.solver import ReducedSolver
+
+    begun = time.monotonic()
+    solver = ReducedSolver.load(path)
+    known = within(parameters, solver.operator.scope.parameters)
+    found = fit_parameters(build, solver, seen, known, **settings)
+    values = ", ".join(f"{name} = {value:.4g}" for name, value in found.values.items())
+    say(f"by the operator {values}, in {time.monotonic() - begun:.0f} s; from there on in full")
+    return {name: replace(p, start=found.values[name]) for name, p in parameters.items()}
+
+
+def within(
+    parameters: Mapping[str, Parameter], ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, Parameter]:
+    """Parameters held to what an operator was trained for, where it knows them by name."""
+    known = {name.rpartition(".")[2]: bounds for name, bounds in ranges.items()}
+    held = {}
+    for name, p in parameters.items():
+        low, high = known.get(name, (p.lower, p.upper))
+        if name in known and high > low:
+            edge = EDGE * (high - low)
+            p = replace(p, lower=low, upper=high, start=min(max(p.start, low + edge), high - edge))
+        held[name] = p
+    return held
 
 
 def identity(found: argparse.Namespace) -> dict[str, object]:

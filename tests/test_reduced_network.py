@@ -156,7 +156,7 @@ def test_a_free_body_is_moved_by_its_weight_alone(kind: str) -> None:
         c = (m * motion.x[-1]).sum(0) / m.sum()
         torque = (m * torch.linalg.cross(motion.x[-1] - c, a)).sum(0)
         assert float(torque.abs().max()) < ROUNDING
-        assert float((a - whole).abs().max()) > 1e-4, "it does not deform"
+        assert float((a - whole).abs().max()) > 1e-5, "it does not deform"
         at_wall = motion._replace(x=motion.x - torch.tensor([0.0, 0.3, 0.0]).double())
         found = (m * answer(stepper, at_wall)).sum(0) / m.sum()
         assert differs(found, motion.points.gravity[0]) > 1e-5

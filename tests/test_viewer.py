@@ -109,14 +109,6 @@ class TestFields:
         np.testing.assert_array_equal(scale.colours(view.sources[0], 0)[0], categories(2)[0])
         np.testing.assert_array_equal(scale.colours(view.sources[0], 0)[-1], categories(2)[1])
 
-    def test_distance_to_the_first(self) -> None:
-        other = falling(title="fit")
-        other.x = other.x + np.array([0.0, 0.0, 0.01])
-        view = describe([falling(), other], titles=["truth", "fit"])
-        field = view.fields["distance to truth"]
-        np.testing.assert_allclose(field.values(view.sources[1], 3), 0.01)
-        assert view.scale("distance to truth").unit == "mm"
-
     def test_colours(self) -> None:
         table = sequential()
         got = colour(np.array([0.0, 1.0, 9.0, np.nan]), table, (0.0, 1.0))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures, movies and the interactive window; nothing depends on it."""
 
+from .comparison import ErrorTotal, error_totals
 from .display import DisplayError
 from .render import movie, screenshot
 from .window import play
 
-__all__ = ["DisplayError", "movie", "play", "screenshot"]
+__all__ = ["DisplayError", "ErrorTotal", "error_totals", "movie", "play", "screenshot"]

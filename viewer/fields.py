@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .comparison import ERROR, Comparison
 from .palettes import categories, colour, diverging, sequential
 from .source import Source
 
@@ -180,6 +181,15 @@ def _body_field(sources: Sequence[Source]) -> list[Field]:
     return [Field("body", "-", lambda source, frame: source.body, labels=tuple(labels))]
 
 
+def _error_field(sources: Sequence[Source]) -> list[Field]:
+    """The distance from the first source, where the others show the same bodies."""
+    try:
+        comparison = Comparison(sources)
+    except ValueError:
+        return []
+    return [Field(ERROR, "m", comparison.values)]
+
+
 def _cell_fields(sources: Sequence[Source], taken: Sequence[Field]) -> list[Field]:
     """What can be shown of the fields of cells, under names that are not taken."""
     names = {field.name for field in taken}
@@ -199,7 +209,7 @@ def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]
     """The fields that all sources can show, by name, in the order a key steps through them.
 
     Args:
-        sources: what is looked at; with several of equal size, the distance of each to the first
+        sources: what is looked at; the error of several runs of the same bodies against the first
             is a field as well.
         upward: unit vector that points up (3,), for the height a particle started at.
     """
@@ -208,11 +218,7 @@ def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]
         Field("speed", "m/s", lambda source, i: _length(source.velocity(i))),
         Field("displacement", "m", _displacement),
     ]
-    alike = all(s.particles == first.particles and s.count == first.count for s in sources)
-    if len(sources) > 1 and alike:
-        error = lambda source, i: _length(source.positions(i) - first.positions(i))  # noqa: E731
-        label = f"distance to {first.title}" if first.title else "distance to the first"
-        found.append(Field(label, "m", error))
+    found += _error_field(sources)
     found += _body_field(sources)
     for name in first.shapes:
         if all(name in source.shapes for source in sources):

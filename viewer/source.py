@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 _KEPT = 4
+_NEIGHBOURS_OF = 400
 
 
 def numpy_of(values: Any) -> np.ndarray:
@@ -139,6 +141,12 @@ class Source:
         """At most `count` frames, spread evenly from the first to the last."""
         return np.unique(np.linspace(0, self.count - 1, min(count, self.count)).astype(int))
 
+    @cached_property
+    def spacing(self) -> float:
+        """Distance of neighbours [m]: as told, or the median at the first frame; 0 of one point."""
+        told = self.described("spacing", "a length in metres such as 0.02", ())
+        return _spacing(self.positions(0)) if told is None else float(told)
+
     def described(self, name: str, expected: str, shape: tuple[int, ...] | None = None) -> Any:
         """What the metadata says under `name` (JSON), or None where it says nothing usable.
 
@@ -162,3 +170,32 @@ class Source:
             stacklevel=2,
         )
         return None
+
+
+def sources_of(trajectories: Any, titles: Sequence[str] | None = None) -> tuple[Source, ...]:
+    """One for each of a trajectory, a path, or a sequence of these.
+
+    Raises:
+        ValueError: There is none, or there are not as many titles.
+    """
+    several = isinstance(trajectories, Sequence) and not isinstance(trajectories, str | Path)
+    listed = list(trajectories) if several else [trajectories]
+    if not listed:
+        raise ValueError("trajectories to look at: got none, expected at least one")
+    if titles is not None and len(titles) != len(listed):
+        raise ValueError(
+            f"titles: got {len(titles)}, expected one for each of the {len(listed)} trajectories"
+        )
+    return tuple(Source(one, titles[k] if titles else "") for k, one in enumerate(listed))
+
+
+def _spacing(x: np.ndarray) -> float:
+    """Median distance [m] to the nearest neighbour in x (n, 3), of those that are seen."""
+    from scipy.spatial import KDTree
+
+    x = x[np.isfinite(x).all(-1)].astype(float)
+    if len(x) < 2:
+        return 0.0
+    some = x[:: max(1, len(x) // _NEIGHBOURS_OF)]
+    distance, _ = KDTree(x).query(some, k=2)
+    return float(np.median(distance[:, 1]))

@@ -24,19 +24,18 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rheograd.engine.suggestion import did_you_mean
 
+from .comparison import ERROR, Comparison
 from .fields import Field, Scale, fields_of, scale_of
-from .source import Source
+from .source import Source, sources_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 _MOTION_SAMPLES = 32
-_NEIGHBOURS_OF = 400
 _FILL = 0.62
 _FEW = 32
 _FAR_LARGER = 4.0
@@ -126,11 +125,13 @@ def describe(
     Raises:
         ValueError: for an unknown field or axis, an empty range, or titles that do not match.
     """
-    sources = _sources(trajectories, titles)
+    sources = sources_of(trajectories, titles)
     upward = _upward(sources[0], up)
     fields = fields_of(sources, upward)
     chosen = next(iter(fields)) if field is None else field
     if chosen not in fields:
+        if chosen == ERROR:
+            Comparison(sources)  # says why it cannot be shown
         raise ValueError(
             f"a field to colour by: got {chosen!r}{did_you_mean(chosen, fields)},"
             f" expected one of {', '.join(fields)}"
@@ -151,18 +152,6 @@ def describe(
         colliders=tuple(_colliders(source, sources[0]) for source in sources),
         radii=tuple(_radius(source) for source in sources),
     )
-
-
-def _sources(trajectories: Any, titles: Sequence[str] | None) -> tuple[Source, ...]:
-    several = isinstance(trajectories, Sequence) and not isinstance(trajectories, str | Path)
-    listed = list(trajectories) if several else [trajectories]
-    if not listed:
-        raise ValueError("trajectories to look at: got none, expected at least one")
-    if titles is not None and len(titles) != len(listed):
-        raise ValueError(
-            f"titles: got {len(titles)}, expected one for each of the {len(listed)} trajectories"
-        )
-    return tuple(Source(one, titles[k] if titles else "") for k, one in enumerate(listed))
 
 
 def _upward(source: Source, up: str | None) -> np.ndarray:
@@ -217,22 +206,10 @@ def _radius(source: Source) -> float:
     x = source.positions(0)
     x = x[np.isfinite(x).all(-1)].astype(float)
     size = float(np.linalg.norm(x.max(0) - x.min(0))) if len(x) > 1 else 0.0
-    spacing = source.described("spacing", "a length in metres such as 0.02", ())
-    distance = _spacing(x) if spacing is None else float(spacing)
+    distance = source.spacing
     if size == 0.0 and distance == 0.0:
         return 0.01
     return min(_FILL * distance, size / 40) if len(x) < _FEW else _FILL * distance
-
-
-def _spacing(x: np.ndarray) -> float:
-    """Median distance [m] to the nearest neighbour in x (n, 3)."""
-    from scipy.spatial import KDTree
-
-    if len(x) < 2:
-        return 0.0
-    some = x[:: max(1, len(x) // _NEIGHBOURS_OF)]
-    distance, _ = KDTree(x).query(some, k=2)
-    return float(np.median(distance[:, 1]))
 
 
 def _domain(source: Source, first: Source) -> np.ndarray | None:

@@ -67,7 +67,7 @@ def rotation(A: Tensor) -> Tensor:
     R = A / size + torch.finfo(A.dtype).eps * eye
     for _ in range(ROUNDS):
         R = R / det3(R).abs().pow(1 / 3)[:, None, None]
-        R = 0.5 * (R + torch.linalg.inv(R).transpose(1, 2))
+        R = 0.5 * (R + torch.linalg.inv_ex(R).inverse.mT)
     return R
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.plastic import DruckerPrager, FluidReset
 
 
 def parameters(law: ConstitutiveLaw) -> dict[str, Tensor]:
@@ -26,3 +27,12 @@ def structure(law: ConstitutiveLaw) -> str:
     if isinstance(law, ElastoPlastic):
         return f"{own}({structure(law.elasticity)}, {type(law.plasticity).__name__})"
     return f"{own}({structure(law.law)})" if isinstance(law, Damped) else own
+
+
+def keeps_form(law: ConstitutiveLaw) -> bool:
+    """Whether a body of it is known by its shape at rest, and not a liquid or a heap of grains."""
+    inner = law.law if isinstance(law, Damped) else law
+    flows = isinstance(inner, ElastoPlastic) and isinstance(
+        inner.plasticity, FluidReset | DruckerPrager
+    )
+    return not flows

@@ -22,21 +22,21 @@ from .latent_grid import LatentGrid
 class Architecture:
     """Sizes of the network, and what it is told."""
 
-    width: int = 64
+    width: int = 48
     """Numbers that a point and an edge hold."""
     before: int = 2
     """Interaction layers before the grid."""
     after: int = 2
     """Interaction layers after it."""
-    grid: int = 8
+    grid: int = 6
     """Nodes along each axis of the latent grid; 0: none."""
-    tokens: int = 64
+    tokens: int = 48
     """Numbers that a node holds."""
     blocks: int = 2
     """Of attention."""
     heads: int = 4
     experts: int = 2
-    neighbours: int = 16
+    neighbours: int = 12
     """At most, of each point."""
     reach: float = 2.5
     """Radius of a neighbourhood in spacings of the sparse points."""
@@ -117,6 +117,10 @@ class TimeStepper(nn.Module):
             )
             self.join = MLP(2 * w, 2 * w, w)
         self.out = MLP(w, w, 6, norm=False)
+        last = self.out[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.bias)
+        last.weight.data.mul_(START)
         for name in Scales._fields:
             self.register_buffer(name, torch.ones(()))
 
@@ -167,12 +171,13 @@ class TimeStepper(nn.Module):
             h = h + self.join(torch.cat([h, far], 1))
         for layer in self.after:
             h, e = layer(h, e, graph)
-        inner, contact = (self.out(h) * self.acceleration).split(3, 1)
+        inner, walls = (self.out(h) * self.acceleration).split(3, 1)
         out = torch.einsum("na,nba->nb", inner, turn)
         if shape.conserving:
-            out = without_net_force(out, x, p.mass, p.world, p.worlds)
-            contact = contact * near.amax(1, keepdim=True)
-        return out + torch.einsum("na,nba->nb", contact, turn) + p.gravity
+            felt = near.amax(1, keepdim=True) * CROWD
+            force = felt * torch.einsum("na,nba->nb", walls, turn)
+            out = force + without_net_force(out - force, x, p.mass, p.world, p.worlds)
+        return out + p.gravity
 
     def _edges(
         self, y: Tensor, Y: Tensor, radius: Tensor, graph_of: Tensor
@@ -218,10 +223,14 @@ def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds:
     limit = torch.finfo(x.dtype)
     # what has no breadth has no moment of inertia about its axis, and no torque
     inertia = (size * (1.0 + limit.eps) + limit.tiny**0.5) * eye - S
-    omega = torch.linalg.solve(inertia, torque[:, :, None])[:, :, 0]
+    omega = torch.linalg.solve_ex(inertia, torque[:, :, None]).result[:, :, 0]
     return b - torch.linalg.cross(omega[world], y)
 
 
+START = 0.1
+"""Of the usual size of first weights are those of the answer: it begins near a free fall."""
+CROWD = 10.0
+"""Points for each one that feels a wall, about: it bears the weight of as many."""
 STRAINED = 5.0
 """Strains are of the order of its inverse."""
 

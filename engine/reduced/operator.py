@@ -36,7 +36,7 @@ class ReducedOperator(nn.Module):
         self.shape, self.scope, self.sparse = shape, scope, sparse
         self.errors = dict(errors or {})
         self.stepper = TimeStepper(shape)
-        self.correction = Correction()
+        self.correction = Correction.quadratic()
 
     def save(self, path: str | Path) -> None:
         """Write a .safetensors file; see `files.save_operator`."""

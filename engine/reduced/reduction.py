@@ -17,7 +17,7 @@ from ..mpm.model import MPMModel
 from ..scene import Scene
 from .correction import Sample, missed, teach
 from .dataset import Case, Dataset
-from .material import parameters, structure
+from .material import keeps_form, parameters, structure
 from .model import numbered, sparse_points
 from .motions import Motion, motion
 from .network import Architecture
@@ -29,6 +29,8 @@ INSTANTS = 5
 """Frames that the way to the full order is taught on and tested by, of each motion."""
 SAMPLES = 6
 """Motions that it is taught on."""
+LESSONS = 150
+"""Steps of that."""
 
 
 def scope_of(dataset: Dataset, scenes: Sequence[Scene]) -> Scope:
@@ -102,9 +104,11 @@ class Reduction:
         self.scenes = {c.number: self.scene_of(c.options) for c in self.dataset.cases}
         seen = [c for c in self.dataset.cases if c.split == "train"]
         scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen])
+        solid = all(keeps_form(body.law) for c in seen for body in self.scenes[c.number].bodies)
         self.shape = replace(
-            self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups()))
-        )
+            self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups())),
+            reference=self.shape.reference and solid,
+        )  # fmt: skip
         self.operator = seeded(self.shape, scope, self.seed, sparse=self.recipe.sparse)
         self.operator.to(self.device)
 
@@ -144,7 +148,7 @@ class Reduction:
         count = counts[len(counts) // 2]
         samples = [self._sample(c, count) for c in self.dataset.split("train")[:SAMPLES]]
         correction = self.operator.correction.to("cpu")
-        teach(correction, samples, seed=self.seed)
+        teach(correction, samples, steps=LESSONS, seed=self.seed)
         held = [self._sample(c, count) for c in self.dataset.split("validation")]
         self.operator.errors["full order alone"] = _mean(missed(correction, s) for s in held)
         correction.to(self.device)

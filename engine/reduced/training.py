@@ -34,7 +34,7 @@ class Recipe:
     """How a time step is trained."""
 
     epochs: int = 20
-    updates: int = 100
+    updates: int = 200
     """In an epoch."""
     batch: int = 2
     """Windows an update."""
@@ -50,11 +50,13 @@ class Recipe:
     """Weight of that part of an error which moves and turns a whole world: it stays for good, while
     waves die out."""
     quiet: float = 0.3
-    """Chance of a motion's frames in free fall beside that of one whose acceleration is the root
-    mean square, which is drawn 1 + this many times as often as it."""
+    """A window is drawn with a chance proportional to its acceleration, in root mean squares, plus
+    this."""
+    turned: bool = True
+    """Whether each window is seen in a random orientation."""
     unroll: int = 1
     """Frames that a window is rolled out for."""
-    sparse: tuple[int, int] = (400, 1000)
+    sparse: tuple[int, int] = (300, 1000)
     """Fewest and most sparse points."""
     samplings: int = 3
     """Sets of sparse points of each motion, of numbers evenly between them in logarithm."""
@@ -76,6 +78,7 @@ SIZES: Mapping[str, tuple[Architecture, Recipe]] = {
         Recipe(epochs=2, updates=10, sparse=(60, 100), samplings=2),
     ),
     "small": (Architecture(), Recipe()),
+    "dense": (Architecture(before=10, after=0, grid=0), Recipe()),
     "published": (
         Architecture(width=128, tokens=256, grid=16, blocks=2, heads=4, neighbours=32),
         Recipe(
@@ -84,8 +87,8 @@ SIZES: Mapping[str, tuple[Architecture, Recipe]] = {
         ),
     ),
 }  # fmt: skip
-"""Small learns something useful in ten minutes of two cores; published has the sizes of GIOROM and
-is for a GPU; tiny is for tests."""
+"""Small learns something useful in ten minutes of two cores; dense is message passing alone, to
+compare it with; published has the sizes of GIOROM and is for a GPU; tiny is for tests."""
 
 
 def set_scales(stepper: TimeStepper, motions: Sequence[Motion]) -> None:
@@ -166,7 +169,7 @@ def window_loss(
     if recipe.noise > 0.0:
         walk = random_walk(h, recent.shape[1], recipe.noise * scale, generator).to(recent)
         recent, blur = recent + walk, walk[-1]
-    spun = motion.spins(generator)
+    spun = motion.spins(generator) if recipe.turned else None
     total = motion.x.new_zeros(())
     frames = motion.x[h + 1 :]
     for number, target in enumerate(frames, 1):

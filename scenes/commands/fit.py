@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import laws, selection
+from .. import laws, reduced, selection
 from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
 from ..options import Parser, converter, count, number
@@ -65,6 +65,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         kept = [folder / name for name in WRITTEN]
         require_new(kept, force=True, inputs=read_by(found, ("out",)))
     again = repeated(parser.prog, tokens, folder)
+    if found.parameters is None and found.reduced is not None:
+        raise ValueError("--reduced needs --parameters: an operator fits numbers, not laws")
     if found.parameters is None:
         return fit_law(found, script, folder, again)
     if found.law is not None:
@@ -116,6 +118,10 @@ def add_arguments(parser: Parser) -> None:
         "--hold-out", type=number, metavar="SHARE", help="end of the motion kept to judge the fit"
     )
     group.add_argument("--threads", type=count, default=os.cpu_count() or 1, metavar="N")
+    group.add_argument(
+        "--reduced", type=Path, metavar="FILE",
+        help="with --parameters: first by an operator of rheograd reduce, from there on in full",
+    )  # fmt: skip
     group = parser.add_argument_group("what was seen")
     group.add_argument("--camera", type=Path, metavar="FILE", help=".toml, if the file has none")
     group.add_argument(
@@ -204,6 +210,10 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     seen = [judged(e, found, script, solver) for e in read]
     parameters = choose(script.build, begin, given)
+    if found.reduced is not None and not found.resume:
+        parameters = reduced.nearer(
+            found.reduced, script.build, seen, parameters, given=given, team=team
+        )
     iterations = found.epochs or ITERATIONS
     with team, FitProgress(
         script.name, iterations, "iterations", parameters, shown=team.leads

@@ -2,7 +2,8 @@
 """Look at trajectories: a window, a movie or a picture; several are shown side by side.
 
 Files are .npz, .vtkhdf or .c3d. A window opens unless --movie or --screenshot is given; in it, h
-lists the keys. --dt or --frame-rate tell the times of a .npz that has none.
+lists the keys. --dt or --frame-rate tell the times of a .npz that has none. --colour error shows
+how far every point is from where the first file has it, whatever the numbers of points.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..outputs import require_new
 from ..progress import Progress
 
 RANK = 3
+ERROR = "error"
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
@@ -29,7 +31,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write .png or .jpg")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.add_argument(
-        "--colour", "--color", metavar="FIELD", help="such as speed, J or 'von Mises stress'"
+        "--colour", "--color", metavar="FIELD", help="such as speed, error or 'von Mises stress'"
     )
     parser.add_argument("--limits", type=pair, metavar="LOW,HIGH", help="of the colours [SI]")
     parser.add_argument("--frame", type=int, metavar="K", help="frame to start from or to draw")
@@ -81,3 +83,26 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
         print(f"wrote {found.movie}", file=sys.stderr)
     if found.screenshot is None and found.movie is None:
         viewer.play(trajectories, frame=found.frame or 0, **common)
+    elif found.colour == ERROR and not _recorded(trajectories):
+        for line in _totals(trajectories, titles):
+            print(line, file=sys.stderr)
+
+
+def _recorded(trajectories: list[Any]) -> bool:
+    """Whether the files hold a field of that name, which then is what is shown."""
+    return all(ERROR in {**one.fields, **one.cell_fields} for one in trajectories)
+
+
+def _totals(trajectories: list[Any], titles: list[str]) -> list[str]:
+    """A line about each run but the first: how far it is from that."""
+    from rheograd.viewer import error_totals
+
+    lines = []
+    for total in error_totals(trajectories, titles=titles):
+        moved = f" ({100 * total.relative:.2g} % of the distance travelled)"
+        lines.append(
+            f"error of {total.title} against {titles[0]}: mean {1e3 * total.mean:.3g} mm"
+            f"{moved if total.relative > 0 else ''}, largest {1e3 * total.largest:.3g} mm"
+            f" at {total.when:.3g} s"
+        )
+    return lines

@@ -111,13 +111,6 @@ def learned(cell: float, steps: int) -> Correction:
     return correction
 
 
-def untaught() -> Correction:
-    """What of a correction needs no teaching: quadratic weights, with the least ridge."""
-    correction = Correction()
-    torch.nn.init.constant_(correction.last.bias[-1:], 1.0)
-    return correction
-
-
 def accuracy(cell: float, correction: Correction, queries: int) -> None:
     """A table of errors."""
     print("\n| motion | points | with | error, spacings | largest | F, RMS |")
@@ -143,7 +136,7 @@ def rows(
     maps = {
         "moving least squares, 12": FullOrderMap(X, P),
         "moving least squares, 20": FullOrderMap(X, P, k=20),
-        "quadratic by the least ridge, untaught": FullOrderMap(X, P, correction=untaught()),
+        "quadratic, untaught": FullOrderMap(X, P, correction=Correction.quadratic()),
         "with correction": FullOrderMap(X, P, correction=correction),
     }
     for method, found in maps.items():
