@@ -33,6 +33,8 @@ from .scope import Scope
 FORMAT = "rheograd-operator"
 VERSION = 1
 ENDING = ".safetensors"
+_UNLIKE = (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError)
+"""What comes of words or tensors that are not those of an operator."""
 
 
 def save_operator(operator: ReducedOperator, path: str | Path) -> None:
@@ -86,7 +88,7 @@ def load_operator(path: str | Path) -> ReducedOperator:
         errors = {str(k): float(v) for k, v in json.loads(metadata["errors"]).items()}
         operator = ReducedOperator(shape, scope, (int(fewest), int(most)), errors)
         operator.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+    except _UNLIKE as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path} does not describe an operator as this version builds it ({reason}): train it"
