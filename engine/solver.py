@@ -144,6 +144,10 @@ class Solver(ABC):
         """What a trajectory records of a state's points beside x and v, shape (n, ...)."""
         return {}
 
+    def more_fields(self, model: Any, state: State) -> Mapping[str, Tensor]:
+        """What is recorded of points only if asked for by name, as it takes time, (n, ...)."""
+        return {}
+
     def cell_fields(self, model: Any, state: State) -> Mapping[str, Tensor]:
         """What a trajectory records of a state's cells, shape (e, ...); of particles nothing."""
         return {}

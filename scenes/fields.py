@@ -37,6 +37,7 @@ def chosen(words: str | None, solver: Any, model: Any, state: State) -> tuple[Sh
     asked = ["v", *usual, *cells]
     if words is not None:
         asked = [name for name in words.split(",") if name]
+        points |= solver.more_fields(model, state)
         cells |= solver.more_cell_fields(model, state)
     there = [*points, *cells]
     for name in asked:
@@ -57,12 +58,13 @@ def recorded(
     """What is recorded of a state that is not in it, totals too.
 
     Args:
-        names: Of the fields of cells that are wanted; further ones are worked out only for these.
+        names: Of the fields that are wanted; those that take time are worked out only for these.
         solver: What runs.
         model: What it runs.
         state: Of that model.
     """
     points, cells = solver.fields(model, state), solver.cell_fields(model, state)
-    if not set(names) <= set(cells):
+    if not set(names) <= {"v", "F", *state.carry, *points, *cells}:
+        points = {**points, **solver.more_fields(model, state)}
         cells = {**cells, **solver.more_cell_fields(model, state)}
     return {**points, **cells, **solver.totals(model, state)}

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rheograd.materials.law import ConstitutiveLaw
+
 from ..mpm.discretize import initial_velocity
 from ..mpm.model import MPMModel
 from ..scene import Scene, typed
@@ -51,6 +53,8 @@ class ReducedModel:
     """Neighbours of the sparse points at rest, -1 in an empty slot, shape (n, k)."""
     map: FullOrderMap
     """From the sparse points to those asked for."""
+    laws: Sequence[tuple[ConstitutiveLaw, Tensor]]
+    """Of each body, and which of the points asked for are its own, shape (m,), int64."""
     widest: float
     """Largest radius of a neighbourhood of sparse points [m]."""
 
@@ -179,6 +183,17 @@ def _nearest(x: Tensor, number: Tensor, chosen: Tensor, radius: float) -> Tensor
         if bool((found >= 0).all()):
             return found
         radius *= 2.0  # thin bodies have points farther apart than their volume tells
+
+
+def laws_of(
+    scenes: Sequence[Scene], world: Tensor, body: Tensor
+) -> list[tuple[ConstitutiveLaw, Tensor]]:
+    """Of each body its law and its points, by their worlds and bodies, shape (q,)."""
+    return [
+        (held.law, ((world == w) & (body == b)).nonzero()[:, 0])
+        for w, scene in enumerate(scenes)
+        for b, held in enumerate(scene.bodies)
+    ]
 
 
 def asked_for(

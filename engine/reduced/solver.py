@@ -19,13 +19,15 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rheograd.materials.law import Elasticity
+
 from ..errors import SimulationError
 from ..mpm import MPMSolver
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
 from .full_order import FullOrderMap
-from .model import ReducedModel, asked_for, numbered, points_of, sparse_points
+from .model import ReducedModel, asked_for, laws_of, numbered, points_of, sparse_points
 from .motions import graph
 from .operator import ReducedOperator
 
@@ -117,7 +119,7 @@ class ReducedSolver(Solver):
             dt=scope.frame, x0=x0, v0=v0, world=world, body=body, full=full,
             steps_a_frame=round(scope.frame / full.dt), chosen=chosen, points=points,
             rest_graph=graph(self.operator.shape, points, rest, widest), widest=widest,
-            map=full_order,
+            map=full_order, laws=laws_of(worlds, world, body),
         )  # fmt: skip
 
     def _starter(self, scenes: Sequence[Scene]) -> MPMSolver:
@@ -224,8 +226,20 @@ class ReducedSolver(Solver):
         return torch.cat([recent[1:], x[None]])
 
     def fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:
-        """Nothing beside positions and velocities."""
+        """Nothing beside positions and velocities; see `more_fields`."""
         return {}
+
+    def more_fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:
+        """Kirchhoff stress tau [Pa] of elastic laws, by the deformation of the points, (n, 3, 3).
+
+        What flows has no stress by its deformation alone: nothing there.
+        """
+        if not all(isinstance(law, Elasticity) for law, _ in model.laws):
+            return {}
+        tau = torch.zeros_like(state.F)
+        for law, index in model.laws:
+            tau[index] = law.stress(state.F[index], state.internal[index])
+        return {"tau": tau}
 
     def summary(self, model: ReducedModel, state: State) -> Mapping[str, Any]:
         """How many points carried the motion, and the errors of the operator in training."""

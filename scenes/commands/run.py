@@ -58,9 +58,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument(
         "--fields",
         metavar="A,B",
-        help="recorded beside positions: v (default), F, tau, C of"
-        " particles; all (default) of v, reaction, nodal_stress, stress, ... of finite elements;"
-        " point_stress of theirs only if named",
+        help="recorded beside positions: v (default), F, tau, C of particles; v, F, tau of"
+        " points that an operator moves; all (default) of v, reaction, nodal_stress, stress, ... of"
+        " finite elements; point_stress of theirs only if named",
     )
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--force", action="store_true", help="replace --out if it is there")
@@ -316,7 +316,8 @@ class Run:
 
     def _more(self, state: State) -> dict[str, Tensor | float]:
         """What the solver records of a state beside what is in it."""
-        return fields.recorded(self.cell_fields, self.solver, self.model, state)
+        names = [*self.fields, *self.cell_fields]
+        return fields.recorded(names, self.solver, self.model, state)
 
     def _stopped(self, recording: Recording | None) -> str:
         if recording is None:
