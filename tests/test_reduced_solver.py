@@ -29,7 +29,9 @@ from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
 from rheograd.engine.state import State
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.elastic import Corotated, NeoHookean
+from rheograd.materials.composition import ElastoPlastic
+from rheograd.materials.elastic import Corotated, NeoHookean, Volumetric
+from rheograd.materials.plastic import FluidReset
 
 STEPS = 8
 HISTORY = 3
@@ -399,3 +401,19 @@ def test_a_law_is_fitted_through_it() -> None:
     assert fit.converged
     assert fit.values["young"] == pytest.approx(1.3e4, rel=1e-4)
     assert fit.steps == (SCOPE.frame,)
+
+
+def test_stress_follows_from_the_deformation() -> None:
+    """Of elastic laws; of what flows there is none to tell."""
+    solver = reduced(points=100)
+    scene = thrown()
+    model = solver.discretize([scene, replace(scene, bodies=thrown(1.7e4).bodies)])
+    state = solver.rollout(model, solver.start(model), STEPS).last
+    tau = solver.more_fields(model, state)["tau"]
+    for world, young in enumerate((1e4, 1.7e4)):
+        own = model.world == world
+        law, F = NeoHookean(young, 0.3), state.F[own]
+        assert int(own.sum()) > 50 and far(F, EYE.expand_as(F)) > 1e-3
+        torch.testing.assert_close(tau[own], law.stress(F, F.new_zeros(len(F), 0)))
+    water = ElastoPlastic(Volumetric(1e4, 0.3), FluidReset())
+    assert solver.more_fields(replace(model, laws=[(water, model.laws[0][1])]), state) == {}
