@@ -162,11 +162,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("others", "message"),
         [
-            (lambda: [], "error: got one trajectory, expected two or more"),
+            (lambda: [], "a comparison: got one trajectory, expected two or more"),
             (
                 lambda: [affine(lattice(6, size=0.4), TIMES)],
-                r"error against full: got b from \(0.333, 0.433, 0.383\) to .* m at rest, expected"
-                r" from \(0.3.* as in full; compare runs of the same bodies",
+                r"comparison with full: got b from \(0.333, 0.433, 0.383\) to .* m at rest,"
+                r" expected from \(0.3.* as in full; compare runs of the same bodies",
             ),
             (
                 lambda: [affine(lattice(6, corner=CORNER + 0.1), TIMES)],
@@ -290,5 +290,5 @@ class TestCommand:
     ) -> None:
         picture = tmp_path / "error.png"
         said = refuse("view", runs[0], runs[2], "--colour", "error", "--screenshot", picture)
-        assert said.startswith("error against full: got larger from (0.333, 0.433, 0.383) to ")
+        assert said.startswith("comparison with full: got larger from (0.333, 0.433, 0.383) to ")
         assert not picture.exists()

@@ -39,8 +39,8 @@ class Comparison:
     def __init__(self, sources: Sequence[Source]) -> None:
         if len(sources) < 2:
             raise ValueError(
-                f"{ERROR}: got one trajectory, expected two or more: the first is what the others"
-                " are compared with"
+                "a comparison: got one trajectory, expected two or more: the first is what the"
+                " others are compared with"
             )
         self.reference, *self._others = sources
         self._paired = [_paired(self.reference, other) for other in self._others]
@@ -197,7 +197,7 @@ def _require_alike(first: Source, other: Source) -> None:
     counts = [1 + int(number.max()) for number in numbers]
     if counts[0] != counts[1]:
         raise ValueError(
-            f"{ERROR} against {names[0]}: got {names[1]} with bodies: {counts[1]}, expected"
+            f"comparison with {names[0]}: got {names[1]} with bodies: {counts[1]}, expected"
             f" {counts[0]} as in {names[0]}; {told}"
         )
     for body in range(counts[0]):
@@ -211,8 +211,8 @@ def _require_alike(first: Source, other: Source) -> None:
         if np.abs(mine - theirs).max() > margin:
             where = f" where body {body} is" if counts[0] > 1 else ""
             raise ValueError(
-                f"{ERROR} against {names[0]}: got {names[1]}{where} from {_written(theirs)} m at"
-                f" rest, expected from {_written(mine)} m, to {margin:.2g} m, as in {names[0]};"
+                f"comparison with {names[0]}: got {names[1]}{where} from {_written(theirs)} m at"
+                f" rest, expected from {_written(mine)} m, within {margin:.2g} m, as in {names[0]};"
                 f" {told}"
             )
 
@@ -221,7 +221,7 @@ def _require_common_time(first: Source, other: Source) -> None:
     """Refuse a run without a frame at a time at which the first is known."""
     if not any(_place(first.times, float(time)) for time in other.times):
         raise ValueError(
-            f"{ERROR} against {first.title or 'the first'}: got {other.title or 'another'} with"
+            f"comparison with {first.title or 'the first'}: got {other.title or 'another'} with"
             f" frames from {other.times[0]:.4g} to {other.times[-1]:.4g} s, expected some from"
             f" {first.times[0]:.4g} to {first.times[-1]:.4g} s; compare runs of the same time"
         )

@@ -62,7 +62,12 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     """
     from rheograd import viewer
 
+    from ..user_files import start_engine
+
     require_new((found.screenshot, found.movie), force=found.force, inputs=found.files)
+    window = found.screenshot is None and found.movie is None
+    if len(found.files) > 1 and (window or found.colour == ERROR):
+        start_engine()  # of which the error is found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
@@ -81,7 +86,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
             viewer.movie(trajectories, found.movie, speed=found.speed, progress=drawn, **common)
         print(f"wrote {found.movie}", file=sys.stderr)
-    if found.screenshot is None and found.movie is None:
+    if window:
         viewer.play(trajectories, frame=found.frame or 0, **common)
     elif found.colour == ERROR and not _recorded(trajectories):
         for line in _totals(trajectories, titles):
