@@ -40,7 +40,7 @@ SHAPE = replace(TINY, code=0)
 SPRING = 0.15
 """Of every point to its place in the body [1/frame²]: a period of 16 frames."""
 RECIPE = Recipe(
-    epochs=4, updates=25, batch=4, shards=2, rate=1e-2, warm=10, noise=0.02, memory=0.95,
+    epochs=4, updates=40, batch=4, shards=2, rate=2e-2, warm=10, noise=0.02, memory=0.95,
     sparse=(40, 40), samplings=1,
 )  # fmt: skip
 SHORT = replace(RECIPE, epochs=3, updates=4, batch=2)
