@@ -37,6 +37,21 @@ VARY = {
     "throw": {"velocity": Choice(((0.0, -1.0, 0.0), (200.0, 0.0, 0.0), (0.0, 0.0, 1.0)))},
 }
 """
+PAUSED = """
+import functools, os, time
+
+
+def paused(make):
+    @functools.wraps(make)
+    def later(*given, **options):
+        time.sleep(float(os.environ.get("PAUSE", 0)))
+        return make(*given, **options)
+    return later
+
+
+build = paused(build)
+"""
+"""So that a run can be stopped in the middle, however fast the machine is."""
 GROUPS = ("--vary", "velocity,material,turn")
 SHORT = (*GROUPS, "--n", "5", "--frames", "3", "--duration", "0.04")
 ONE = ("--processes", "1")
@@ -45,7 +60,7 @@ ONE = ("--processes", "1")
 @pytest.fixture
 def scene(tmp_path: Path) -> str:
     path = tmp_path / "varied.py"
-    path.write_text(SMALL + VARY)
+    path.write_text(SMALL + VARY + PAUSED)
     return str(path)
 
 
@@ -137,8 +152,9 @@ def test_the_same_whatever_the_number_of_processes_and_wherever_it_was_stopped(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main([*map(str, words), *ONE, "--out", str(whole)]) == 0
     command = process(*words, "--processes", 2, "--out", broken)
+    slow = {**os.environ, "PAUSE": "0.3"}
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=slow
     ) as child:
         end = time.monotonic() + 120
         while not (broken / INDEX).exists() or not done_in(broken):
