@@ -53,13 +53,13 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def reduced(operator: ReducedOperator, scene: Scene, sparse: int, frames: int) -> Tensor:
     """All particles by the operator, (frames + 1, n, 3)."""
-    solver = ReducedSolver(operator, sparse=sparse)
+    solver = ReducedSolver(operator, sparse=sparse, insist=True)
     return simulate(scene, solver, steps=frames, every=1).x
 
 
 def from_truth(operator: ReducedOperator, scene: Scene, truth: Tensor, sparse: int) -> Tensor:
     """The same, but the first frames are those of the full simulation."""
-    solver = ReducedSolver(operator, sparse=sparse)
+    solver = ReducedSolver(operator, sparse=sparse, insist=True)
     model = solver.discretize(scene)
     h = operator.shape.history
     state = solver.start(model)
@@ -158,7 +158,7 @@ def pace(operators: dict[str, ReducedOperator], scene: Scene) -> str:
         found[name] = 1e3 * sorted(costs)[REPEATS // 2]
         lines.append(f"| {name} on {len(model.chosen)} | {found[name]:.0f} |")
     ratio = found["message passing alone"] / found["operator"]
-    solver = ReducedSolver(operators["operator"], points=100_000)
+    solver = ReducedSolver(operators["operator"], points=100_000, insist=True)
     model = solver.discretize(scene)
     u = torch.zeros(len(model.chosen), 3)
     costs = [timed(partial(model.map.displacement, u))[1] for _ in range(REPEATS)]
