@@ -22,6 +22,10 @@ SMALLEST = 1e-20
 """Mean square size of a body that is more than a point [m²]."""
 
 
+INSET = 1e-5
+"""Share of the domain's edge that points keep from the walls."""
+
+
 @dataclass(frozen=True)
 class Walls:
     """The faces of a domain, in groups that act alike."""
@@ -33,6 +37,11 @@ class Walls:
     group: Tensor
     """Of x-, x+, y-, y+, z-, z+, shape (6,), int64."""
     groups: int
+
+    def inside(self, x: Tensor) -> Tensor:
+        """Positions x [m], shape (..., 3), moved just off the walls if they are beyond them."""
+        inset = INSET * (self.upper - self.lower)
+        return torch.minimum(torch.maximum(x, self.lower + inset), self.upper - inset)
 
     def near(self, x: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
         """How near the walls are.

@@ -21,8 +21,6 @@ from .network import Architecture, Points
 from .sampling import farthest_points
 from .scope import Scope
 
-INSET = 1e-5
-"""Share of the domain's edge that points keep from the walls."""
 FEWEST = 30
 """Sparse points that a body has at least, if it has as many particles."""
 
@@ -77,12 +75,6 @@ class ReducedModel:
     def spacing(self) -> float:
         """Length that the sparse points resolve [m]."""
         return float(self.points.spacing.min())
-
-    def inside(self, x: Tensor) -> Tensor:
-        """Positions moved into the domain, just off its walls, if they are outside."""
-        walls = self.points.walls
-        inset = INSET * (walls.upper - walls.lower)
-        return torch.minimum(torch.maximum(x, walls.lower + inset), walls.upper - inset)
 
 
 def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) -> Tensor:

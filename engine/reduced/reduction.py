@@ -119,8 +119,8 @@ class Reduction:
             found for c in self.dataset.split("train")
             for found in self.motions(c, recipe.counts())
         ]  # fmt: skip
-        middle = [recipe.counts()[-1]]
-        held = [m for c in self.dataset.split("validation") for m in self.motions(c, middle)]
+        most = recipe.counts()[-1:]
+        held = [m for c in self.dataset.split("validation") for m in self.motions(c, most)]
         stepper = self.operator.stepper
         set_scales(stepper, training)
         self.operator.errors["validation"] = Training(

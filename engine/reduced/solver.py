@@ -155,7 +155,8 @@ class ReducedSolver(Solver):
     def _state(self, model: ReducedModel, step: int, carry: Mapping[str, Tensor]) -> State:
         """A state whose points follow the sparse ones."""
         now, before = self._present(step, carry["recent"])
-        x, v, F = self._points(model, now, before)
+        x, v = self._points(model, now, before)
+        F = model.map.gradient(now - model.points.rest)
         if step == 0:
             v = model.v0
         return State(step, step * model.dt, x, v, F, x.new_zeros(model.n, 0), carry)
@@ -165,14 +166,11 @@ class ReducedSolver(Solver):
         at = min(step, len(recent) - 1)
         return recent[at], recent[max(at - 1, 0)]
 
-    def _points(
-        self, model: ReducedModel, now: Tensor, before: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions, velocities and deformation gradients of the points asked for."""
-        u = now - model.points.rest
-        x = model.x0 + model.map.displacement(u)
+    def _points(self, model: ReducedModel, now: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions and velocities of the points asked for."""
+        x = model.x0 + model.map.displacement(now - model.points.rest)
         v = model.map.displacement(now - before) / model.dt
-        return model.inside(x), v, model.map.gradient(u)
+        return model.points.walls.inside(x), v
 
     def rollout(
         self,
@@ -201,7 +199,7 @@ class ReducedSolver(Solver):
             if state.step + done >= len(recent):
                 recent = advance(recent, model)
             if done in seen:
-                x, v, _ = self._points(model, *self._present(state.step + done, recent))
+                x, v = self._points(model, *self._present(state.step + done, recent))
                 xs.append(x)
                 vs.append(v)
         if not bool(torch.isfinite(recent).all()):
@@ -222,7 +220,7 @@ class ReducedSolver(Solver):
         if not shape.reference:
             told = graph(shape, points, recent[-1], model.widest)
         a = self.operator.stepper(recent, points, told)
-        x = model.inside(2.0 * recent[-1] - recent[-2] + a)
+        x = points.walls.inside(2.0 * recent[-1] - recent[-2] + a)
         return torch.cat([recent[1:], x[None]])
 
     def fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:

@@ -87,7 +87,7 @@ SIZES: Mapping[str, tuple[Architecture, Recipe]] = {
         ),
     ),
 }  # fmt: skip
-"""Small learns something useful in ten minutes of two cores; dense is message passing alone, to
+"""Small learns something useful in twenty minutes of two cores; dense is message passing alone, to
 compare it with; published has the sizes of GIOROM and is for a GPU; tiny is for tests."""
 
 
@@ -120,10 +120,9 @@ def advance(stepper: TimeStepper, motion: Motion, recent: Tensor, **settings: An
 def roll_out(stepper: TimeStepper, motion: Motion, frames: int) -> Tensor:
     """Frames after the first ones of a motion, those alone being taken from it, (frames, n, 3)."""
     recent = motion.x[: stepper.shape.history + 1]
-    walls = motion.points.walls
     out = []
     for _ in range(frames):
-        x = torch.minimum(torch.maximum(advance(stepper, motion, recent), walls.lower), walls.upper)
+        x = motion.points.walls.inside(advance(stepper, motion, recent))
         out.append(x)
         recent = torch.cat([recent[1:], x[None]])
     return torch.stack(out)
@@ -139,10 +138,7 @@ def naive_error(history: int, motion: Motion) -> float:
     """That of a constant acceleration, stopped by the walls."""
     first = history + 1
     x = extrapolated(motion.x[:first], len(motion.x) - first)
-    walls = motion.points.walls
-    return relative_error(
-        torch.minimum(torch.maximum(x, walls.lower), walls.upper), motion.x, first
-    )
+    return relative_error(motion.points.walls.inside(x), motion.x, first)
 
 
 def random_walk(history: int, n: int, size: float, generator: torch.Generator) -> Tensor:
@@ -194,8 +190,7 @@ def chances(stepper: TimeStepper, motion: Motion, recipe: Recipe) -> Tensor:
 def optimizers(stepper: TimeStepper, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for matrices but those of the answer, AdamW for all else.
 
-    Jordan et al. 2024, "Muon"; Liu et al. 2025 for rates that suit both. At equal cost it leaves
-    two thirds of the one-step error that AdamW alone does.
+    Jordan et al. 2024, "Muon"; Liu et al. 2025 for rates that suit both.
     """
     answer = {id(p) for p in stepper.out[-1].parameters()}
     matrices = [p for p in stepper.parameters() if p.ndim == 2 and id(p) not in answer]
