@@ -360,21 +360,23 @@ def test_what_tests_a_training_is_not_opened_by_it(
 
 
 def test_what_an_operator_is_for_is_what_it_saw(tiny_data: Path, tmp_path: Path) -> None:
+    """Between the ends of what could be drawn: few draws come near those."""
     data = Dataset.load(tiny_data)
     operator = of_data(data, tmp_path / "a").operator
     seen, scope = data.split("train"), operator.scope
-    for name in ("young", "poisson"):
+    for name, bounds in (("young", (2e4, 1e5)), ("poisson", (0.2, 0.4))):
+        assert scope.parameters[name] == pytest.approx(bounds)
         values = [c.parameters[name] for c in seen]
-        assert scope.parameters[name] == pytest.approx((min(values), max(values)))
+        plain = of_data(replace(data, ranges={}), tmp_path / name).operator.scope
+        assert plain.parameters[name] == pytest.approx((min(values), max(values)))
     assert scope.varied == ["young", "poisson"] and operator.shape.code == 2
     assert scope.walls == [("contact", 0.0)] * 2 + [("contact", 0.4)] + [("contact", 0.0)] * 3
     assert scope.groups() == [0, 0, 1, 0, 0, 0] and operator.shape.wall_groups == 2
     assert scope.frame == pytest.approx(0.02) and scope.cell == 0.0625
     fastest = max(math.dist(c.options["velocity"], (0, 0, 0)) for c in seen)
     assert scope.speed == pytest.approx(fastest)
-    kept = Dataset.load(tiny_data)
-    build = builder(kept)
-    for case in seen:
+    build = builder(data)
+    for case in data.cases:
         scope.require(build(case.options))
 
 
@@ -385,6 +387,10 @@ def split_of(data: Dataset, names: Sequence[str]) -> Dataset:
 REFUSED: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "train": (lambda d: split_of(d, ["validation", "test"]), "no trajectory of the split 'train'"),
     "validation": (lambda d: split_of(d, ["train"]), "no trajectory of the split 'validation'"),
+    "logarithm": (
+        lambda d: replace(d, ranges={"poisson": "Uniform(low=0.0, high=0.4)"}),
+        "poisson varies from 0 to 0.4 in .*, expected positive numbers",
+    ),
     "frames": (lambda d: replace(d, frames=5), "have 5 frames after the first, expected 6 or more"),
 }
 

@@ -13,7 +13,7 @@ import torch
 from rheograd.engine.reduced.dataset import boundaries_of
 from rheograd.engine.reduced.material import parameters, structure
 from rheograd.engine.reduced.plan import Draw, plan, split_sizes
-from rheograd.engine.reduced.variation import Choice, LogUniform, Uniform, Variation
+from rheograd.engine.reduced.variation import Choice, LogUniform, Uniform, Variation, ends
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean
 from rheograd.materials.plastic import DruckerPrager
@@ -86,6 +86,23 @@ def test_values_of_ranges() -> None:
     assert LogUniform(2e4, 1e5).value([1 / 3]) == float(f"{2e4 * 5 ** (1 / 3):.6g}")
     assert Uniform(1 / 3, 1.0).value([0.0]) == 1 / 3  # not less, as six digits of it are
     assert [Choice((1, 2)).value([u]) for u in (0.0, 0.49, 0.5, 1.0)] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("range_", "bounds"),
+    [(Uniform(1.0, 3.0), (1.0, 3.0)), (Uniform((0.0, -1.0), (1.0, 5.0)), ((0.0, -1.0), (1.0, 5.0))),
+     (LogUniform(2e4, 1e5), (2e4, 1e5)), (Choice(("box",), unseen=("sphere",)), ())],
+)  # fmt: skip
+def test_ends_of_ranges_as_an_index_states_them(range_: Any, bounds: Any) -> None:
+    assert ends(str(range_)) == bounds
+
+
+@pytest.mark.parametrize(
+    "words", ["", "Normal(low=1)", "Uniform(low=a)", "1 + 1", "Uniform(", "f()()"]
+)
+def test_words_that_state_no_range(words: str) -> None:
+    with pytest.raises(ValueError, match=r"expected a range such as Uniform"):
+        ends(words)
 
 
 @pytest.mark.parametrize(

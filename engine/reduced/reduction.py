@@ -24,6 +24,7 @@ from .network import Architecture
 from .operator import ReducedOperator, seeded
 from .scope import Range, Scope, walls_of
 from .training import Recipe, Tell, Training, error, naive_error, set_scales
+from .variation import ends
 
 INSTANTS = 5
 """Frames that the way to the full order is taught on and tested by, of each motion."""
@@ -33,22 +34,39 @@ LESSONS = 150
 """Steps of that."""
 
 
-def scope_of(dataset: Dataset, scenes: Sequence[Scene]) -> Scope:
-    """What an operator that is taught on some scenes of a data set will be good for."""
+def scope_of(dataset: Dataset, scenes: Sequence[Scene], ends: Sequence[Scene]) -> Scope:
+    """What an operator that is taught on some scenes of a data set will be good for.
+
+    Args:
+        dataset: That they are of.
+        scenes: Those that are learned from.
+        ends: Others with options at the ends of their ranges; few draws do not come near those.
+
+    Raises:
+        ValueError: The bodies are of several laws, or a number of theirs varies down to 0.
+    """
     bodies = [body for scene in scenes for body in scene.bodies]
-    held = [{k: float(v.detach()) for k, v in parameters(b.law).items()} for b in bodies]
-    densities = [float(torch.as_tensor(b.density).detach()) for b in bodies]
+    both = [*bodies, *(body for scene in ends for body in scene.bodies)]
+    held = [{k: float(v.detach()) for k, v in parameters(b.law).items()} for b in both]
+    densities = [float(torch.as_tensor(b.density).detach()) for b in both]
     speeds = [float(torch.as_tensor(b.velocity).detach().double().norm()) for b in bodies]
-    kinds = {structure(b.law) for b in bodies}
+    kinds = {structure(b.law) for b in both}
     if len(kinds) > 1:
         raise ValueError(
             f"the bodies of the data set are of several laws, {', '.join(sorted(kinds))}, expected"
             " one: an operator is told a material by the parameters of one law"
         )
+    ranges = {name: _range([h[name] for h in held]) for name in held[0]}
+    for name, (low, high) in ranges.items():
+        if low < high and not low > 0.0:
+            raise ValueError(
+                f"{name} varies from {low:g} to {high:g} in {dataset.folder}, expected positive"
+                " numbers: an operator is told its logarithm; vary it from a small one on"
+            )
     return Scope(
         scene=dataset.scene,
         law=kinds.pop(),
-        parameters={name: _range([h[name] for h in held]) for name in held[0]},
+        parameters=ranges,
         density=_range(densities),
         speed=max(speeds),
         gravity=dataset.gravity,
@@ -86,8 +104,8 @@ class Reduction:
         """Find out what the operator will be for.
 
         Raises:
-            ValueError: The data set has nothing to train or to validate with, too few frames, or
-                several laws.
+            ValueError: The data set has nothing to train or to validate with, too few frames,
+                several laws, or a number of a law that varies down to 0.
         """
         for split in ("train", "validation"):
             if not self.dataset.split(split):
@@ -103,7 +121,7 @@ class Reduction:
             )
         self.scenes = {c.number: self.scene_of(c.options) for c in self.dataset.cases}
         seen = [c for c in self.dataset.cases if c.split == "train"]
-        scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen])
+        scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen], self._ends(seen[0]))
         solid = all(keeps_form(body.law) for c in seen for body in self.scenes[c.number].bodies)
         self.shape = replace(
             self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups())),
@@ -111,6 +129,14 @@ class Reduction:
         )  # fmt: skip
         self.operator = seeded(self.shape, scope, self.seed, sparse=self.recipe.sparse)
         self.operator.to(self.device)
+
+    def _ends(self, case: Case) -> list[Scene]:
+        """The scene of a trajectory with each option in turn at the ends of its range."""
+        return [
+            self.scene_of({**case.options, name: end})
+            for name, words in self.dataset.ranges.items()
+            for end in ends(words)
+        ]
 
     def run(self) -> ReducedOperator:
         """Train, teach, judge."""

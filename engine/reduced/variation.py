@@ -7,6 +7,7 @@ evenly then cover the ranges.
 
 from __future__ import annotations
 
+import ast
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -119,6 +120,27 @@ class Choice(Variation):
         """See `Variation.value`; not an unseen one."""
         (share,) = shares
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+
+
+def ends(words: str) -> tuple[Any, ...]:
+    """The bounds of a range as an index states it, such as LogUniform(low=2e4, high=1e5).
+
+    None of a choice.
+
+    Raises:
+        ValueError: The words are not those of a range.
+    """
+    kinds = {kind.__name__: kind for kind in (Uniform, LogUniform, Choice)}
+    try:
+        (call,) = ast.parse(words).body
+        assert isinstance(call, ast.Expr) and isinstance(call.value, ast.Call)
+        name, given = ast.unparse(call.value.func), call.value.keywords
+        found = kinds[name](**{str(k.arg): ast.literal_eval(k.value) for k in given})
+    except (AssertionError, KeyError, SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"got {words!r}, expected a range such as Uniform(low=0.0, high=1.0)"
+        ) from error
+    return () if isinstance(found, Choice) else (found.low, found.high)
 
 
 def _rounded(value: float, low: float, high: float) -> float:

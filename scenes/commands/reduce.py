@@ -42,8 +42,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument(
         "--size", type=sizes, default="small", metavar="|".join(WORDS),
         help="of the network: small (default) learns something useful in twenty minutes of two"
-        " cores, published has the sizes of GIOROM and is for a GPU, dense is message passing alone,"
-        " to compare with, tiny is for trying things out",
+        " cores, published has the sizes of GIOROM and is for a GPU, dense is message passing"
+        " alone, to compare with, tiny is for trying things out",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors")
     parser.add_argument("--epochs", type=count, metavar="N", help="in place of the size's own")

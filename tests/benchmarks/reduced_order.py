@@ -53,13 +53,13 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def reduced(operator: ReducedOperator, scene: Scene, sparse: int, frames: int) -> Tensor:
     """All particles by the operator, (frames + 1, n, 3)."""
-    solver = ReducedSolver(operator, sparse=sparse, insist=True)
+    solver = ReducedSolver(operator, sparse=sparse)
     return simulate(scene, solver, steps=frames, every=1).x
 
 
 def from_truth(operator: ReducedOperator, scene: Scene, truth: Tensor, sparse: int) -> Tensor:
     """The same, but the first frames are those of the full simulation."""
-    solver = ReducedSolver(operator, sparse=sparse, insist=True)
+    solver = ReducedSolver(operator, sparse=sparse)
     model = solver.discretize(scene)
     h = operator.shape.history
     state = solver.start(model)
