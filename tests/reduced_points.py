@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from rheograd.engine.reduced.features import Walls
-from rheograd.engine.reduced.motions import Motion, rest_graph
+from rheograd.engine.reduced.motions import Motion
 from rheograd.engine.reduced.network import Architecture, Points, TimeStepper
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.operator import seeded as seeded_operator
 from rheograd.engine.reduced.scope import Scope
 from rheograd.engine.reduced.solver import ReducedSolver
+from rheograd.engine.reduced.stepping import graph
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box, Shape
 from rheograd.materials.elastic import NeoHookean
@@ -74,11 +75,12 @@ def moving(
     )
     points = Points(
         rest=rest, body=like, bodies=1, world=like, worlds=1, spacing=spacing,
+        widest=float(spacing.max()),
         mass=torch.rand(n, 1, dtype=torch.float64, generator=draw) + 0.5,
         code=random(1, shape.code).expand(n, -1),
         gravity=torch.tensor(GRAVITY).double().expand(n, 3), walls=walls,
     )  # fmt: skip
-    return Motion(torch.stack(path), points, rest_graph(shape, points))
+    return Motion(torch.stack(path), points, graph(shape, points, rest))
 
 
 SCOPE = Scope(

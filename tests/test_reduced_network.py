@@ -15,8 +15,9 @@ from torch import Tensor
 from rheograd.engine.reduced.features import Frames, Walls, rotation
 from rheograd.engine.reduced.interaction import MLP, Graph, Interaction
 from rheograd.engine.reduced.latent_grid import Experts, LatentGrid, LinearAttention, stencil
-from rheograd.engine.reduced.motions import Motion, extrapolated, graph, joined, relative_error
+from rheograd.engine.reduced.motions import Motion, extrapolated, joined, relative_error
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
+from rheograd.engine.reduced.stepping import graph
 
 ROUNDING = 1e-12
 """Of accelerations of 1e-2 m/frame², after some hundred operations."""
@@ -33,8 +34,7 @@ def near(motion: Motion, shape: Architecture) -> Tensor:
     """Neighbours as a roll-out finds them."""
     if shape.reference:
         return motion.graph
-    widest = shape.reach * float(motion.points.spacing.max())
-    return graph(shape, motion.points, motion.x[-1], widest)
+    return graph(shape, motion.points, motion.x[-1])
 
 
 def answer(stepper: TimeStepper, motion: Motion, **more: Any) -> Tensor:
@@ -171,7 +171,7 @@ def test_worlds_know_nothing_of_each_other(kind: str) -> None:
     halves = alone[0].points
     two = (halves.rest[:, 0] > 0).long()
     points = halves._replace(body=two, bodies=2)
-    alone[0] = Motion(alone[0].x, points, graph(TINY, points, points.rest, 1.0))
+    alone[0] = Motion(alone[0].x, points, graph(TINY, points, points.rest))
     found = answer(stepper, joined(alone)).split(sizes)
     for motion, mine in zip(alone, found, strict=True):
         assert differs(mine, answer(stepper, motion)) < 1e-11

@@ -53,8 +53,6 @@ class ReducedModel:
     """From the sparse points to those asked for."""
     laws: Sequence[tuple[ConstitutiveLaw, Tensor]]
     """Of each body, and which of the points asked for are its own, shape (m,), int64."""
-    widest: float
-    """Largest radius of a neighbourhood of sparse points [m]."""
 
     @property
     def n(self) -> int:
@@ -156,6 +154,7 @@ def points_of(
         world=world,
         worlds=full.worlds,
         spacing=spacing[world, None],
+        widest=float(spacing.max()),
         mass=mass[:, None],
         code=torch.stack(codes)[number[chosen]],
         gravity=full.gravity[world] * scope.frame**2,

@@ -14,9 +14,9 @@ from ..mpm.model import MPMModel
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .model import numbered, points_of, sparse_points
-from .neighbours import neighbours
 from .network import Architecture, Points
 from .scope import Scope
+from .stepping import graph
 
 
 class Motion(NamedTuple):
@@ -65,34 +65,7 @@ def motion(
     chosen = sparse_points(full, number, sparse, seed=seed)
     points = points_of(shape, scope, [scene], full, number, chosen)
     x = trajectory.x.to(full.x0)[:, chosen].contiguous()
-    return Motion(x, points, rest_graph(shape, points))
-
-
-def rest_graph(shape: Architecture, points: Points) -> Tensor:
-    """Neighbours of sparse points at rest, shape (n, k), -1 in an empty slot."""
-    return graph(shape, points, points.rest, shape.reach * float(points.spacing.max()))
-
-
-def graph(shape: Architecture, points: Points, x: Tensor, widest: float) -> Tensor:
-    """Neighbours of sparse points at x, shape (n, k), -1 in an empty slot.
-
-    Those of a body where the shape at rest is known, of a world where it is not.
-
-    Args:
-        shape: Says how many and how far.
-        points: Which points these are.
-        x: Where they are [m], shape (n, 3).
-        widest: The largest radius of their worlds [m].
-    """
-    x = x.detach()
-    group = points.body if shape.reference else points.world
-    found = neighbours(
-        x, x, widest, shape.neighbours, query_group=group, point_group=group, leave_out_self=True
-    )
-    if points.worlds == 1:
-        return found
-    apart = (x[found.clamp(min=0)] - x[:, None]).norm(dim=2)
-    return torch.where(apart <= shape.reach * points.spacing, found, -1)
+    return Motion(x, points, graph(shape, points, points.rest))
 
 
 def joined(motions: Sequence[Motion]) -> Motion:
@@ -110,7 +83,7 @@ def joined(motions: Sequence[Motion]) -> Motion:
     }
     points = Points(
         body=torch.cat(body), bodies=bodies, world=torch.cat(world), worlds=worlds,
-        walls=parts[0].walls, **cat,
+        widest=max(p.widest for p in parts), walls=parts[0].walls, **cat,
     )  # fmt: skip
     graphs = [
         torch.where(m.graph >= 0, m.graph + s[0], -1) for m, s in zip(motions, shifts, strict=True)

@@ -76,8 +76,10 @@ class Points(NamedTuple):
     worlds: int
     spacing: Tensor
     """Of the sparse points of its world [m], shape (n, 1)."""
+    widest: float
+    """The largest spacing [m]."""
     mass: Tensor
-    """Share of its world, shape (n, 1)."""
+    """Of what is nearest to it [kg], shape (n, 1)."""
     code: Tensor
     """What the material is, shape (n, code)."""
     gravity: Tensor

@@ -155,7 +155,7 @@ class Reduction:
         ).run()  # fmt: skip
         taught = self.team.led(self._taught_correction)
         self.operator.correction.load_state_dict(taught)
-        self._judge(held)
+        self.operator.errors |= self.team.led(lambda: self._judged(held))
         return self.operator
 
     def motions(self, case: Case, counts: Sequence[int]) -> Iterator[Motion]:
@@ -197,11 +197,10 @@ class Reduction:
         )
         return solver.discretize(self.scenes[case.number])
 
-    def _judge(self, held: Sequence[Motion]) -> None:
-        """Errors of whole roll-outs, of motions that were not trained on."""
-        stepper, errors = self.operator.stepper, self.operator.errors
-        history = self.shape.history
-        errors["validation constant acceleration"] = _mean(naive_error(history, m) for m in held)
+    def _judged(self, held: Sequence[Motion]) -> dict[str, float]:
+        """Errors of whole roll-outs by name, of motions that were not trained on."""
+        stepper, history = self.operator.stepper, self.shape.history
+        errors = {"validation constant acceleration": _mean(naive_error(history, m) for m in held)}
         for kind in ("seen", "unseen"):
             cases = [c for c in self.dataset.split("test") if c.geometry == kind]
             found = [m for c in cases for m in self.motions(c, self.recipe.counts()[-1:])]
@@ -210,6 +209,7 @@ class Reduction:
                 errors[f"test {kind} geometry constant acceleration"] = _mean(
                     naive_error(history, m) for m in found
                 )
+        return errors
 
 
 def _mean(values: Iterator[float]) -> float:

@@ -28,8 +28,8 @@ from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
 from .full_order import FullOrderMap
 from .model import ReducedModel, asked_for, laws_of, numbered, points_of, sparse_points
-from .motions import graph
 from .operator import ReducedOperator
+from .stepping import advance, graph
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,6 @@ class ReducedSolver(Solver):
         points = points_of(self.operator.shape, scope, worlds, full, number, chosen)
         x0, v0, world, body = asked_for(worlds, full, self.points)
         rest = points.rest.detach()
-        widest = self.operator.shape.reach * float(points.spacing.max())
         with torch.no_grad():
             full_order = FullOrderMap(
                 x0.detach(), rest, query_body=numbered(world, body), point_body=points.body,
@@ -118,8 +117,8 @@ class ReducedSolver(Solver):
         return ReducedModel(
             dt=scope.frame, x0=x0, v0=v0, world=world, body=body, full=full,
             steps_a_frame=round(scope.frame / full.dt), chosen=chosen, points=points,
-            rest_graph=graph(self.operator.shape, points, rest, widest), widest=widest,
-            map=full_order, laws=laws_of(worlds, world, body),
+            rest_graph=graph(self.operator.shape, points, rest), map=full_order,
+            laws=laws_of(worlds, world, body),
         )  # fmt: skip
 
     def _starter(self, scenes: Sequence[Scene]) -> MPMSolver:
@@ -215,13 +214,8 @@ class ReducedSolver(Solver):
 
     def _advance(self, recent: Tensor, model: ReducedModel) -> Tensor:
         """The last positions a frame later, shape (history + 1, n, 3)."""
-        points = model.points
-        shape, told = self.operator.shape, model.rest_graph
-        if not shape.reference:
-            told = graph(shape, points, recent[-1], model.widest)
-        a = self.operator.stepper(recent, points, told)
-        x = points.walls.inside(2.0 * recent[-1] - recent[-2] + a)
-        return torch.cat([recent[1:], x[None]])
+        x = advance(self.operator.stepper, model.points, model.rest_graph, recent)
+        return torch.cat([recent[1:], model.points.walls.inside(x)[None]])
 
     def fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:
         """Nothing beside positions and velocities; see `more_fields`."""

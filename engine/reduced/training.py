@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from ..fit.run_folder import RunFolder, load_optimizer, optimizer_tensors
 from ..fit.team import Team
-from .motions import Motion, extrapolated, graph, joined, relative_error
+from .motions import Motion, extrapolated, joined, relative_error
 from .network import Architecture, TimeStepper, without_net_force
+from .stepping import advance
 
 Tell = Callable[[Mapping[str, Any]], None]
 BEST, MEAN = "best.", "mean."
@@ -107,22 +108,13 @@ def set_scales(stepper: TimeStepper, motions: Sequence[Motion]) -> None:
     stepper.spacing.fill_(float(spacings.mean().exp()))
 
 
-def advance(stepper: TimeStepper, motion: Motion, recent: Tensor, **settings: Any) -> Tensor:
-    """Positions a frame later, shape (n, 3): the semi-implicit step in units of frames."""
-    shape, points = stepper.shape, motion.points
-    told = motion.graph
-    if not shape.reference:
-        told = graph(shape, points, recent[-1], shape.reach * float(points.spacing.max()))
-    return 2.0 * recent[-1] - recent[-2] + stepper(recent, points, told, **settings)
-
-
 @torch.no_grad()
 def roll_out(stepper: TimeStepper, motion: Motion, frames: int) -> Tensor:
     """Frames after the first ones of a motion, those alone being taken from it, (frames, n, 3)."""
-    recent = motion.x[: stepper.shape.history + 1]
+    recent, points = motion.x[: stepper.shape.history + 1], motion.points
     out = []
     for _ in range(frames):
-        x = motion.points.walls.inside(advance(stepper, motion, recent))
+        x = points.walls.inside(advance(stepper, points, motion.graph, recent))
         out.append(x)
         recent = torch.cat([recent[1:], x[None]])
     return torch.stack(out)
@@ -169,7 +161,7 @@ def window_loss(
     total = motion.x.new_zeros(())
     frames = motion.x[h + 1 :]
     for number, target in enumerate(frames, 1):
-        x = advance(stepper, motion, recent, spun=spun)
+        x = advance(stepper, p, motion.graph, recent, spun=spun)
         off = (x - target - blur) / scale
         rigid = off - without_net_force(off, target, p.mass, p.world, p.worlds)
         loss = off.square().mean() + recipe.rigid * rigid.square().mean()

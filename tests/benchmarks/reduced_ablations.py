@@ -30,11 +30,11 @@ from rheograd.engine.reduced.dataset import Dataset
 from rheograd.engine.reduced.motions import Motion
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
 from rheograd.engine.reduced.reduction import Reduction
+from rheograd.engine.reduced.stepping import advance
 from rheograd.engine.reduced.training import (
     SIZES,
     Recipe,
     Training,
-    advance,
     error,
     set_scales,
 )
@@ -153,7 +153,7 @@ def one_step(stepper: TimeStepper, motion: Motion) -> tuple[float, float]:
     sums = torch.zeros(2)
     times = range(h, len(motion.x) - 1, 3)
     for t in times:
-        off = advance(stepper, motion, motion.x[t - h : t + 1]) - motion.x[t + 1]
+        off = advance(stepper, p, motion.graph, motion.x[t - h : t + 1]) - motion.x[t + 1]
         off = off / stepper.acceleration
         inner = without_net_force(off, motion.x[t], p.mass, p.world, p.worlds)
         sums += torch.stack([(off - inner).square().mean(), inner.square().mean()])
