@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far a reduced operator is off motions that it has not seen, and what it costs.
 
-python tests/benchmarks/reduced_order.py DATASET OPERATOR [--dense OPERATOR] [--out FILE.json]
+python tests/benchmarks/reduced_order.py DATASET OPERATOR [--dense OPERATOR] [--sweep]
+    [--out FILE.json] [--picture FILE.png]
 
 Every motion of the test set is run as a user runs it, from the scene: the first frames in full,
 the rest by the operator, all particles from the sparse points. Beside it stand a constant
 acceleration of the same first frames, a network of message passing alone (--dense, of rheograd
-reduce --size dense), and MPM on as many particles and a grid as coarse, its motion brought to all
-particles by the same map. Errors are mean distances from the full simulation over the mean
-distance travelled, all frames together. Times are of the CPU, one thread, a frame, the first
-frames included.
+reduce --size dense), MPM in full, and MPM on as many particles and a grid as coarse, its motion
+brought to all particles by the same map. Errors are mean distances from the full simulation over
+the mean distance travelled, all frames together. Times are of the CPU, one thread, a frame, the
+first frames included; memory is what a frame takes beyond what was there before it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,12 +29,13 @@ from torch import Tensor
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.reduced.dataset import Case, Dataset
 from rheograd.engine.reduced.full_order import FullOrderMap
-from rheograd.engine.reduced.model import numbered
+from rheograd.engine.reduced.model import ReducedModel, numbered
 from rheograd.engine.reduced.motions import extrapolated, relative_error
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.solver import ReducedSolver
 from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
+from rheograd.engine.state import State
 from rheograd.scenes.commands.reduce import builder
 
 COUNTS = (500, 1000, 2000, 4000)
@@ -66,6 +67,13 @@ def from_truth(operator: ReducedOperator, scene: Scene, truth: Tensor, sparse: i
     state.carry["recent"].copy_(truth[: h + 1, model.chosen])  # type: ignore[attr-defined]
     run = solver.rollout(model, state, len(truth) - 1, observe=range(1, len(truth)))
     return torch.cat([truth[:1], run.x])
+
+
+def in_full(scene: Scene, dataset: Dataset, case: Case) -> Tensor:
+    """The simulation that made the data once more."""
+    every = round(dataset.frame_interval / case.dt)
+    solver = MPMSolver(dataset.cell, case.dt, particles_per_cell=dataset.particles_per_cell)
+    return simulate(scene, solver, steps=every * dataset.frames, every=every).x
 
 
 def coarse(scene: Scene, dataset: Dataset, count: int, truth: Tensor) -> Tensor:
@@ -101,6 +109,7 @@ def judge(
             runs[f"{name}, true first frames"] = partial(from_truth, operator, scene, truth, sparse)
         runs["constant acceleration"] = partial(held, truth, first, scene)
         runs["coarse MPM"] = partial(coarse, scene, dataset, sparse, truth)
+        runs["MPM in full"] = partial(in_full, scene, dataset, case)
         for label, run in runs.items():
             x, seconds = timed(run)
             rows.append(row(case, label, sparse, x[first:], truth, first, seconds))
@@ -147,25 +156,85 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def pace(operators: dict[str, ReducedOperator], scene: Scene) -> str:
     """A frame of 32,000 points: each a node of a network, or all carried by a thousand."""
-    lines = ["| 32,000 points | CPU ms a frame |", "|---|---|"]
-    found = {}
+    lines = ["| 32,000 points | CPU ms a frame | MiB |", "|---|---|---|"]
+    costs = {}
+
+    def measured(name: str, work: Callable[[], Any]) -> None:
+        memory = peak(work)
+        found = sorted(timed(work)[1] for _ in range(REPEATS))
+        costs[name] = 1e3 * found[REPEATS // 2]
+        lines.append(f"| {name} | {costs[name]:.0f} | {memory:.0f} |")
+
     for name, sparse in (("operator", 1000), ("message passing alone", 32000)):
-        solver = ReducedSolver(operators[name], sparse=sparse, points=32000, insist=True)
+        solver = ReducedSolver(operators[name], sparse=sparse, points=32000)
         model = solver.discretize(scene)
         state = solver.start(model)
-        state = solver.rollout(model, state, solver.operator.shape.history).last
-        costs = [timed(partial(solver.step, model, state))[1] for _ in range(REPEATS)]
-        found[name] = 1e3 * sorted(costs)[REPEATS // 2]
-        lines.append(f"| {name} on {len(model.chosen)} | {found[name]:.0f} |")
-    ratio = found["message passing alone"] / found["operator"]
-    solver = ReducedSolver(operators["operator"], points=100_000, insist=True)
-    model = solver.discretize(scene)
-    u = torch.zeros(len(model.chosen), 3)
-    costs = [timed(partial(model.map.displacement, u))[1] for _ in range(REPEATS)]
-    up = 1e3 * sorted(costs)[REPEATS // 2]
-    return "\n".join(
-        [*lines, f"ratio {ratio:.0f}; {model.n} points from {len(u)}: {up:.1f} ms of CPU a frame"]
+        h = solver.operator.shape.history
+        state = solver.rollout(model, state, h).last
+        measured(f"{name} on {len(model.chosen)}", partial(one, solver, model, state))
+    full = MPMSolver(solver.operator.scope.cell, model.full.dt)
+    begun = full.start(model.full)
+    measured(
+        f"MPM in full, {model.full.n} particles",
+        partial(full.rollout, model.full, begun, model.steps_a_frame),
     )
+    ours, dense, _ = costs.values()
+    solver = ReducedSolver(operators["operator"], points=100_000)
+    model = solver.discretize(scene)
+    measured(
+        f"the map alone, {model.n} points from {len(model.chosen)}",
+        partial(model.map.displacement, torch.zeros(len(model.chosen), 3)),
+    )
+    return "\n".join([*lines, f"message passing alone over operator: {dense / ours:.0f}"])
+
+
+def one(solver: ReducedSolver, model: ReducedModel, state: State) -> Tensor:
+    """The next frame of all points."""
+    return solver.rollout(model, state, 1, observe=[1]).x
+
+
+def peak(work: Callable[[], Any]) -> float:
+    """Most memory that it takes beyond what is taken before [MiB]; Linux."""
+    work()
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts afresh
+    before = _kilobytes("VmRSS")
+    work()
+    return (_kilobytes("VmHWM") - before) / 1024
+
+
+def _kilobytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Error against cost: a line for each method, a point for each number of sparse points."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((8.0, 3.6), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("seen", "unseen"), strict=True):
+        own = [r for r in rows if r["geometry"] == kind]
+        for method in dict.fromkeys(r["method"] for r in own):
+            if "first frames" in method:
+                continue
+            mine = [[r for r in own if (r["method"], r["sparse"]) == (method, n)] for n in COUNTS]
+            found = [group for group in mine if group]
+            x = [sum(r["cpu_ms_a_frame"] for r in group) / len(group) for group in found]
+            y = [100 * sum(r["error"] for r in group) / len(group) for group in found]
+            if method == "MPM in full":
+                axes.axvline(sum(x) / len(x), color="0.6", linestyle="--", label=method)
+            elif method == "constant acceleration":
+                axes.axhline(sum(y) / len(y), color="0.6", linestyle=":", label=method)
+            else:
+                axes.plot(x, y, "o-", label=method)
+                for group, a, b in zip(found, x, y, strict=True):
+                    axes.annotate(f" {group[0]['sparse']}", (a, b), fontsize=7)
+        axes.set(
+            xscale="log", yscale="log", xlabel="CPU ms a frame", title=f"{kind} geometry"
+        )  # fmt: skip
+    figure.axes[0].set_ylabel("error, % of the distance travelled")
+    figure.axes[1].legend(fontsize=7)
+    figure.savefig(path, dpi=150)
 
 
 def mean(values: Sequence[float]) -> str:
@@ -180,6 +249,7 @@ def main() -> None:
     parser.add_argument("operator", type=Path)
     parser.add_argument("--dense", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--picture", type=Path, help="of error and cost")
     parser.add_argument("--sweep", action="store_true", help="all numbers of sparse points")
     found = parser.parse_args()
     torch.set_num_threads(1)
@@ -192,11 +262,12 @@ def main() -> None:
         rows += judge(dataset, dataset.split("test"), operators, sparse)
     print(table(rows))
     if found.dense:
-        print(pace(operators, builder(dataset)(dataset.split("test")[0].options)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"largest memory of the process: {peak:.0f} MiB")
+        large = {**dataset.split("test")[0].options, "shape": "box", "size": 0.25}
+        print(pace(operators, builder(dataset)(large)))
     if found.out:
         found.out.write_text(json.dumps(rows, indent=1) + "\n")
+    if found.picture:
+        draw(rows, found.picture)
 
 
 if __name__ == "__main__":
