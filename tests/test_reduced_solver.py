@@ -21,7 +21,7 @@ from rheograd.engine.fit.least_squares import fit_parameters
 from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.observations.observation import Positions
-from rheograd.engine.reduced.solver import ReducedSolver
+from rheograd.engine.reduced.solver import ReducedSolver, not_inverted
 from rheograd.engine.resume import pack, unpack
 from rheograd.engine.scene import Domain, Scene
 from rheograd.engine.shapes import Box, Sphere
@@ -405,6 +405,20 @@ def test_a_law_is_fitted_through_it() -> None:
     assert fit.steps == (SCOPE.frame,)
 
 
+def test_places_that_are_inside_out_are_as_thin_as_can_be() -> None:
+    """Rotations and the larger stretches stay, and all of what is no worse than squeezed."""
+    Q, R = rotation_matrix(1), rotation_matrix(2)
+    stretches = ((1.3, 0.9, 0.2), (1.5, 0.8, 0.01), (1.2, 1.1, -0.4))
+    F = torch.stack([Q @ torch.tensor(s, dtype=torch.float64).diag() @ R for s in stretches])
+    found = not_inverted(F)
+    assert torch.equal(found[0], F[0])
+    for k in (1, 2):
+        one, two, _ = stretches[k]
+        expected = Q @ torch.tensor([one, two, 0.05 / (one * two)], dtype=torch.float64).diag() @ R
+        assert far(found[k], expected) < 1e-12
+    assert bool(not_inverted(torch.zeros(1, 3, 3)).isfinite().all())
+
+
 def test_stress_follows_from_the_deformation() -> None:
     """Of elastic laws; of what flows there is none to tell."""
     solver = reduced(points=100)
@@ -417,5 +431,7 @@ def test_stress_follows_from_the_deformation() -> None:
         law, F = NeoHookean(young, 0.3), state.F[own]
         assert int(own.sum()) > 50 and far(F, EYE.expand_as(F)) > 1e-3
         torch.testing.assert_close(tau[own], law.stress(F, F.new_zeros(len(F), 0)))
+    torn = replace(state, F=state.F.index_copy(0, torch.tensor([3]), -EYE[None]))
+    assert bool(solver.more_fields(model, torn)["tau"].isfinite().all())
     water = ElastoPlastic(Volumetric(1e4, 0.3), FluidReset())
     assert solver.more_fields(replace(model, laws=[(water, model.laws[0][1])]), state) == {}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from rheograd.materials.elastic import det3
 from rheograd.materials.law import Elasticity
 
 from ..errors import SimulationError
@@ -30,6 +31,9 @@ from .full_order import FullOrderMap
 from .model import ReducedModel, asked_for, laws_of, numbered, points_of, sparse_points
 from .operator import ReducedOperator
 from .stepping import advance, graph
+
+SQUEEZED = 0.05
+"""Least share of its volume that a place keeps in what laws are told."""
 
 
 @dataclass(frozen=True)
@@ -224,13 +228,14 @@ class ReducedSolver(Solver):
     def more_fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:
         """Kirchhoff stress tau [Pa] of elastic laws, by the deformation of the points, (n, 3, 3).
 
-        What flows has no stress by its deformation alone: nothing there.
+        What flows has no stress by its deformation alone: nothing there. Where F is squeezed beyond
+        what a law knows, see `not_inverted`.
         """
         if not all(isinstance(law, Elasticity) for law, _ in model.laws):
             return {}
         tau = torch.zeros_like(state.F)
         for law, index in model.laws:
-            tau[index] = law.stress(state.F[index], state.internal[index])
+            tau[index] = law.stress(not_inverted(state.F[index]), state.internal[index])
         return {"tau": tau}
 
     def summary(self, model: ReducedModel, state: State) -> Mapping[str, Any]:
@@ -241,3 +246,17 @@ class ReducedSolver(Solver):
                 name: e if math.isfinite(e) else None for name, e in self.operator.errors.items()
             },
         }
+
+
+def not_inverted(F: Tensor) -> Tensor:
+    """F, but with its smallest principal stretch raised until det F is SQUEEZED, (n, 3, 3).
+
+    Sparse points that a hard impact throws together can turn a place between them inside out, and
+    no law tells the stress of that.
+    """
+    bad = (det3(F) < SQUEEZED).nonzero()[:, 0]
+    U, s, Vh = torch.linalg.svd(F[bad])
+    s = s[:, :2].clamp(min=SQUEEZED)
+    side = (det3(U) * det3(Vh)).sign()  # of the third axis, so that what comes is no reflection
+    third = side * SQUEEZED / s.prod(1)
+    return F.index_copy(0, bad, U @ torch.cat([s, third[:, None]], 1).diag_embed() @ Vh)
