@@ -20,12 +20,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 
 from rheograd.engine.fit.run_folder import RunFolder
-from rheograd.engine.reduced import latent_grid
+from rheograd.engine.reduced import latent_grid, training
 from rheograd.engine.reduced.dataset import Dataset
 from rheograd.engine.reduced.motions import Motion
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
@@ -55,6 +56,7 @@ class Variant:
     recipe: Callable[[Recipe], Recipe] = lambda r: r
     motions: Callable[[Motion], Motion] = lambda m: m
     stepper: Callable[[TimeStepper], None] = lambda s: None
+    optimizers: Callable[[TimeStepper, float], list[torch.optim.Optimizer]] = training.optimizers
 
 
 def raw(stepper: TimeStepper) -> None:
@@ -93,6 +95,11 @@ def without_code(motion: Motion) -> Motion:
     return motion._replace(points=motion.points._replace(code=0.0 * motion.points.code))
 
 
+def adamw(stepper: TimeStepper, rate: float) -> list[torch.optim.Optimizer]:
+    """One optimizer for all."""
+    return [torch.optim.AdamW(stepper.parameters(), lr=rate, weight_decay=1e-4)]
+
+
 VARIANTS = {
     "as it is": Variant(),
     "absolute coordinates in the operators": Variant(stepper=absolute),
@@ -110,6 +117,7 @@ VARIANTS = {
     "all frames equally often": Variant(recipe=lambda r: replace(r, quiet=1e3)),
     "always in one orientation": Variant(recipe=lambda r: replace(r, turned=False)),
     "three frames at once": Variant(recipe=lambda r: replace(r, unroll=3)),
+    "AdamW alone": Variant(optimizers=adamw),
     "one expert": Variant(shape=lambda a: replace(a, experts=1)),
 }
 
@@ -141,8 +149,7 @@ def trained(
     updates = max(1, round(seconds / cost / EPOCHS))
     config.checkpoint.unlink()
     recipe = replace(recipe, updates=updates, warm=50)
-    training = Training(stepper, recipe, learned, held, config, threads=1)
-    validation = training.run()
+    validation = Training(stepper, recipe, learned, held, config, threads=1).run()
     return work, {"updates": updates * EPOCHS, "validation": validation}
 
 
@@ -175,7 +182,8 @@ def main() -> None:
     for name, variant in VARIANTS.items():
         if name in rows or (found.only and name not in found.only.split(",")):
             continue
-        with tempfile.TemporaryDirectory() as folder:
+        optimizers = mock.patch.object(training, "optimizers", variant.optimizers)
+        with tempfile.TemporaryDirectory() as folder, optimizers:
             work, told = trained(dataset, variant, found.seconds, Path(folder) / "run")
         stepper = work.operator.stepper
         tests = [
