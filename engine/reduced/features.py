@@ -57,8 +57,8 @@ class Walls:
         below = 1.0 - (x - self.lower) / radius
         above = 1.0 - (self.upper - x) / radius
         felt = torch.stack([below, above], 2).flatten(1).clamp(0.0, 1.0)
-        inward = torch.eye(3, dtype=x.dtype, device=x.device).repeat_interleave(2, 0)
-        inward = inward * x.new_tensor([1.0, -1.0]).repeat(3)[:, None]
+        axes = torch.eye(3, dtype=x.dtype, device=x.device)
+        inward = torch.stack([axes, -axes], 1).flatten(0, 1)
         member = torch.nn.functional.one_hot(self.group, self.groups).to(x)
         vectors = torch.einsum("nf,fg,fa->nga", felt, member, inward)
         return vectors, (felt[:, :, None] * member).amax(1)
