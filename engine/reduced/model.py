@@ -18,11 +18,7 @@ from .features import Walls
 from .full_order import FullOrderMap
 from .neighbours import neighbours
 from .network import Architecture, Points
-from .sampling import farthest_points
 from .scope import Scope
-
-FEWEST = 30
-"""Sparse points that a body has at least, if it has as many particles."""
 
 
 @dataclass(frozen=True)
@@ -73,43 +69,6 @@ class ReducedModel:
     def spacing(self) -> float:
         """Length that the sparse points resolve [m]."""
         return float(self.points.spacing.min())
-
-
-def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) -> Tensor:
-    """Particles that carry the motion: of each world `count`, shared among bodies by volume.
-
-    Args:
-        full: The particles.
-        number: Body of each over all worlds, shape (p,), int64.
-        count: Sparse points of a world.
-        seed: Of the direction in which the first point of each body lies.
-
-    Raises:
-        ValueError: A body has too few particles, or all in one plane.
-    """
-    chosen = []
-    # one for all, so that a world is what it is alone
-    direction = torch.randn(3, generator=torch.Generator().manual_seed(seed)).to(full.x0)
-    volume = full.volume.detach().double()
-    for body in range(int(number.max()) + 1):
-        index = (number == body).nonzero()[:, 0]
-        world = full.world == full.world[index[0]]
-        share = float(volume[index].sum() / volume[world].sum())
-        wanted = min(len(index), max(FEWEST, round(count * share)))
-        x = full.x0.detach()[index]
-        if wanted < 4 or _flat(x):
-            raise ValueError(
-                f"{full.describe(int(index[0]))}: its body has {len(index)} particles, all but in "
-                "one plane, and a reduced motion needs a solid one: take a smaller --cell"
-            )
-        chosen.append(index[farthest_points(x, wanted, first=int((x @ direction).argmax()))])
-    return torch.cat(chosen)
-
-
-def _flat(x: Tensor) -> bool:
-    y = (x - x.mean(0)).double()
-    size = torch.linalg.eigvalsh(y.T @ y)
-    return float(size[0]) < 1e-8 * float(size[2])
 
 
 def numbered(world: Tensor, body: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from torch import Tensor
 from ..mpm.model import MPMModel
 from ..scene import Scene
 from ..trajectory import Trajectory
-from .model import numbered, points_of, sparse_points
+from .model import numbered, points_of
 from .network import Architecture, Points
+from .sampling import sparse_points
 from .scope import Scope
 from .stepping import graph
 

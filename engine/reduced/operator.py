@@ -29,7 +29,7 @@ class ReducedOperator(nn.Module):
         self,
         shape: Architecture,
         scope: Scope,
-        sparse: tuple[int, int] = (1000, 1000),
+        sparse: tuple[int, int],
         errors: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
@@ -59,8 +59,10 @@ class ReducedOperator(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-def seeded(shape: Architecture, scope: Scope, seed: int, **settings: object) -> ReducedOperator:
-    """An untrained operator, the same for the same seed."""
+def seeded(
+    shape: Architecture, scope: Scope, seed: int, *, sparse: tuple[int, int]
+) -> ReducedOperator:
+    """An untrained operator, the same for the same seed; see the class."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ReducedOperator(shape, scope, **settings)  # type: ignore[arg-type]
+        return ReducedOperator(shape, scope, sparse)

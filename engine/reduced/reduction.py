@@ -18,10 +18,11 @@ from ..scene import Scene
 from .correction import Sample, missed, teach
 from .dataset import Case, Dataset
 from .material import keeps_form, parameters, structure
-from .model import numbered, sparse_points
+from .model import numbered
 from .motions import Motion, motion
 from .network import Architecture
 from .operator import ReducedOperator, seeded
+from .sampling import sparse_points
 from .scope import Range, Scope, walls_of
 from .training import Recipe, Tell, Training, error, naive_error, set_scales
 from .variation import ends
