@@ -334,9 +334,9 @@ def test_what_tests_a_training_is_not_opened_by_it(
     """Nor is anything of the operator but its errors different without test trajectories."""
     untaught(monkeypatch)
     seen: list[str] = []
-    load, run = Case.load, Training.run
+    load, opened, run = Case.load, Case.open, Training.run
     monkeypatch.setattr(Case, "load", lambda case: (seen.append(case.split), load(case))[1])
-    monkeypatch.setattr(Case, "open", lambda case: seen.append("opened"))
+    monkeypatch.setattr(Case, "open", lambda case: (seen.append(case.split), opened(case))[1])
 
     def watched(work: Training) -> float:
         found = run(work)
@@ -347,7 +347,7 @@ def test_what_tests_a_training_is_not_opened_by_it(
     data = Dataset.load(tiny_data)
     operator = of_data(data, tmp_path / "a").run()
     at = seen.index("trained")
-    assert set(seen[:at]) == {"train", "validation"} and "opened" not in seen
+    assert set(seen[:at]) == {"train", "validation"}
     assert "test" in seen[at:]
     rest = replace(data, cases=[c for c in data.cases if c.split != "test"])
     other = of_data(rest, tmp_path / "b").run()

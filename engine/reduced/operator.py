@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -52,6 +53,11 @@ class ReducedOperator(nn.Module):
         found = load_operator(path)
         assert isinstance(found, cls)
         return found
+
+    @property
+    def plain_errors(self) -> dict[str, float | None]:
+        """Its errors as JSON takes them: None of a roll-out that diverged."""
+        return {name: e if math.isfinite(e) else None for name, e in self.errors.items()}
 
     @property
     def parameters_count(self) -> int:

@@ -235,7 +235,5 @@ class ReducedSolver(Solver):
         """How many points carried the motion, and the errors of the operator in training."""
         return {
             "sparse_points": len(model.chosen),
-            "operator_errors": {
-                name: e if math.isfinite(e) else None for name, e in self.operator.errors.items()
-            },
+            "operator_errors": self.operator.plain_errors,
         }
