@@ -15,7 +15,7 @@ from ..fit.team import Team
 from ..mpm import MPMSolver
 from ..mpm.model import MPMModel
 from ..scene import Scene
-from .correction import Sample, missed, teach
+from .correction import Sample, map_error, teach
 from .dataset import Case, Dataset
 from .labels import SEEN, UNSEEN
 from .material import keeps_form, parameters, structure
@@ -176,7 +176,7 @@ class Reduction:
         correction = self.operator.correction.to("cpu")
         teach(correction, samples, steps=LESSONS, seed=self.seed)
         held = [self._sample(c, count) for c in self.dataset.split("validation")]
-        self.operator.errors["full order alone"] = _mean(missed(correction, s) for s in held)
+        self.operator.errors["full order alone"] = _mean(map_error(correction, s) for s in held)
         correction.to(self.device)
         return {k: v.detach().cpu() for k, v in correction.state_dict().items()}
 

@@ -14,7 +14,7 @@ from ..mpm.model import MPMModel
 
 LANES = 256
 """Threads that share the points on a GPU; a CPU takes one."""
-FEWEST = 30
+FEWEST_A_BODY = 30
 """Sparse points that a body has at least, if it has as many particles."""
 
 
@@ -82,7 +82,7 @@ def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) 
         index = (number == body).nonzero()[:, 0]
         world = full.world == full.world[index[0]]
         share = float(volume[index].sum() / volume[world].sum())
-        wanted = min(len(index), max(FEWEST, round(count * share)))
+        wanted = min(len(index), max(FEWEST_A_BODY, round(count * share)))
         x = full.x0.detach()[index]
         if wanted < 4 or _flat(x):
             raise ValueError(
