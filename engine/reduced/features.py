@@ -27,7 +27,7 @@ INSET = 1e-5
 
 
 @dataclass(frozen=True)
-class Walls:
+class WallGroups:
     """The faces of a domain, in groups that act alike."""
 
     lower: Tensor
@@ -89,7 +89,7 @@ def mean_by(values: Tensor, group: Tensor, groups: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Frames:
+class Poses:
     """Where each body is and how it is turned."""
 
     centre: Tensor
@@ -100,7 +100,7 @@ class Frames:
     """Of each body at rest [m], shape (bodies, 3)."""
 
     @classmethod
-    def of(cls, x: Tensor, X: Tensor, body: Tensor, bodies: int, *, turning: bool) -> Frames:
+    def of(cls, x: Tensor, X: Tensor, body: Tensor, bodies: int, *, turning: bool) -> Poses:
         """From positions x and X at rest, (n, 3) each."""
         c, C = mean_by(x, body, bodies), mean_by(X, body, bodies)
         if not turning:

@@ -14,10 +14,10 @@ from rheograd.materials.law import ConstitutiveLaw
 from ..mpm.discretize import initial_velocity
 from ..mpm.model import MPMModel
 from ..scene import Scene, typed
-from .features import Walls
+from .features import WallGroups
 from .full_order import FullOrderMap
 from .neighbours import neighbours
-from .network import Architecture, Points
+from .network import Architecture, SparsePoints
 from .scope import Scope
 
 
@@ -41,7 +41,7 @@ class ReducedModel:
     """Of those."""
     chosen: Tensor
     """Which of them are the sparse points, shape (n,), int64."""
-    points: Points
+    points: SparsePoints
     """The sparse points."""
     rest_graph: Tensor
     """Neighbours of the sparse points at rest, -1 in an empty slot, shape (n, k)."""
@@ -84,7 +84,7 @@ def points_of(
     full: MPMModel,
     number: Tensor,
     chosen: Tensor,
-) -> Points:
+) -> SparsePoints:
     """What the network is told of the sparse points that stays as it is.
 
     Args:
@@ -106,7 +106,7 @@ def points_of(
     )
     codes = [scope.code(body.law, like) for scene in scenes for body in scene.bodies]
     first = scenes[0].domain
-    return Points(
+    return SparsePoints(
         rest=full.x0[chosen],
         body=number[chosen],
         bodies=int(number.max()) + 1,
@@ -117,7 +117,7 @@ def points_of(
         mass=mass[:, None],
         code=torch.stack(codes)[number[chosen]],
         gravity=full.gravity[world] * scope.frame**2,
-        walls=Walls(
+        walls=WallGroups(
             typed(first.lower, like), typed(first.upper, like),
             torch.tensor(scope.groups(), device=like.device), shape.wall_groups,
         ),

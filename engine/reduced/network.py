@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .features import Frames, Walls
+from .features import Poses, WallGroups
 from .interaction import MLP, Graph, Interaction
 from .latent_grid import LatentGrid
 
@@ -70,8 +70,8 @@ class Architecture:
         return 4 * (1 + self.reference)
 
 
-class Points(NamedTuple):
-    """The sparse points of some worlds, as long as they live."""
+class SparsePoints(NamedTuple):
+    """What does not change of the sparse points of some worlds."""
 
     rest: Tensor
     """Positions at rest [m], shape (n, 3)."""
@@ -91,7 +91,7 @@ class Points(NamedTuple):
     """What the material is, shape (n, code)."""
     gravity: Tensor
     """Of its world [m/frame²], shape (n, 3)."""
-    walls: Walls
+    walls: WallGroups
 
 
 class TimeStepper(nn.Module):
@@ -126,7 +126,7 @@ class TimeStepper(nn.Module):
             self.register_buffer(name, torch.ones(()))
 
     def forward(
-        self, recent: Tensor, points: Points, neighbours: Tensor, spun: Tensor | None = None
+        self, recent: Tensor, points: SparsePoints, neighbours: Tensor, spun: Tensor | None = None
     ) -> Tensor:
         """Accelerations [m/frame²], shape (n, 3).
 
@@ -140,8 +140,8 @@ class TimeStepper(nn.Module):
         shape, p, x = self.shape, points, recent[-1]
         # without a reference bodies mix, and all of a world are seen from one place
         piece, pieces = (p.body, p.bodies) if shape.reference else (p.world, p.worlds)
-        frames = Frames.of(x, p.rest, piece, pieces, turning=shape.reference)
-        turn = frames.turn[piece]
+        poses = Poses.of(x, p.rest, piece, pieces, turning=shape.reference)
+        turn = poses.turn[piece]
         spin = None if spun is None else spun[p.world]
         if spin is not None:
             turn = turn @ spin
@@ -150,8 +150,8 @@ class TimeStepper(nn.Module):
         def local(v: Tensor) -> Tensor:  # (n, ..., 3) vectors in the frame of the body
             return torch.einsum("n...a,nab->n...b", v, turn)
 
-        y = local(x - frames.centre[piece])
-        Y = p.rest - frames.rest_centre[piece]
+        y = local(x - poses.centre[piece])
+        Y = p.rest - poses.rest_centre[piece]
         if spin is not None:
             Y = torch.einsum("na,nab->nb", Y, spin)
         normals, near = p.walls.near(x, radius)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from .neighbours import neighbours
-from .network import Architecture, Points, TimeStepper
+from .network import Architecture, SparsePoints, TimeStepper
 
 
-def graph(shape: Architecture, points: Points, x: Tensor) -> Tensor:
+def graph(shape: Architecture, points: SparsePoints, x: Tensor) -> Tensor:
     """Neighbours of sparse points at x, shape (n, k), -1 in an empty slot.
 
     Those of a body where the shape at rest is known, of a world where it is not.
@@ -37,7 +37,7 @@ def graph(shape: Architecture, points: Points, x: Tensor) -> Tensor:
 
 def advance(
     stepper: TimeStepper,
-    points: Points,
+    points: SparsePoints,
     at_rest: Tensor,
     recent: Tensor,
     *,
@@ -59,7 +59,7 @@ def advance(
     return 2.0 * recent[-1] - recent[-2] + stepper(recent, points, told, spun)
 
 
-def roll(stepper: TimeStepper, points: Points, at_rest: Tensor, recent: Tensor) -> Tensor:
+def roll(stepper: TimeStepper, points: SparsePoints, at_rest: Tensor, recent: Tensor) -> Tensor:
     """The last positions a frame later, inside the walls, shape (history + 1, n, 3).
 
     Arguments are those of `advance`.
