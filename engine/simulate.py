@@ -153,17 +153,23 @@ def simulate(
         if sink is not None:
             sink(state)
     if adjoint is not None:
-        stops = range(state.step + schedule.every, schedule.steps + 1, schedule.every)
-        seen = [stop - state.step for stop in stops]
-        out = solver.rollout(
-            model, state, schedule.steps - state.step, observe=seen, adjoint=adjoint
-        )
-        for k, stop in enumerate(stops):
-            recorded = {name: values[k] for name, values in out.fields.items()}
-            taken.append(Frame(stop, out.x[k], out.v[k], recorded))
+        taken += _differentiable(solver, model, state, schedule, adjoint)
     else:
         _loop(solver, model, state, schedule, sink, taken if keep else None, record)
     return _trajectory(scene, model, taken, schedule)
+
+
+def _differentiable(
+    solver: Solver, model: Any, state: State, schedule: Schedule, adjoint: Checkpoint
+) -> list[Frame]:
+    """The frames after a state, of one roll-out."""
+    stops = range(state.step + schedule.every, schedule.steps + 1, schedule.every)
+    seen = [stop - state.step for stop in stops]
+    out = solver.rollout(model, state, schedule.steps - state.step, observe=seen, adjoint=adjoint)
+    return [
+        Frame(stop, out.x[k], out.v[k], {name: values[k] for name, values in out.fields.items()})
+        for k, stop in enumerate(stops)
+    ]
 
 
 @torch.no_grad()

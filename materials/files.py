@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .law import ConstitutiveLaw, Plasticity
+from .tensor_files import read_tensors, tensor_path
 
 FORMAT = "rheograd-law"
 VERSION = 1
@@ -54,7 +54,7 @@ def save_law(law: ConstitutiveLaw, path: str | Path) -> None:
         ValueError: The name has another ending.
         TypeError: The law does not keep an argument of its constructor.
     """
-    path = _checked(path)
+    path = tensor_path(path)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -88,10 +88,10 @@ def load_law(path: str | Path) -> ConstitutiveLaw:
         ValueError: The file is not whole, holds no law, or a law that cannot be built; the
             message says which and what to do.
     """
-    path = _checked(path)
+    path = tensor_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no law at {path}: check the path")
-    metadata, tensors = _read(path)
+    metadata, tensors = read_tensors(path, writer="law.save()", remedy="copy or save it again")
     file = _File(path, tensors, metadata.get("written", "")[:80])
     law = _build(_architecture(metadata, path), file, "")
     if not isinstance(law, ConstitutiveLaw):
@@ -101,13 +101,6 @@ def load_law(path: str | Path) -> ConstitutiveLaw:
         )
     _fill(law, tensors, path)
     return law
-
-
-def _checked(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"got {path}, expected a name that ends in .safetensors")
-    return path
 
 
 def registered() -> dict[str, type[nn.Module]]:
@@ -167,18 +160,6 @@ def _describe(law: nn.Module) -> dict[str, Any]:
         elif not isinstance(value, Tensor):
             arguments[name] = list(value) if isinstance(value, tuple) else value
     return {"name": law.name, "arguments": arguments}
-
-
-def _read(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            return metadata, {key: file.get_tensor(key).clone() for key in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a whole .safetensors file ({error}), expected one that law.save() "
-            "wrote: copy or save it again"
-        ) from None
 
 
 def _architecture(metadata: Mapping[str, str], path: Path) -> Any:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rheograd.engine.reduced.labels import DONE, FAILED
+
 from . import selection
 from .catalog import Script, load_script
 
@@ -84,11 +86,11 @@ class Work:
                 os.fsync(file.fileno())
             os.replace(draft, out)
         except SimulationError as failure:
-            return {**made, "state": "failed", "reason": " ".join(str(failure).split())}
+            return {**made, "state": FAILED, "reason": " ".join(str(failure).split())}
         finally:
             remove(draft)
         seconds = round(time.perf_counter() - begun, 3)
-        return {**made, "state": "done", "size": out.stat().st_size, "seconds": seconds}
+        return {**made, "state": DONE, "size": out.stat().st_size, "seconds": seconds}
 
     def _writer(self, draft: Path, scene: Scene, model: Any, every: int, row: Row) -> Any:
         from rheograd.engine.simulate import Schedule, describe
@@ -113,7 +115,7 @@ def identity(row: Row) -> str:
     return json.dumps({name: row[name] for name in names}, sort_keys=True)
 
 
-def there(folder: Path, row: Row, frames: int) -> dict[str, Any] | None:
+def outcome_on_disk(folder: Path, row: Row, frames: int) -> dict[str, Any] | None:
     """What the index should say of a trajectory whose file is there and whole; None if it is not.
 
     A file that was finished just before a kill may not be in the index yet: how long it took is not
@@ -133,7 +135,7 @@ def there(folder: Path, row: Row, frames: int) -> dict[str, Any] | None:
     if count != frames + 1 or told.get("draw") != identity(row):
         return None
     return {
-        "particles": n, "dt": float(told["dt"]), "steps": int(told["steps"]), "state": "done",
+        "particles": n, "dt": float(told["dt"]), "steps": int(told["steps"]), "state": DONE,
         "size": size, "seconds": row.get("seconds"),
     }  # fmt: skip
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rheograd.engine.reduced.features import Walls
+from rheograd.engine.reduced.features import WallGroups
 from rheograd.engine.reduced.motions import Motion
-from rheograd.engine.reduced.network import Architecture, Points, TimeStepper
+from rheograd.engine.reduced.network import Architecture, SparsePoints, TimeStepper
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.operator import seeded as seeded_operator
 from rheograd.engine.reduced.scope import Scope
@@ -70,10 +70,10 @@ def moving(
         path.append(path[-1] + v)
     like = torch.zeros(n, dtype=torch.int64)
     spacing = torch.full((n, 1), SIZE / n ** (1 / 3), dtype=torch.float64)
-    walls = Walls(
+    walls = WallGroups(
         torch.zeros(3).double(), torch.ones(3).double(), torch.tensor([0, 0, 1, 0, 0, 0]), 2
     )
-    points = Points(
+    points = SparsePoints(
         rest=rest, body=like, bodies=1, world=like, worlds=1, spacing=spacing,
         widest=float(spacing.max()),
         mass=torch.rand(n, 1, dtype=torch.float64, generator=draw) + 0.5,

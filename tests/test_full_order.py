@@ -185,12 +185,9 @@ def error(of: Sample, correction: Correction | None) -> float:
 def test_teaching_helps_with_other_motions_of_other_shapes(dtype: torch.dtype) -> None:
     """Less than half the error of moving least squares, of the same and of its best number."""
     correction = Correction().to(dtype)
-    told: list[float] = []
     errors = teach(
         correction, [sample(1, (1.0, 1.0, 1.0)), sample(2, (1.0, 0.5, 1.5))], steps=60, queries=512,
-        told=lambda done, steps, error: told.append(error),
     )  # fmt: skip
-    assert told == errors
     assert errors[0] > 0.6
     unseen = sample(3, (1.4, 1.0, 0.6))
     few = FullOrderMap(unseen.queries, unseen.points).displacement(unseen.u) - unseen.moved

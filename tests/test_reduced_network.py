@@ -12,7 +12,7 @@ from reduced_points import GRAVITY, TINY, moving, rotation_matrix, stepper_of
 from scipy.linalg import polar
 from torch import Tensor
 
-from rheograd.engine.reduced.features import Frames, Walls, rotation
+from rheograd.engine.reduced.features import Poses, WallGroups, rotation
 from rheograd.engine.reduced.interaction import MLP, Graph, Interaction
 from rheograd.engine.reduced.latent_grid import Experts, LatentGrid, LinearAttention, stencil
 from rheograd.engine.reduced.motions import Motion, extrapolated, joined, relative_error
@@ -366,7 +366,7 @@ def test_shares_of_neighbours() -> None:
 
 def test_walls_at_a_corner() -> None:
     """By hand: 0.1 from x-, 0.05 from the floor y-, both within 0.2; all else far."""
-    walls = Walls(
+    walls = WallGroups(
         torch.zeros(3), torch.tensor([1.0, 1.0, 1.0]), torch.tensor([0, 0, 1, 0, 0, 0]), 2
     )
     x = torch.tensor([[0.1, 0.05, 0.5], [0.5, 0.5, 0.5], [0.9, -0.1, 0.95]])
@@ -400,12 +400,12 @@ def test_frames_follow_bodies() -> None:
     Q = torch.stack([rotation_matrix(1), rotation_matrix(2)])
     shift = torch.randn(2, 3).double()
     x = torch.einsum("nab,nb->na", Q[body], X) + shift[body]
-    found = Frames.of(x, X, body, 2, turning=True)
+    found = Poses.of(x, X, body, 2, turning=True)
     assert differs(found.turn, Q) < 1e-12
     for k in range(2):
         assert differs(found.centre[k], x[body == k].mean(0)) < 1e-14
         assert differs(found.rest_centre[k], X[body == k].mean(0)) < 1e-14
-    still = Frames.of(x, X, body, 2, turning=False)
+    still = Poses.of(x, X, body, 2, turning=False)
     assert torch.equal(still.turn, torch.eye(3).double().expand(2, 3, 3))
 
 

@@ -19,7 +19,7 @@ from reduced_points import TINY, moving, stepper_of
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.reduced import reduction, training
 from rheograd.engine.reduced.dataset import Case, Dataset
-from rheograd.engine.reduced.features import Frames
+from rheograd.engine.reduced.features import Poses
 from rheograd.engine.reduced.motions import Motion, relative_error
 from rheograd.engine.reduced.network import Architecture, TimeStepper
 from rheograd.engine.reduced.reduction import Reduction
@@ -52,7 +52,7 @@ def swinging(seed: int, frames: int = 30) -> Motion:
     p = m.points
     path = [*m.x]
     for _ in range(frames - 2):
-        f = Frames.of(path[-1], p.rest, p.body, 1, turning=True)
+        f = Poses.of(path[-1], p.rest, p.body, 1, turning=True)
         place = (p.rest - f.rest_centre) @ f.turn[0].T + f.centre
         path.append(2 * path[-1] - path[-2] - SPRING * (path[-1] - place) + p.gravity)
     points = p._replace(mass=torch.ones_like(p.mass), gravity=p.gravity.clone())
@@ -334,9 +334,9 @@ def test_what_tests_a_training_is_not_opened_by_it(
     """Nor is anything of the operator but its errors different without test trajectories."""
     untaught(monkeypatch)
     seen: list[str] = []
-    load, run = Case.load, Training.run
+    load, opened, run = Case.load, Case.open, Training.run
     monkeypatch.setattr(Case, "load", lambda case: (seen.append(case.split), load(case))[1])
-    monkeypatch.setattr(Case, "open", lambda case: seen.append("opened"))
+    monkeypatch.setattr(Case, "open", lambda case: (seen.append(case.split), opened(case))[1])
 
     def watched(work: Training) -> float:
         found = run(work)
@@ -347,7 +347,7 @@ def test_what_tests_a_training_is_not_opened_by_it(
     data = Dataset.load(tiny_data)
     operator = of_data(data, tmp_path / "a").run()
     at = seen.index("trained")
-    assert set(seen[:at]) == {"train", "validation"} and "opened" not in seen
+    assert set(seen[:at]) == {"train", "validation"}
     assert "test" in seen[at:]
     rest = replace(data, cases=[c for c in data.cases if c.split != "test"])
     other = of_data(rest, tmp_path / "b").run()

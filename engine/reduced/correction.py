@@ -9,7 +9,7 @@ would also make quadratic fields exact, held back more or less (a ridge, as neig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,17 +22,15 @@ RIDGES = (1e-1, 1e-2, 1e-3)
 """By which the quadratic weights are held back, of the trace of their matrix."""
 FEATURES = 8
 WIDTH = 32
-NEIGHBOURS = 20
-"""Sparse points that a query listens to; a quadratic field has ten coefficients."""
-
-Told = Callable[[int, int, float], None]
-"""Called with steps done, of how many, and the error relative to moving least squares [-]."""
+CORRECTED_NEIGHBOURS = 20
+"""Sparse points that a query listens to if corrected; a quadratic field has ten coefficients."""
 
 
 class Inputs(NamedTuple):
-    """What the correction is told of neighbourhoods, in its own precision."""
+    """What the correction is told of neighbourhoods; numbers are in its own precision."""
 
     near: Neighbourhoods
+    """In float64."""
     features: Tensor
     """Of each neighbour's place, shape (q, k, FEATURES)."""
     quadratic: Tensor
@@ -46,7 +44,7 @@ class Inputs(NamedTuple):
 class Correction(nn.Module):
     """δ of neighbours: two layers around a mean over the neighbourhood; zero until it is taught."""
 
-    def __init__(self, *, width: int = WIDTH, k: int = NEIGHBOURS, seed: int = 0):
+    def __init__(self, *, width: int = WIDTH, k: int = CORRECTED_NEIGHBOURS, seed: int = 0):
         """See the class.
 
         Args:
@@ -73,9 +71,9 @@ class Correction(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     @classmethod
-    def quadratic(cls, **settings: int) -> Correction:
+    def quadratic(cls) -> Correction:
         """One that makes quadratic fields nearly exact before it is taught anything."""
-        made = cls(**settings)
+        made = cls()
         nn.init.constant_(made.last.bias[-1:], 1.0)
         return made
 
@@ -205,11 +203,9 @@ class _Lesson(NamedTuple):
 
     inputs: Inputs
     u: Tensor
-    """Shape (t, n, 3)."""
+    """Displacements of the sparse points, likewise, shape (t, n, 3)."""
     missed: Tensor
     """What moving least squares leaves, in units of its root mean square, shape (t, q, 3)."""
-    scale: float
-    """That [m]."""
 
 
 def teach(
@@ -221,7 +217,6 @@ def teach(
     frames: int = 8,
     rate: float = 1e-2,
     seed: int = 0,
-    told: Told | None = None,
 ) -> list[float]:
     """Fit true displacements by least squares, each motion relative to what it leaves untaught.
 
@@ -235,7 +230,6 @@ def teach(
         frames: In each step.
         rate: Of Adam at first.
         seed: Of the choice of motions, queries and frames.
-        told: Is told how it goes.
 
     Returns:
         At each step the root mean square error relative to moving least squares.
@@ -262,26 +256,28 @@ def teach(
         loss.backward()
         adam.step()
         fall.step()
-        errors.append(float(loss.detach().sqrt()))
-        if told is not None:
-            told(step + 1, steps, errors[-1])
-    return errors
+        errors.append(loss.detach().sqrt())
+    return [float(error) for error in errors]
 
 
 @torch.no_grad()
-def missed(correction: Correction, sample: Sample) -> float:
+def map_error(correction: Correction, sample: Sample) -> float:
     """Mean distance of the queries from the truth over the mean distance that they moved [-]."""
     weights = corrected(
         correction, sample.queries, sample.points, query_body=sample.query_body,
         point_body=sample.point_body,
     )  # fmt: skip
-    off = torch.stack(
-        [
-            torch.einsum("qk,qka->qa", weights.value, u[weights.index]) - moved
-            for u, moved in zip(sample.u.double(), sample.moved.double(), strict=True)
-        ]
-    )
-    return float(off.norm(dim=2).mean() / sample.moved.double().norm(dim=2).mean())
+    moved = sample.moved.double()
+    off = _carried(weights.value, weights.index, sample.u.double()) - moved
+    return float(off.norm(dim=2).mean() / moved.norm(dim=2).mean())
+
+
+def _carried(value: Tensor, index: Tensor, u: Tensor) -> Tensor:
+    """Displacements of the queries (t, q, 3) from those of the sparse points (t, n, 3).
+
+    Frame by frame: all neighbours of all frames would take much memory.
+    """
+    return torch.stack([torch.einsum("qk,qka->qa", value, one[index]) for one in u])
 
 
 def _ready(correction: Correction, sample: Sample, number: int) -> _Lesson:
@@ -296,12 +292,7 @@ def _ready(correction: Correction, sample: Sample, number: int) -> _Lesson:
         query_body=sample.query_body, point_body=sample.point_body,
     )  # fmt: skip
     u = sample.u.to(near.share)
-    missed = torch.stack(
-        [
-            moved - torch.einsum("qk,qka->qa", near.value, one[near.index])
-            for moved, one in zip(sample.moved.to(u), u, strict=True)
-        ]
-    )
+    missed = sample.moved.to(u) - _carried(near.value, near.index, u)
     scale = float(missed.square().sum(-1).mean().sqrt())
     if not scale > 1e-9 * float(u.abs().max()):
         raise ValueError(
@@ -309,9 +300,7 @@ def _ready(correction: Correction, sample: Sample, number: int) -> _Lesson:
             " and teaches nothing, expected one that bends"
         )
     dtype = correction.last.weight.dtype
-    return _Lesson(
-        correction.inputs(near), (u / scale).to(dtype), (missed / scale).to(dtype), scale
-    )
+    return _Lesson(correction.inputs(near), (u / scale).to(dtype), (missed / scale).to(dtype))
 
 
 def _loss(correction: Correction, lesson: _Lesson, some: Tensor, when: Tensor) -> Tensor:

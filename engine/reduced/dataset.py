@@ -20,12 +20,11 @@ from ..boundaries import Vector
 from ..scene import Domain, Scene
 from ..suggestion import did_you_mean
 from ..trajectory import Trajectory, TrajectoryReader
-from .plan import SPLITS
+from .labels import DONE, PLANNED, SPLITS
 
 FORMAT = "rheograd data set"
 VERSION = 1
 INDEX = "index.json"
-PLANNED, DONE, FAILED = "planned", "done", "failed"
 
 
 @dataclass(frozen=True)

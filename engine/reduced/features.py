@@ -27,7 +27,7 @@ INSET = 1e-5
 
 
 @dataclass(frozen=True)
-class Walls:
+class WallGroups:
     """The faces of a domain, in groups that act alike."""
 
     lower: Tensor
@@ -57,8 +57,8 @@ class Walls:
         below = 1.0 - (x - self.lower) / radius
         above = 1.0 - (self.upper - x) / radius
         felt = torch.stack([below, above], 2).flatten(1).clamp(0.0, 1.0)
-        inward = torch.eye(3, dtype=x.dtype, device=x.device).repeat_interleave(2, 0)
-        inward = inward * x.new_tensor([1.0, -1.0]).repeat(3)[:, None]
+        axes = torch.eye(3, dtype=x.dtype, device=x.device)
+        inward = torch.stack([axes, -axes], 1).flatten(0, 1)
         member = torch.nn.functional.one_hot(self.group, self.groups).to(x)
         vectors = torch.einsum("nf,fg,fa->nga", felt, member, inward)
         return vectors, (felt[:, :, None] * member).amax(1)
@@ -89,7 +89,7 @@ def mean_by(values: Tensor, group: Tensor, groups: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Frames:
+class Poses:
     """Where each body is and how it is turned."""
 
     centre: Tensor
@@ -100,7 +100,7 @@ class Frames:
     """Of each body at rest [m], shape (bodies, 3)."""
 
     @classmethod
-    def of(cls, x: Tensor, X: Tensor, body: Tensor, bodies: int, *, turning: bool) -> Frames:
+    def of(cls, x: Tensor, X: Tensor, body: Tensor, bodies: int, *, turning: bool) -> Poses:
         """From positions x and X at rest, (n, 3) each."""
         c, C = mean_by(x, body, bodies), mean_by(X, body, bodies)
         if not turning:

@@ -17,13 +17,11 @@ Nothing is unpickled or evaluated.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from rheograd.materials.tensor_files import read_tensors, tensor_path
 
 from ..resume import save_state
 from .network import Architecture
@@ -32,7 +30,6 @@ from .scope import Scope
 
 FORMAT = "rheograd-operator"
 VERSION = 1
-ENDING = ".safetensors"
 _UNLIKE = (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError)
 """What comes of words or tensors that are not those of an operator."""
 
@@ -47,7 +44,7 @@ def save_operator(operator: ReducedOperator, path: str | Path) -> None:
     Raises:
         ValueError: The name has another ending.
     """
-    path = _checked(path)
+    path = tensor_path(path)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -67,10 +64,12 @@ def load_operator(path: str | Path) -> ReducedOperator:
         FileNotFoundError: There is no such file.
         ValueError: It is not whole, or holds no operator of this version.
     """
-    path = _checked(path)
+    path = tensor_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no operator at {path}: check the path")
-    metadata, tensors = _read(path)
+    metadata, tensors = read_tensors(
+        path, writer="rheograd reduce", remedy="copy or train it again"
+    )
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{path} has the format {metadata.get('format')!r}, expected {FORMAT!r}: a file that"
@@ -95,24 +94,6 @@ def load_operator(path: str | Path) -> ReducedOperator:
             " again with this version"
         ) from None
     return operator
-
-
-def _checked(path: str | Path) -> Path:
-    path = Path(path)
-    if path.suffix != ENDING:
-        raise ValueError(f"got {path}, expected a name that ends in {ENDING}")
-    return path
-
-
-def _read(path: Path) -> tuple[Mapping[str, str], dict[str, Tensor]]:
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            return metadata, {key: file.get_tensor(key).clone() for key in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a whole .safetensors file ({error}): copy or train it again"
-        ) from None
 
 
 def _known(kind: type, found: Any) -> dict[str, Any]:

@@ -13,7 +13,6 @@ attention and the mixture of experts gated by place.
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import torch
@@ -49,6 +48,9 @@ def stencil(x: Tensor, world: Tensor, worlds: int, nodes: int) -> Stencil:
         world: Of each point, shape (n,), int64.
         worlds: How many there are.
         nodes: Along each axis of each grid.
+
+    Raises:
+        ValueError: There is one node only.
     """
     if nodes < 2:
         raise ValueError(f"a grid needs two nodes along an axis; got {nodes}")
@@ -60,7 +62,8 @@ def stencil(x: Tensor, world: Tensor, worlds: int, nodes: int) -> Stencil:
     cell = 2.0 * half.clamp(min=1e-12) / (nodes - 1)
     place = (x - middle[world]) / cell[world] + 0.5 * (nodes - 1)
     base = place.detach().floor().clamp(0, nodes - 2)
-    corner = x.new_tensor(list(itertools.product((0.0, 1.0), repeat=3)))
+    end = torch.arange(2, dtype=x.dtype, device=x.device)
+    corner = torch.cartesian_prod(end, end, end)
     at = base[:, None] + corner
     offset = place[:, None] - at
     hat = (1.0 - offset.abs()).clamp(min=0.0).prod(2, keepdim=True)
@@ -72,7 +75,7 @@ def stencil(x: Tensor, world: Tensor, worlds: int, nodes: int) -> Stencil:
     return Stencil(node, hat, offset, presence, share, worlds)
 
 
-class Kernel(nn.Module):
+class LearnedKernel(nn.Module):
     """κ(offset, f): what f says at an offset. The part of f is computed once for each f."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
@@ -81,7 +84,7 @@ class Kernel(nn.Module):
         self.out = nn.Sequential(nn.SiLU(), nn.Linear(hidden, outputs))
 
 
-class ToGrid(Kernel):
+class ToGrid(LearnedKernel):
     """From points to nodes."""
 
     def forward(self, points: Tensor, s: Stencil) -> Tensor:
@@ -91,7 +94,7 @@ class ToGrid(Kernel):
         return into.index_add(0, s.node.reshape(-1), said.reshape(-1, said.shape[2]))
 
 
-class FromGrid(Kernel):
+class FromGrid(LearnedKernel):
     """From nodes to points."""
 
     def forward(self, nodes: Tensor, s: Stencil) -> Tensor:
@@ -145,7 +148,7 @@ class Experts(nn.Module):
         return sum(shares[:, k, None] * layer(tokens) for k, layer in enumerate(self.layers))  # type: ignore[return-value]
 
 
-class Block(nn.Module):
+class AttentionBlock(nn.Module):
     """The nodes hear what came from the points, then one another."""
 
     def __init__(self, width: int, heads: int, experts: int) -> None:
@@ -183,7 +186,7 @@ class LatentGrid(nn.Module):
         super().__init__()
         self.nodes = nodes
         self.to_grid = ToGrid(width, width // 2, tokens)
-        self.blocks = nn.ModuleList(Block(tokens, heads, experts) for _ in range(blocks))
+        self.blocks = nn.ModuleList(AttentionBlock(tokens, heads, experts) for _ in range(blocks))
         self.from_grid = FromGrid(tokens, width // 2, width)
         axis = torch.linspace(-1.0, 1.0, nodes)
         self.register_buffer("place", torch.cartesian_prod(axis, axis, axis), persistent=False)

@@ -14,15 +14,11 @@ from rheograd.materials.law import ConstitutiveLaw
 from ..mpm.discretize import initial_velocity
 from ..mpm.model import MPMModel
 from ..scene import Scene, typed
-from .features import Walls
+from .features import WallGroups
 from .full_order import FullOrderMap
 from .neighbours import neighbours
-from .network import Architecture, Points
-from .sampling import farthest_points
+from .network import Architecture, SparsePoints
 from .scope import Scope
-
-FEWEST = 30
-"""Sparse points that a body has at least, if it has as many particles."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class ReducedModel:
     """Of those."""
     chosen: Tensor
     """Which of them are the sparse points, shape (n,), int64."""
-    points: Points
+    points: SparsePoints
     """The sparse points."""
     rest_graph: Tensor
     """Neighbours of the sparse points at rest, -1 in an empty slot, shape (n, k)."""
@@ -75,43 +71,6 @@ class ReducedModel:
         return float(self.points.spacing.min())
 
 
-def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) -> Tensor:
-    """Particles that carry the motion: of each world `count`, shared among bodies by volume.
-
-    Args:
-        full: The particles.
-        number: Body of each over all worlds, shape (p,), int64.
-        count: Sparse points of a world.
-        seed: Of the direction in which the first point of each body lies.
-
-    Raises:
-        ValueError: A body has too few particles, or all in one plane.
-    """
-    chosen = []
-    # one for all, so that a world is what it is alone
-    direction = torch.randn(3, generator=torch.Generator().manual_seed(seed)).to(full.x0)
-    volume = full.volume.detach().double()
-    for body in range(int(number.max()) + 1):
-        index = (number == body).nonzero()[:, 0]
-        world = full.world == full.world[index[0]]
-        share = float(volume[index].sum() / volume[world].sum())
-        wanted = min(len(index), max(FEWEST, round(count * share)))
-        x = full.x0.detach()[index]
-        if wanted < 4 or _flat(x):
-            raise ValueError(
-                f"{full.describe(int(index[0]))}: its body has {len(index)} particles, all but in "
-                "one plane, and a reduced motion needs a solid one: take a smaller --cell"
-            )
-        chosen.append(index[farthest_points(x, wanted, first=int((x @ direction).argmax()))])
-    return torch.cat(chosen)
-
-
-def _flat(x: Tensor) -> bool:
-    y = (x - x.mean(0)).double()
-    size = torch.linalg.eigvalsh(y.T @ y)
-    return float(size[0]) < 1e-8 * float(size[2])
-
-
 def numbered(world: Tensor, body: Tensor) -> Tensor:
     """Number of each point's body over all worlds, counted without gaps, shape (n,), int64."""
     key = world.long() * (int(body.max()) + 1) + body.long()
@@ -125,7 +84,7 @@ def points_of(
     full: MPMModel,
     number: Tensor,
     chosen: Tensor,
-) -> Points:
+) -> SparsePoints:
     """What the network is told of the sparse points that stays as it is.
 
     Args:
@@ -147,7 +106,7 @@ def points_of(
     )
     codes = [scope.code(body.law, like) for scene in scenes for body in scene.bodies]
     first = scenes[0].domain
-    return Points(
+    return SparsePoints(
         rest=full.x0[chosen],
         body=number[chosen],
         bodies=int(number.max()) + 1,
@@ -158,7 +117,7 @@ def points_of(
         mass=mass[:, None],
         code=torch.stack(codes)[number[chosen]],
         gravity=full.gravity[world] * scope.frame**2,
-        walls=Walls(
+        walls=WallGroups(
             typed(first.lower, like), typed(first.upper, like),
             torch.tensor(scope.groups(), device=like.device), shape.wall_groups,
         ),

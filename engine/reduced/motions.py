@@ -13,8 +13,9 @@ from torch import Tensor
 from ..mpm.model import MPMModel
 from ..scene import Scene
 from ..trajectory import Trajectory
-from .model import numbered, points_of, sparse_points
-from .network import Architecture, Points
+from .model import numbered, points_of
+from .network import Architecture, SparsePoints
+from .sampling import sparse_points
 from .scope import Scope
 from .stepping import graph
 
@@ -24,7 +25,7 @@ class Motion(NamedTuple):
 
     x: Tensor
     """Positions [m], shape (frames, n, 3)."""
-    points: Points
+    points: SparsePoints
     graph: Tensor
     """Neighbours at rest, -1 in an empty slot, shape (n, k)."""
 
@@ -81,7 +82,7 @@ def joined(motions: Sequence[Motion]) -> Motion:
         name: torch.cat([getattr(p, name) for p in parts])
         for name in ("rest", "spacing", "mass", "code", "gravity")
     }
-    points = Points(
+    points = SparsePoints(
         body=torch.cat(body), bodies=bodies, world=torch.cat(world), worlds=worlds,
         widest=max(p.widest for p in parts), walls=parts[0].walls, **cat,
     )  # fmt: skip

@@ -13,9 +13,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .features import Frames, Walls
+from .features import Poses, WallGroups
 from .interaction import MLP, Graph, Interaction
 from .latent_grid import LatentGrid
+
+START = 0.1
+"""Of the usual size of first weights are those of the answer: it begins near a free fall."""
+CROWD = 10.0
+"""Points for each one that feels a wall, about: it bears the weight of as many."""
+STRAINED = 5.0
+"""Strains are of the order of its inverse."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class Architecture:
         return 4 * (1 + self.reference)
 
 
-class Points(NamedTuple):
-    """The sparse points of some worlds, as long as they live."""
+class SparsePoints(NamedTuple):
+    """What does not change of the sparse points of some worlds."""
 
     rest: Tensor
     """Positions at rest [m], shape (n, 3)."""
@@ -84,26 +91,18 @@ class Points(NamedTuple):
     """What the material is, shape (n, code)."""
     gravity: Tensor
     """Of its world [m/frame²], shape (n, 3)."""
-    walls: Walls
-
-
-class Scales(NamedTuple):
-    """Units of the network, root mean squares over the training data."""
-
-    velocity: Tensor
-    """[m/frame]"""
-    acceleration: Tensor
-    """Without gravity [m/frame²]."""
-    spacing: Tensor
-    """[m]"""
+    walls: WallGroups
 
 
 class TimeStepper(nn.Module):
-    """Accelerations from motion."""
+    """Accelerations from motion, in units that `training.set_scales` takes from the data."""
 
     velocity: Tensor
+    """Root mean square over the training data [m/frame], shape ()."""
     acceleration: Tensor
+    """Likewise, without gravity [m/frame²], shape ()."""
     spacing: Tensor
+    """Geometric mean [m], shape ()."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -123,26 +122,26 @@ class TimeStepper(nn.Module):
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.bias)
         last.weight.data.mul_(START)
-        for name in Scales._fields:
+        for name in ("velocity", "acceleration", "spacing"):
             self.register_buffer(name, torch.ones(()))
 
     def forward(
-        self, recent: Tensor, points: Points, graph_of: Tensor, spun: Tensor | None = None
+        self, recent: Tensor, points: SparsePoints, neighbours: Tensor, spun: Tensor | None = None
     ) -> Tensor:
         """Accelerations [m/frame²], shape (n, 3).
 
         Args:
             recent: The last positions, the present one last [m], shape (history + 1, n, 3).
             points: Which points these are.
-            graph_of: Neighbours of each, -1 in an empty slot, shape (n, k).
+            neighbours: Of each, -1 in an empty slot, shape (n, k).
             spun: Orthogonal matrices, one of each world, by which all that it is told is turned and
                 its answer back, shape (worlds, 3, 3): for training.
         """
         shape, p, x = self.shape, points, recent[-1]
         # without a reference bodies mix, and all of a world are seen from one place
         piece, pieces = (p.body, p.bodies) if shape.reference else (p.world, p.worlds)
-        frames = Frames.of(x, p.rest, piece, pieces, turning=shape.reference)
-        turn = frames.turn[piece]
+        poses = Poses.of(x, p.rest, piece, pieces, turning=shape.reference)
+        turn = poses.turn[piece]
         spin = None if spun is None else spun[p.world]
         if spin is not None:
             turn = turn @ spin
@@ -151,8 +150,8 @@ class TimeStepper(nn.Module):
         def local(v: Tensor) -> Tensor:  # (n, ..., 3) vectors in the frame of the body
             return torch.einsum("n...a,nab->n...b", v, turn)
 
-        y = local(x - frames.centre[piece])
-        Y = p.rest - frames.rest_centre[piece]
+        y = local(x - poses.centre[piece])
+        Y = p.rest - poses.rest_centre[piece]
         if spin is not None:
             Y = torch.einsum("na,nab->nb", Y, spin)
         normals, near = p.walls.near(x, radius)
@@ -165,7 +164,7 @@ class TimeStepper(nn.Module):
             vectors.append(((y - Y) / p.spacing)[:, None])
         told = [torch.cat(vectors, 1).flatten(1), near, p.code, (p.spacing / self.spacing).log()]
         h = self.point(torch.cat(told, 1))
-        e, graph = self._edges(y, Y, radius, graph_of)
+        e, graph = self._edges(y, Y, radius, neighbours)
         for layer in self.before:
             h, e = layer(h, e, graph)
         if shape.grid:
@@ -182,20 +181,20 @@ class TimeStepper(nn.Module):
         return out + p.gravity
 
     def _edges(
-        self, y: Tensor, Y: Tensor, radius: Tensor, graph_of: Tensor
+        self, y: Tensor, Y: Tensor, radius: Tensor, neighbours: Tensor
     ) -> tuple[Tensor, Graph]:
         """What edges hold at first, shape (n, k, w), of places now and at rest."""
-        missing = (graph_of < 0)[..., None]
-        other = graph_of.clamp(min=0)
+        missing = (neighbours < 0)[..., None]
+        other = neighbours.clamp(min=0)
         place, rest = (
             (a[other] - a[:, None]).masked_fill(missing, 0.0) / radius[:, None] for a in (y, Y)
         )
         size = length(place)
         if not self.shape.reference:
-            return self.edge(torch.cat([place, size], 2)), Graph.of(graph_of, size[..., 0])
+            return self.edge(torch.cat([place, size], 2)), Graph.of(neighbours, size[..., 0])
         far = length(rest)
         parts = [(place - rest) * STRAINED, rest, far, (size - far) * STRAINED]
-        return self.edge(torch.cat(parts, 2)), Graph.of(graph_of, far[..., 0])
+        return self.edge(torch.cat(parts, 2)), Graph.of(neighbours, far[..., 0])
 
 
 def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds: int) -> Tensor:
@@ -227,14 +226,6 @@ def without_net_force(a: Tensor, x: Tensor, mass: Tensor, world: Tensor, worlds:
     inertia = (size * (1.0 + limit.eps) + limit.tiny**0.5) * eye - S
     omega = torch.linalg.solve_ex(inertia, torque[:, :, None]).result[:, :, 0]
     return b - torch.linalg.cross(omega[world], y)
-
-
-START = 0.1
-"""Of the usual size of first weights are those of the answer: it begins near a free fall."""
-CROWD = 10.0
-"""Points for each one that feels a wall, about: it bears the weight of as many."""
-STRAINED = 5.0
-"""Strains are of the order of its inverse."""
 
 
 def length(v: Tensor) -> Tensor:

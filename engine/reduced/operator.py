@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -29,7 +30,7 @@ class ReducedOperator(nn.Module):
         self,
         shape: Architecture,
         scope: Scope,
-        sparse: tuple[int, int] = (1000, 1000),
+        sparse: tuple[int, int],
         errors: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
@@ -54,13 +55,20 @@ class ReducedOperator(nn.Module):
         return found
 
     @property
+    def plain_errors(self) -> dict[str, float | None]:
+        """Its errors as JSON takes them: None of a roll-out that diverged."""
+        return {name: e if math.isfinite(e) else None for name, e in self.errors.items()}
+
+    @property
     def parameters_count(self) -> int:
         """Numbers that were learned."""
         return sum(p.numel() for p in self.parameters())
 
 
-def seeded(shape: Architecture, scope: Scope, seed: int, **settings: object) -> ReducedOperator:
-    """An untrained operator, the same for the same seed."""
+def seeded(
+    shape: Architecture, scope: Scope, seed: int, *, sparse: tuple[int, int]
+) -> ReducedOperator:
+    """An untrained operator, the same for the same seed; see the class."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ReducedOperator(shape, scope, **settings)  # type: ignore[arg-type]
+        return ReducedOperator(shape, scope, sparse)

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
+from .labels import SEEN, SPLITS, UNSEEN
 from .variation import Choice, Variation
 
-SPLITS = ("train", "validation", "test")
-SEEN, UNSEEN = "seen", "unseen"
 FEWEST = 4
 """Trajectories of a data set, at least."""
 

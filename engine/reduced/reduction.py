@@ -15,14 +15,16 @@ from ..fit.team import Team
 from ..mpm import MPMSolver
 from ..mpm.model import MPMModel
 from ..scene import Scene
-from .correction import Sample, missed, teach
+from .correction import Sample, map_error, teach
 from .dataset import Case, Dataset
+from .labels import SEEN, UNSEEN
 from .material import keeps_form, parameters, structure
-from .model import numbered, sparse_points
+from .model import numbered
 from .motions import Motion, motion
 from .network import Architecture
 from .operator import ReducedOperator, seeded
-from .scope import Range, Scope, walls_of
+from .sampling import sparse_points
+from .scope import Range, Scope, density_of, speed_of, walls_of
 from .training import Recipe, Tell, Training, error, naive_error, set_scales
 from .variation import ends
 
@@ -34,22 +36,20 @@ LESSONS = 150
 """Steps of that."""
 
 
-def scope_of(dataset: Dataset, scenes: Sequence[Scene], ends: Sequence[Scene]) -> Scope:
+def scope_of(dataset: Dataset, scenes: Sequence[Scene], extremes: Sequence[Scene]) -> Scope:
     """What an operator that is taught on some scenes of a data set will be good for.
 
     Args:
         dataset: That they are of.
         scenes: Those that are learned from.
-        ends: Others with options at the ends of their ranges; few draws do not come near those.
+        extremes: Others with options at the ends of their ranges; few draws do not come near those.
 
     Raises:
         ValueError: The bodies are of several laws, or a number of theirs varies down to 0.
     """
     bodies = [body for scene in scenes for body in scene.bodies]
-    both = [*bodies, *(body for scene in ends for body in scene.bodies)]
+    both = [*bodies, *(body for scene in extremes for body in scene.bodies)]
     held = [{k: float(v.detach()) for k, v in parameters(b.law).items()} for b in both]
-    densities = [float(torch.as_tensor(b.density).detach()) for b in both]
-    speeds = [float(torch.as_tensor(b.velocity).detach().double().norm()) for b in bodies]
     kinds = {structure(b.law) for b in both}
     if len(kinds) > 1:
         raise ValueError(
@@ -67,8 +67,8 @@ def scope_of(dataset: Dataset, scenes: Sequence[Scene], ends: Sequence[Scene]) -
         scene=dataset.scene,
         law=kinds.pop(),
         parameters=ranges,
-        density=_range(densities),
-        speed=max(speeds),
+        density=_range([density_of(b) for b in both]),
+        speed=max(speed_of(b) for b in bodies),
         gravity=dataset.gravity,
         lower=dataset.domain.lower,
         upper=dataset.domain.upper,
@@ -176,18 +176,20 @@ class Reduction:
         correction = self.operator.correction.to("cpu")
         teach(correction, samples, steps=LESSONS, seed=self.seed)
         held = [self._sample(c, count) for c in self.dataset.split("validation")]
-        self.operator.errors["full order alone"] = _mean(missed(correction, s) for s in held)
+        self.operator.errors["full order alone"] = _mean(map_error(correction, s) for s in held)
         correction.to(self.device)
         return {k: v.detach().cpu() for k, v in correction.state_dict().items()}
 
     def _sample(self, case: Case, count: int) -> Sample:
         """A few frames of a motion, and the sparse points in them."""
-        full, x = self.particles(case), case.load().x
+        full = self.particles(case)
         chosen = sparse_points(
             full, numbered(full.world, full.body), min(count, full.n // 2), seed=case.number
         )
-        frames = torch.linspace(0, len(x) - 1, INSTANTS + 1).long()[1:]
-        return Sample.of(x[frames], chosen.cpu(), rest=x[0], body=full.body.cpu())
+        frames = torch.linspace(0, self.dataset.frames, INSTANTS + 1).long().tolist()
+        with case.open() as reader:
+            x = torch.stack([torch.from_numpy(reader.frame(k, ["x"])["x"]) for k in frames])
+        return Sample.of(x[1:], chosen.cpu(), rest=x[0], body=full.body.cpu())
 
     def particles(self, case: Case) -> MPMModel:
         """The particles of a trajectory, as they were simulated."""
@@ -201,7 +203,7 @@ class Reduction:
         """Errors of whole roll-outs by name, of motions that were not trained on."""
         stepper, history = self.operator.stepper, self.shape.history
         errors = {"validation constant acceleration": _mean(naive_error(history, m) for m in held)}
-        for kind in ("seen", "unseen"):
+        for kind in (SEEN, UNSEEN):
             cases = [c for c in self.dataset.split("test") if c.geometry == kind]
             found = [m for c in cases for m in self.motions(c, self.recipe.counts()[-1:])]
             if found:

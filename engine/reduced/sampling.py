@@ -10,8 +10,12 @@ from torch import Tensor
 from rheograd.kernels.farthest_points import farthest_kernels
 from rheograd.materials.arrays import Launcher, view
 
+from ..mpm.model import MPMModel
+
 LANES = 256
 """Threads that share the points on a GPU; a CPU takes one."""
+FEWEST_A_BODY = 30
+"""Sparse points that a body has at least, if it has as many particles."""
 
 
 def farthest_points(x: Tensor, count: int, *, first: int = 0) -> Tensor:
@@ -56,3 +60,40 @@ def farthest_points(x: Tensor, count: int, *, first: int = 0) -> Tensor:
     for round in range(1, count + 1):
         launch(kernel, lanes, [held[0], round, *held[1:]])
     return chosen
+
+
+def sparse_points(full: MPMModel, number: Tensor, count: int, *, seed: int = 0) -> Tensor:
+    """Particles that carry the motion: of each world `count`, shared among bodies by volume.
+
+    Args:
+        full: The particles.
+        number: Body of each over all worlds, shape (p,), int64.
+        count: Sparse points of a world.
+        seed: Of the direction in which the first point of each body lies.
+
+    Raises:
+        ValueError: A body has too few particles, or all in one plane.
+    """
+    chosen = []
+    # one for all, so that a world is what it is alone
+    direction = torch.randn(3, generator=torch.Generator().manual_seed(seed)).to(full.x0)
+    volume = full.volume.detach().double()
+    for body in range(int(number.max()) + 1):
+        index = (number == body).nonzero()[:, 0]
+        world = full.world == full.world[index[0]]
+        share = float(volume[index].sum() / volume[world].sum())
+        wanted = min(len(index), max(FEWEST_A_BODY, round(count * share)))
+        x = full.x0.detach()[index]
+        if wanted < 4 or _flat(x):
+            raise ValueError(
+                f"{full.describe(int(index[0]))}: its body has {len(index)} particles, all but in "
+                "one plane, and a reduced motion needs a solid one: take a smaller --cell"
+            )
+        chosen.append(index[farthest_points(x, wanted, first=int((x @ direction).argmax()))])
+    return torch.cat(chosen)
+
+
+def _flat(x: Tensor) -> bool:
+    y = (x - x.mean(0)).double()
+    size = torch.linalg.eigvalsh(y.T @ y)
+    return float(size[0]) < 1e-8 * float(size[2])

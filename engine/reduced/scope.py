@@ -14,7 +14,7 @@ from torch import Tensor
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..boundaries import FACES, Wall
-from ..scene import Scene
+from ..scene import Body, Scene
 from .material import parameters, structure
 
 Range = tuple[float, float]
@@ -32,6 +32,16 @@ def walls_of(scene: Scene) -> list[tuple[str, float]]:
             friction = float(torch.as_tensor(boundary.friction).detach())
             found[boundary.face] = (boundary.mode, round(friction, 6))  # the same in float32
     return list(found.values())
+
+
+def density_of(body: Body) -> float:
+    """Of a body at rest [kg/m³]."""
+    return float(torch.as_tensor(body.density).detach())
+
+
+def speed_of(body: Body) -> float:
+    """Of a body at first, without its spin [m/s]."""
+    return float(torch.as_tensor(body.velocity).detach().double().norm())
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ class Scope:
             )
 
     def _outside(self, scene: Scene) -> Iterator[str]:
+        """What it was told of, and not of such."""
         if len(scene.bodies) > 1:
             yield f"it has {len(scene.bodies)} bodies, trained on one at a time"
         for body in scene.bodies:
@@ -136,9 +147,10 @@ class Scope:
             for name, value in parameters(body.law).items():
                 trained = self.parameters[name]
                 yield from _beyond(f"{name} of {body.name}", float(value.detach()), trained)
-            density = float(torch.as_tensor(body.density).detach())
-            yield from _beyond(f"the density of {body.name} [kg/m³]", density, self.density)
-            speed = float(torch.as_tensor(body.velocity).detach().double().norm())
+            yield from _beyond(
+                f"the density of {body.name} [kg/m³]", density_of(body), self.density
+            )
+            speed = speed_of(body)
             if speed > SIMILAR * self.speed:
                 yield f"{body.name} starts at {speed:.3g} m/s, trained up to {self.speed:.3g} m/s"
         for what, got, trained in (

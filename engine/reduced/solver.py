@@ -28,9 +28,10 @@ from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
 from ..state import State
 from .full_order import FullOrderMap
-from .model import ReducedModel, asked_for, laws_of, numbered, points_of, sparse_points
+from .model import ReducedModel, asked_for, laws_of, numbered, points_of
 from .operator import ReducedOperator
-from .stepping import advance, graph
+from .sampling import sparse_points
+from .stepping import graph, roll
 
 SQUEEZED = 0.05
 """Least share of its volume that a place keeps in what laws are told."""
@@ -212,14 +213,11 @@ class ReducedSolver(Solver):
             )
         last = self._state(model, state.step + steps, {"recent": recent})
         empty = last.x.new_zeros(0, model.n, 3)
-        return Rollout(
-            torch.stack(xs) if xs else empty, torch.stack(vs) if vs else empty, last
-        )  # fmt: skip
+        return Rollout(torch.stack(xs) if xs else empty, torch.stack(vs) if vs else empty, last)
 
     def _advance(self, recent: Tensor, model: ReducedModel) -> Tensor:
         """The last positions a frame later, shape (history + 1, n, 3)."""
-        x = advance(self.operator.stepper, model.points, model.rest_graph, recent)
-        return torch.cat([recent[1:], model.points.walls.inside(x)[None]])
+        return roll(self.operator.stepper, model.points, model.rest_graph, recent)
 
     def fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:
         """Nothing beside positions and velocities; see `more_fields`."""
@@ -242,9 +240,7 @@ class ReducedSolver(Solver):
         """How many points carried the motion, and the errors of the operator in training."""
         return {
             "sparse_points": len(model.chosen),
-            "operator_errors": {
-                name: e if math.isfinite(e) else None for name, e in self.operator.errors.items()
-            },
+            "operator_errors": self.operator.plain_errors,
         }
 
 

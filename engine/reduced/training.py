@@ -23,7 +23,7 @@ from ..fit.run_folder import RunFolder, load_optimizer, optimizer_tensors
 from ..fit.team import Team
 from .motions import Motion, extrapolated, joined, relative_error
 from .network import Architecture, TimeStepper, without_net_force
-from .stepping import advance
+from .stepping import advance, roll
 
 Tell = Callable[[Mapping[str, Any]], None]
 BEST, MEAN = "best.", "mean."
@@ -93,7 +93,11 @@ compare it with; published has the sizes of GIOROM and is for a GPU; tiny is for
 
 
 def set_scales(stepper: TimeStepper, motions: Sequence[Motion]) -> None:
-    """Take the units of the network from the motions that it is taught."""
+    """Take the units of the network from the motions that it is taught.
+
+    Raises:
+        ValueError: Nothing but weight acts in them.
+    """
     squares = torch.zeros(2, dtype=torch.float64)
     for m in motions:
         v = m.x[1:] - m.x[:-1]
@@ -114,9 +118,8 @@ def roll_out(stepper: TimeStepper, motion: Motion, frames: int) -> Tensor:
     recent, points = motion.x[: stepper.shape.history + 1], motion.points
     out = []
     for _ in range(frames):
-        x = points.walls.inside(advance(stepper, points, motion.graph, recent))
-        out.append(x)
-        recent = torch.cat([recent[1:], x[None]])
+        recent = roll(stepper, points, motion.graph, recent)
+        out.append(recent[-1])
     return torch.stack(out)
 
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rheograd.engine.reduced.labels import DONE, FAILED, PLANNED, SPLITS, UNSEEN
 from rheograd.engine.suggestion import did_you_mean
 
 from .. import selection
@@ -72,7 +73,7 @@ def run(found: argparse.Namespace, script: Script, command: str) -> int:
     """Plan, make what is not there, sum up."""
     import torch
 
-    from ..draws import Work, sweep, there
+    from ..draws import Work, outcome_on_disk, sweep
 
     torch.set_num_threads(1)
     ranges = chosen_ranges(script, found)
@@ -83,10 +84,10 @@ def run(found: argparse.Namespace, script: Script, command: str) -> int:
     resumed = _opened(found, index)
     rows = index["trajectories"]
     for row in rows if resumed else ():
-        if row["state"] != "failed":
-            _settle(row, there(found.out, row, found.frames))
+        if row["state"] != FAILED:
+            _settle(row, outcome_on_disk(found.out, row, found.frames))
     sweep(found.out)
-    missing = [row for row in rows if row["state"] == "planned"]
+    missing = [row for row in rows if row["state"] == PLANNED]
     _announce(found, ranges, index, len(missing))
     _write(found.out, index)
     _make(work, index, missing)
@@ -115,7 +116,7 @@ def _make(work: Work, index: dict[str, Any], missing: list[dict[str, Any]]) -> N
             _settle(rows[number], more)
             waiting.discard(number)
             frames(number, found.frames)
-            if more["state"] == "failed":
+            if more["state"] == FAILED:
                 progress.say(f"trajectory {number} failed: {more['reason']}")
             _write(found.out, index)
 
@@ -134,7 +135,7 @@ def _settle(row: dict[str, Any], more: Mapping[str, Any] | None) -> None:
     """What became of a trajectory: nothing yet for None."""
     for name in [name for name in row if name not in KEPT]:
         del row[name]
-    row.update({"state": "planned"} if more is None else more)
+    row.update({"state": PLANNED} if more is None else more)
 
 
 def _write(folder: Path, index: Mapping[str, Any]) -> None:
@@ -277,7 +278,7 @@ def _row(found: argparse.Namespace, draw: Draw, scene: Scene) -> dict[str, Any]:
         "options": {**_given(found), **draw.options},
         "parameters": {name: float(t.detach()) for name, t in numbers_of(body.law).items()},
         "density": float(body.density),
-        "state": "planned",
+        "state": PLANNED,
     }
 
 
@@ -350,10 +351,8 @@ def _announce(
     found: argparse.Namespace, ranges: Mapping[str, Variation], index: Mapping[str, Any], left: int
 ) -> None:
     rows = index["trajectories"]
-    sizes = {
-        name: sum(r["split"] == name for r in rows) for name in ("train", "validation", "test")
-    }
-    unseen = sum(row["geometry"] == "unseen" for row in rows)
+    sizes = {name: sum(row["split"] == name for row in rows) for name in SPLITS}
+    unseen = sum(row["geometry"] == UNSEEN for row in rows)
     say(
         f"{index['scene']}: {len(rows)} trajectories of {index['law']},"
         f" {', '.join(f'{size} {name}' for name, size in sizes.items())}"
@@ -369,8 +368,8 @@ def _sum_up(folder: Path, rows: Sequence[Mapping[str, Any]]) -> int:
     Raises:
         RuntimeError: Too many simulations failed.
     """
-    done = [row for row in rows if row["state"] == "done"]
-    failed = [row for row in rows if row["state"] == "failed"]
+    done = [row for row in rows if row["state"] == DONE]
+    failed = [row for row in rows if row["state"] == FAILED]
     if len(failed) > TOO_MANY * len(rows):
         raise RuntimeError(
             f"{len(failed)} of {len(rows)} simulations failed, such as trajectory"

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,7 +96,7 @@ def train(found: argparse.Namespace) -> int:
             _tell(operator.errors)
             if found.json is not None:
                 summary = {
-                    "errors": {name: finite(e) for name, e in operator.errors.items()},
+                    "errors": operator.plain_errors,
                     "parameters": operator.parameters_count,
                     "epochs": folder.metrics(), "out": str(found.out), **config,
                 }  # fmt: skip
@@ -169,8 +168,3 @@ def _tell(errors: Mapping[str, float]) -> None:
     print("off the motions that were simulated, in percent of the distance travelled")
     for name, value in errors.items():
         print(f"  {name:<52}{100 * value:8.2f}")
-
-
-def finite(value: float) -> float | None:
-    """A number as JSON has it."""
-    return value if math.isfinite(value) else None

@@ -24,7 +24,7 @@ from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.observations.observation import Positions
 from rheograd.engine.reduced.dataset import Dataset
 from rheograd.engine.scene import Scene
-from rheograd.scenes.catalog import load_script
+from rheograd.scenes.commands.reduce import builder
 from rheograd.scenes.reduced import nearer
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     found = parser.parse_args()
     torch.set_num_threads(1)
     dataset = Dataset.load(found.dataset)
-    script = load_script(dataset.scene)
+    scene_of = builder(dataset)
     print("| case | true E, Pa | way | E, Pa | simulations in full | CPU s |")
     print("|---|---|---|---|---|---|")
     for case in dataset.split("test"):
@@ -47,7 +47,7 @@ def main() -> None:
         true = float(case.options["young"])
 
         def build(*, young: float, given: dict[str, Any] = given) -> Scene:
-            return script.build(None, young=float(young), **given)
+            return scene_of({**given, "young": float(young)})
 
         solver = MPMSolver(dataset.cell, case.dt, particles_per_cell=dataset.particles_per_cell)
         seen = [Experiment(Positions(case.load()))]
