@@ -14,8 +14,9 @@ from torch import Tensor
 
 from rheograd.engine.reduced.features import Poses, WallGroups, rotation
 from rheograd.engine.reduced.interaction import MLP, Graph, Interaction
+from rheograd.engine.reduced.judging import extrapolated, relative_error
 from rheograd.engine.reduced.latent_grid import Experts, LatentGrid, LinearAttention, stencil
-from rheograd.engine.reduced.motions import Motion, extrapolated, joined, relative_error
+from rheograd.engine.reduced.motions import Motion, joined
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
 from rheograd.engine.reduced.stepping import graph
 

@@ -20,17 +20,15 @@ from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.reduced import reduction, training
 from rheograd.engine.reduced.dataset import Case, Dataset
 from rheograd.engine.reduced.features import Poses
-from rheograd.engine.reduced.motions import Motion, relative_error
+from rheograd.engine.reduced.judging import GIVEN, error, naive_error, relative_error, roll_out
+from rheograd.engine.reduced.motions import Motion
 from rheograd.engine.reduced.network import Architecture, TimeStepper
 from rheograd.engine.reduced.reduction import Reduction
 from rheograd.engine.reduced.training import (
     Recipe,
     Training,
     chances,
-    error,
-    naive_error,
     random_walk,
-    roll_out,
     set_scales,
     window_loss,
 )
@@ -132,7 +130,7 @@ def test_a_small_network_learns_a_motion(tmp_path: Path) -> None:
     assert found == min(m["validation"] for m in metrics(tmp_path / "toy"))
     off, falling = error(stepper, every[5]), error(calm(SHAPE).float(), every[5])
     assert off < 0.5 * falling
-    assert off < 0.5 * naive_error(SHAPE.history, every[5])
+    assert off < 0.5 * naive_error(every[5])
 
 
 class Stop(Exception):
@@ -210,7 +208,8 @@ def test_a_perfect_time_step_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     """Of what it made itself; and by hand what it loses of a motion that is moved as a whole."""
     still(monkeypatch)
     stepper, first = stepper_of(), moving(25)
-    made = first._replace(x=torch.cat([first.x, roll_out(stepper, first, 3)]))
+    longer = first._replace(x=torch.cat([first.x, torch.zeros(3, 25, 3)]))
+    made = first._replace(x=torch.cat([first.x, roll_out(stepper, longer, len(first.x))]))
     recipe = Recipe(noise=0.0, unroll=3, rigid=20.0)
     draw = torch.Generator()
     assert float(window_loss(stepper, made, recipe, draw).detach()) < 1e-20
@@ -292,19 +291,21 @@ def test_impacts_are_drawn_more_often() -> None:
 def test_roll_outs_and_their_errors() -> None:
     """By hand: a calm step, at a wall."""
     stepper = calm()
-    m = moving(20, TINY.history + 4)
-    found = roll_out(stepper, m, 3)
-    x, h = m.x, TINY.history
-    one = 2 * x[h] - x[h - 1] + m.points.gravity
+    m = moving(20, GIVEN + 3)
+    found = roll_out(stepper, m)
+    assert len(found) == 3
+    x, last = m.x, GIVEN - 1
+    one = 2 * x[last] - x[last - 1] + m.points.gravity
     assert torch.allclose(found[0], one, atol=1e-15)
-    assert torch.allclose(found[1], 2 * one - x[h] + m.points.gravity, atol=1e-15)
-    assert error(stepper, m) == pytest.approx(relative_error(found, x, h + 1))
+    assert torch.allclose(found[1], 2 * one - x[last] + m.points.gravity, atol=1e-15)
+    assert error(stepper, m) == pytest.approx(relative_error(found, x, GIVEN))
+    assert torch.equal(roll_out(stepper, m, GIVEN + 2)[0], 2 * x[-2] - x[-3] + m.points.gravity)
     beside = replace(m.points.walls, upper=torch.full((3,), 0.4).double())
     stopped = m._replace(points=m.points._replace(walls=beside))
     high, low = float(beside.upper[0]), float(beside.lower[0])
     edge = high - 1e-5 * (high - low)  # just off the wall
-    assert float(roll_out(stepper, stopped, 3).max()) == pytest.approx(edge, abs=1e-12)
-    assert naive_error(h, stopped) != naive_error(h, m)
+    assert float(roll_out(stepper, stopped).max()) == pytest.approx(edge, abs=1e-12)
+    assert naive_error(stopped) != naive_error(m)
     nan = m._replace(x=m.x * float("nan"))
     assert error(stepper, nan) == math.inf
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -90,24 +89,3 @@ def joined(motions: Sequence[Motion]) -> Motion:
         torch.where(m.graph >= 0, m.graph + s[0], -1) for m, s in zip(motions, shifts, strict=True)
     ]
     return Motion(torch.cat([m.x for m in motions], 1), points, torch.cat(graphs))
-
-
-def extrapolated(x: Tensor, frames: int) -> Tensor:
-    """What constant acceleration makes of the first frames: x of (h, n, 3), h at least 3."""
-    last, v = x[-1], x[-1] - x[-2]
-    a = v - (x[-2] - x[-3])
-    k = torch.arange(1, frames + 1, dtype=x.dtype, device=x.device)[:, None, None]
-    return last + v * k + 0.5 * a * k * (k + 1)
-
-
-def relative_error(x: Tensor, truth: Tensor, first: int) -> float:
-    """Mean distance from the truth over the mean distance travelled by then.
-
-    Args:
-        x: Positions from frame `first` on [m], shape (f, n, 3).
-        truth: Positions from frame 0 on, shape (first + f, n, 3).
-        first: The first frame that was not given.
-    """
-    off = (x - truth[first:]).norm(dim=2).mean()
-    travelled = (truth[1:] - truth[:-1]).norm(dim=2).mean(1).cumsum(0)[first - 1 :].mean()
-    return float(off / travelled) if bool(torch.isfinite(off)) else math.inf

@@ -47,8 +47,9 @@ class Architecture:
     """At most, of each point."""
     reach: float = 2.5
     """Radius of a neighbourhood in spacings of the sparse points."""
-    history: int = 5
-    """Velocities that it is told."""
+    history: int = 1
+    """Velocities that it is told. The published 5 hold past accelerations: a network that copies
+    those into the next one looks good a step at a time and runs away in a roll-out."""
     reference: bool = True
     """Whether it knows the shape at rest (solids), or only the present (what flows)."""
     conserving: bool = True

@@ -17,6 +17,7 @@ from ..mpm.model import MPMModel
 from ..scene import Scene
 from .correction import Sample, map_error, teach
 from .dataset import Case, Dataset
+from .judging import GIVEN, error, naive_error
 from .labels import SEEN, UNSEEN
 from .material import keeps_form, parameters, structure
 from .model import numbered
@@ -25,7 +26,7 @@ from .network import Architecture
 from .operator import ReducedOperator, seeded
 from .sampling import sparse_points
 from .scope import Range, Scope, density_of, speed_of, walls_of
-from .training import Recipe, Tell, Training, error, naive_error, set_scales
+from .training import Recipe, Tell, Training, set_scales
 from .variation import ends
 
 INSTANTS = 5
@@ -113,7 +114,7 @@ class Reduction:
                     f"{self.dataset.folder} has no trajectory of the split {split!r}: make a"
                     " larger data set"
                 )
-        least = self.shape.history + self.recipe.unroll
+        least = max(self.shape.history + self.recipe.unroll, GIVEN)
         if self.dataset.frames < least:
             raise ValueError(
                 f"the trajectories of {self.dataset.folder} have {self.dataset.frames} frames after"
@@ -201,15 +202,15 @@ class Reduction:
 
     def _judged(self, held: Sequence[Motion]) -> dict[str, float]:
         """Errors of whole roll-outs by name, of motions that were not trained on."""
-        stepper, history = self.operator.stepper, self.shape.history
-        errors = {"validation constant acceleration": _mean(naive_error(history, m) for m in held)}
+        stepper = self.operator.stepper
+        errors = {"validation constant acceleration": _mean(naive_error(m) for m in held)}
         for kind in (SEEN, UNSEEN):
             cases = [c for c in self.dataset.split("test") if c.geometry == kind]
             found = [m for c in cases for m in self.motions(c, self.recipe.counts()[-1:])]
             if found:
                 errors[f"test {kind} geometry"] = _mean(error(stepper, m) for m in found)
                 errors[f"test {kind} geometry constant acceleration"] = _mean(
-                    naive_error(history, m) for m in found
+                    naive_error(m) for m in found
                 )
         return errors
 

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from ..fit.run_folder import RunFolder, load_optimizer, optimizer_tensors
 from ..fit.team import Team
-from .motions import Motion, extrapolated, joined, relative_error
+from .judging import error
+from .motions import Motion, joined
 from .network import Architecture, TimeStepper, without_net_force
-from .stepping import advance, roll
+from .stepping import advance
 
 Tell = Callable[[Mapping[str, Any]], None]
 BEST, MEAN = "best.", "mean."
@@ -45,7 +46,7 @@ class Recipe:
     """Of AdamW, at its highest; matrices are learned by Muon, at twice that."""
     warm: int = 50
     """Updates until then; afterwards it falls as a cosine."""
-    noise: float = 0.1
+    noise: float = 0.3
     """Of the last velocity, in root mean squares of the acceleration."""
     rigid: float = 20.0
     """Weight of that part of an error which moves and turns a whole world: it stays for good, while
@@ -88,7 +89,7 @@ SIZES: Mapping[str, tuple[Architecture, Recipe]] = {
         ),
     ),
 }  # fmt: skip
-"""Small learns something useful in twenty minutes of two cores; dense is message passing alone, to
+"""Small learns something useful in ten minutes of two cores; dense is message passing alone, to
 compare it with; published has the sizes of GIOROM and is for a GPU; tiny is for tests."""
 
 
@@ -110,30 +111,6 @@ def set_scales(stepper: TimeStepper, motions: Sequence[Motion]) -> None:
     stepper.acceleration.fill_(acceleration)
     spacings = torch.stack([m.points.spacing.mean().log() for m in motions])
     stepper.spacing.fill_(float(spacings.mean().exp()))
-
-
-@torch.no_grad()
-def roll_out(stepper: TimeStepper, motion: Motion, frames: int) -> Tensor:
-    """Frames after the first ones of a motion, those alone being taken from it, (frames, n, 3)."""
-    recent, points = motion.x[: stepper.shape.history + 1], motion.points
-    out = []
-    for _ in range(frames):
-        recent = roll(stepper, points, motion.graph, recent)
-        out.append(recent[-1])
-    return torch.stack(out)
-
-
-def error(stepper: TimeStepper, motion: Motion) -> float:
-    """Of a roll-out over all frames, relative to the distance travelled."""
-    first = stepper.shape.history + 1
-    return relative_error(roll_out(stepper, motion, len(motion.x) - first), motion.x, first)
-
-
-def naive_error(history: int, motion: Motion) -> float:
-    """That of a constant acceleration, stopped by the walls."""
-    first = history + 1
-    x = extrapolated(motion.x[:first], len(motion.x) - first)
-    return relative_error(motion.points.walls.inside(x), motion.x, first)
 
 
 def random_walk(history: int, n: int, size: float, generator: torch.Generator) -> Tensor:

@@ -40,7 +40,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     sizes, _ = converter(Literal[WORDS])  # type: ignore[valid-type]
     parser.add_argument(
         "--size", type=sizes, default="small", metavar="|".join(WORDS),
-        help="of the network: small (default) learns something useful in twenty minutes of two"
+        help="of the network: small (default) learns something useful in ten minutes of two"
         " cores, published has the sizes of GIOROM and is for a GPU, dense is message passing"
         " alone, to compare with, tiny is for trying things out",
     )  # fmt: skip

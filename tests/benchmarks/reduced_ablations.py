@@ -28,6 +28,7 @@ from torch import Tensor
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.reduced import latent_grid, training
 from rheograd.engine.reduced.dataset import Dataset
+from rheograd.engine.reduced.judging import error
 from rheograd.engine.reduced.motions import Motion
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
 from rheograd.engine.reduced.reduction import Reduction
@@ -36,7 +37,6 @@ from rheograd.engine.reduced.training import (
     SIZES,
     Recipe,
     Training,
-    error,
     set_scales,
 )
 from rheograd.scenes.commands.reduce import builder

@@ -29,8 +29,8 @@ from torch import Tensor
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.reduced.dataset import Case, Dataset
 from rheograd.engine.reduced.full_order import FullOrderMap
+from rheograd.engine.reduced.judging import GIVEN, extrapolated, relative_error
 from rheograd.engine.reduced.model import ReducedModel, numbered
-from rheograd.engine.reduced.motions import extrapolated, relative_error
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.solver import ReducedSolver
 from rheograd.engine.scene import Scene
@@ -102,7 +102,7 @@ def judge(
     rows = []
     for case in cases:
         scene, truth = build(case.options), case.load().x
-        first = max(operator.shape.history for operator in operators.values()) + 1
+        first = GIVEN
         runs: dict[str, Callable[[], Tensor]] = {}
         for name, operator in operators.items():
             runs[name] = partial(reduced, operator, scene, sparse, len(truth) - 1)
