@@ -283,7 +283,7 @@ HARD = {
     "young": (thrown(4e4), "young of body is 4e.04, trained from 5000 to 2e.04"),
     "domain": (replace(thrown(), domain=BIG), "domain is .*trained in"),
     "gravity": (replace(thrown(), gravity=(0.0, -1.6, 0.0)), "gravity"),
-    "friction": (replace(thrown(), boundaries=[Floor(friction=0.3)]), "walls act in more ways"),
+    "friction": (replace(thrown(), boundaries=[Floor(friction=0.3)]), "its walls are"),
     "walls": (replace(thrown(), boundaries=[Wall(f, "slip") for f in ("x-", "x+", "y-", "y+", "z-",
               "z+")]), "its walls are"),
     "obstacle": (replace(thrown(), boundaries=[Collider(Sphere(0.1, (0.5, 0.1, 0.5)))]),
@@ -295,7 +295,7 @@ HARD = {
                 "the density"),
     "life": (thrown(life=(0.0, 0.05)), "life"),
 }  # fmt: skip
-UNFIT = ("friction", "obstacle", "life")
+UNFIT = ("obstacle", "life")
 """What cannot be insisted on."""
 
 

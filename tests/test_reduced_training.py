@@ -16,6 +16,7 @@ import torch
 from processes import ends, start
 from reduced_points import TINY, moving, stepper_of
 
+from rheograd.engine.boundaries import Wall
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.reduced import reduction, training
 from rheograd.engine.reduced.dataset import Case, Dataset
@@ -372,7 +373,10 @@ def test_what_an_operator_is_for_is_what_it_saw(tiny_data: Path, tmp_path: Path)
         assert plain.parameters[name] == pytest.approx((min(values), max(values)))
     assert scope.varied == ["young", "poisson"] and operator.shape.code == 2
     assert scope.walls == [("contact", 0.0)] * 2 + [("contact", 0.4)] + [("contact", 0.0)] * 3
-    assert scope.groups() == [0, 0, 1, 0, 0, 0] and operator.shape.wall_groups == 2
+    scene = builder(data)(seen[0].options)
+    assert scope.groups(scene) == [0, 0, 1, 0, 0, 0] and operator.shape.wall_groups == 2
+    elsewhere = replace(scene, boundaries=[Wall("z+", friction=0.4), Wall("y-", "slip")])
+    assert scope.groups(elsewhere) == [0, 0, 1, 0, 0, 1]
     assert scope.frame == pytest.approx(0.02) and scope.cell == 0.0625
     fastest = max(math.dist(c.options["velocity"], (0, 0, 0)) for c in seen)
     assert scope.speed == pytest.approx(fastest)

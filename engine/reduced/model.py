@@ -119,7 +119,7 @@ def points_of(
         gravity=full.gravity[world] * scope.frame**2,
         walls=WallGroups(
             typed(first.lower, like), typed(first.upper, like),
-            torch.tensor(scope.groups(), device=like.device), shape.wall_groups,
+            torch.tensor(scope.groups(scenes[0]), device=like.device), shape.wall_groups,
         ),
     )  # fmt: skip
 

@@ -125,7 +125,7 @@ class Reduction:
         scope = scope_of(self.dataset, [self.scenes[c.number] for c in seen], self._ends(seen[0]))
         solid = all(keeps_form(body.law) for c in seen for body in self.scenes[c.number].bodies)
         self.shape = replace(
-            self.shape, code=len(scope.varied), wall_groups=len(set(scope.groups())),
+            self.shape, code=len(scope.varied), wall_groups=len(scope.kinds),
             reference=self.shape.reference and solid,
         )  # fmt: skip
         self.operator = seeded(self.shape, scope, self.seed, sparse=self.recipe.sparse)

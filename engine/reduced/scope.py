@@ -90,10 +90,18 @@ class Scope:
         empty = torch.zeros(0, dtype=torch.float64)
         return (torch.stack(entries) if entries else empty).to(like)
 
-    def groups(self) -> list[int]:
-        """A number for each wall, the same for walls that act alike."""
-        kinds = list(dict.fromkeys(self.walls))
-        return [kinds.index(wall) for wall in self.walls]
+    @property
+    def kinds(self) -> list[tuple[str, float]]:
+        """Mode and friction of walls, each once."""
+        return list(dict.fromkeys(self.walls))
+
+    def groups(self, scene: Scene) -> list[int]:
+        """Which of the kinds each wall of a scene is, shape (6,).
+
+        One of a kind that was not trained with is told as the one that stood there.
+        """
+        both = zip(walls_of(scene), self.walls, strict=True)
+        return [self.kinds.index(own if own in self.kinds else there) for own, there in both]
 
     def require(self, scene: Scene, *, insist: bool = False) -> None:
         """Refuse a scene that is unlike the training data.
@@ -131,11 +139,6 @@ class Scope:
         if others:
             what = f"{len(others)} obstacle{'s' * (len(others) > 1)}"
             yield f"it has {what}, the operator knows none but walls"
-        if len(dict.fromkeys(walls_of(scene))) > len(dict.fromkeys(self.walls)):
-            yield (
-                f"its walls act in more ways ({walls_of(scene)}) than those that the operator"
-                f" was trained on ({list(self.walls)})"
-            )
 
     def _outside(self, scene: Scene) -> Iterator[str]:
         """What it was told of, and not of such."""
