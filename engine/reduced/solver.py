@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A learned operator as a solver: a thousand points carry the motion of any number.
 
-The first frames are those of the particles (MPM) that the operator learned from; from then on the
+The first frame is that of the particles (MPM) that the operator learned from; from then on the
 sparse points are advanced by it, a frame at a time, and all other points follow them.
 """
 
