@@ -227,7 +227,7 @@ def test_killed_between_a_file_and_the_index(scene: str, tmp_path: Path) -> None
     assert sorted(p.name for p in out.iterdir()) == [*whole, INDEX]
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone", "another"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "another", "short"])
 def test_a_torn_file_is_noticed_and_made_again(scene: str, tmp_path: Path, harm: str) -> None:
     out = tmp_path / "data"
     assert make(scene, out) == 0
@@ -240,7 +240,11 @@ def test_a_torn_file_is_noticed_and_made_again(scene: str, tmp_path: Path, harm:
         expected = pytest.raises(FileNotFoundError, match=r"003.vtkhdf is missing")
     else:
         index = index_of(out)
-        path.write_bytes(whole["002.vtkhdf"])
+        if harm == "short":
+            assert make(scene, tmp_path / "short", "--frames", 2) == 0
+            path.write_bytes((tmp_path / "short" / path.name).read_bytes())
+        else:
+            path.write_bytes(whole["002.vtkhdf"])
         del index["trajectories"][3]["size"]
         index["trajectories"][3]["state"] = "planned"
         (out / INDEX).write_text(json.dumps(index))
@@ -357,6 +361,8 @@ def test_another_data_set_is_not_continued(
     )
     Path(scene).write_text((SMALL + VARY).replace("8e4)", "9e4)"))
     assert "was begun with another ranges: the scene has changed" in refuse(*run, "--resume")
+    Path(scene).write_text((SMALL + VARY).replace("0.3), 1e3", "0.3), 2e3"))
+    assert "was begun with another plan: the scene has changed" in refuse(*run, "--resume")
     assert frames_of(out) == before
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from reduced_points import operator_of
 from torch import Tensor
 
 from rheograd.engine.reduced.correction import Correction, Sample, corrected, teach
@@ -245,3 +246,19 @@ def test_teaching_refuses() -> None:
         )
     with pytest.raises(ValueError, match="width 0"):
         Correction(width=0)
+
+
+def test_quadratic_motion_is_nearly_exact_before_teaching() -> None:
+    """By the weights that an operator begins with, inside; plain ones miss far more."""
+    points = torch.rand(1000, 3).double()
+    queries = 0.25 + 0.5 * torch.rand(200, 3).double()
+    bend = torch.randn(3, 3, 3).double()
+
+    def bent(x: Tensor) -> Tensor:
+        return torch.einsum("abc,qb,qc->qa", bend, x, x)
+
+    off = []
+    for correction in (None, Correction.quadratic(), operator_of().correction):
+        found = FullOrderMap(queries, points, k=20, correction=correction)
+        off.append(float((found.displacement(bent(points)) - bent(queries)).square().mean()) ** 0.5)
+    assert off[1] < 0.1 * off[0] and off[2] == pytest.approx(off[1], rel=1e-3)

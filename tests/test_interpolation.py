@@ -177,3 +177,21 @@ def test_weights_refuse(change: dict[str, Any], said: str) -> None:
     given: dict[str, Any] = {"queries": torch.rand(4, 3), "points": torch.rand(5, 3), **change}
     with pytest.raises(ValueError, match=said):
         moving_least_squares(**given)
+
+
+def test_bodies_of_few_points() -> None:
+    """No more is heard than there is: as if just so many were asked for."""
+    points, queries = torch.rand(9, 3).double(), torch.rand(50, 3).double()
+    u = torch.sin(4.0 * points)
+    few, many = (moving_least_squares(queries, points, k=k) for k in (9, 12))
+    for of in (value, slope):
+        assert torch.allclose(of(many, u), of(few, u), atol=1e-11, rtol=0)
+
+
+def test_a_point_fades_out_before_it_is_left_out() -> None:
+    """Its weight and the slope of that are 0 from the reach on."""
+    distance = torch.tensor([0.5, 1.0 - 1e-9, 1.0, 1.5], dtype=torch.float64, requires_grad=True)
+    share = interpolation.share_of(distance)
+    (slopes,) = torch.autograd.grad(share.sum(), distance)
+    assert float(share.detach()[1:].abs().max()) < 1e-8 and float(slopes[1:].abs().max()) < 1e-8
+    assert float(share.detach()[0]) > 0.5 and float(slopes[0]) < -1.0

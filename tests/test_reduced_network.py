@@ -15,10 +15,16 @@ from torch import Tensor
 from rheograd.engine.reduced.features import Poses, WallGroups, rotation
 from rheograd.engine.reduced.interaction import MLP, Graph, Interaction
 from rheograd.engine.reduced.judging import extrapolated, relative_error
-from rheograd.engine.reduced.latent_grid import Experts, LatentGrid, LinearAttention, stencil
+from rheograd.engine.reduced.latent_grid import (
+    AttentionBlock,
+    Experts,
+    LatentGrid,
+    LinearAttention,
+    stencil,
+)
 from rheograd.engine.reduced.motions import Motion, joined
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
-from rheograd.engine.reduced.stepping import graph
+from rheograd.engine.reduced.stepping import advance, graph
 
 ROUNDING = 1e-12
 """Of accelerations of 1e-2 m/frame², after some hundred operations."""
@@ -422,3 +428,73 @@ def test_extrapolation_and_its_error_by_hand() -> None:
     assert found == pytest.approx(1.0)
     assert relative_error(truth[2:] + torch.tensor([0.5, 0.0, 0.0]), truth, 2) == pytest.approx(0.2)
     assert relative_error(truth[2:] * float("nan"), truth, 2) == float("inf")
+
+
+@EVERY
+def test_lengths_are_told_in_units_of_the_training(kind: str) -> None:
+    """All of it three times as large and the units too, near a wall: three times the answer."""
+    stepper, motion = stepper_of(KINDS[kind]), moving(centre=(0.5, 0.2, 0.5))
+    expected = 3.0 * answer(stepper, motion)
+    for unit in (stepper.velocity, stepper.acceleration, stepper.spacing):
+        unit.mul_(3.0)
+    p, walls = motion.points, motion.points.walls
+    points = p._replace(
+        rest=3.0 * p.rest, spacing=3.0 * p.spacing, widest=3.0 * p.widest, gravity=3.0 * p.gravity,
+        walls=replace(walls, lower=3.0 * walls.lower, upper=3.0 * walls.upper),
+    )  # fmt: skip
+    assert differs(answer(stepper, Motion(3.0 * motion.x, points, motion.graph)), expected) < 1e-11
+
+
+def several() -> Motion:
+    """A world of two bodies that overlap, and one of denser points in the same place."""
+    first, dense = moving(40, seed=1), moving(100, seed=2)
+    points = first.points._replace(body=torch.arange(40) % 2, bodies=2)
+    return joined([first._replace(points=points), dense])
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_neighbours_are_the_nearest_within_reach(reference: bool) -> None:
+    """Of the body, or of the world without a rest shape; each world by its own spacing."""
+    shape, m = replace(TINY, reference=reference, reach=1.2), several()
+    p, x = m.points, m.x[-1]
+    group = p.body if reference else p.world
+    apart = torch.cdist(x, x)
+    apart[(group[:, None] != group) | (apart > shape.reach * p.spacing)] = torch.inf
+    distance, expected = apart.fill_diagonal_(torch.inf).sort(1)
+    expected = torch.where(distance.isfinite(), expected, -1)[:, : shape.neighbours]
+    assert bool((expected == -1).any()), "all have as many as they can"
+    assert torch.equal(graph(shape, p, x), expected)
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_a_step_hears_neighbours_at_rest_or_of_the_moment(reference: bool) -> None:
+    """x + (x - x before) + a, where what flows has the neighbours of its last positions."""
+    stepper, m = stepper_of(reference=reference), moving(frames=8)
+    recent = m.x[-TINY.history - 1 :]
+    told = [m.graph, *(graph(stepper.shape, m.points, recent[k]) for k in (0, -1))]
+    assert not torch.equal(told[0], told[2]) and not torch.equal(told[1], told[2])
+    a = stepper(recent, m.points, told[0] if reference else told[2])
+    expected = recent[-1] + (recent[-1] - recent[-2]) + a
+    assert differs(advance(stepper, m.points, m.graph, recent), expected) < 1e-14
+
+
+def test_places_of_nodes_are_where_they_lie() -> None:
+    """From -1 to 1 along the longest edge of the points: what gates the experts."""
+    x = torch.rand(30, 3).double() * torch.tensor([1.0, 0.7, 0.4])
+    s = stencil(x, torch.zeros(30, dtype=torch.int64), 1, 4)
+    low, high = x.amin(0), x.amax(0)
+    at = (x - 0.5 * (low + high)) / (0.5 * (high - low).max())
+    nodes = at[:, None] - s.offset * (2.0 / 3.0)  # four nodes, three cells
+    grid = LatentGrid(8, 8, 4, 1, 2, 2).double()
+    assert differs(grid.place[s.node], nodes) < 1e-6
+
+
+def test_nodes_without_points_are_not_heard() -> None:
+    block = AttentionBlock(8, 2, 2).double()
+    nodes, told, place = (torch.randn(*s).double() for s in ((2, 9, 8), (2, 9, 8), (9, 3)))
+    weight = torch.rand(2, 9, 1).double()
+    weight[:, 4:] = 0.0
+    expected = block(nodes, told, weight, place)[:, :4]
+    for tokens in (nodes, told):
+        tokens[:, 4:] = torch.randn(2, 5, 8).double()
+        assert differs(block(nodes, told, weight, place)[:, :4], expected) < 1e-12

@@ -435,3 +435,55 @@ def test_stress_follows_from_the_deformation() -> None:
     assert bool(solver.more_fields(model, torn)["tau"].isfinite().all())
     water = ElastoPlastic(Volumetric(1e4, 0.3), FluidReset())
     assert solver.more_fields(replace(model, laws=[(water, model.laws[0][1])]), state) == {}
+
+
+def test_velocities_are_those_of_the_last_frame() -> None:
+    """Of each point the way since the frame before, over its time: of particles' frames too."""
+    solver = reduced(points=100)
+    found = simulate(thrown(), solver, steps=STEPS, every=1)
+    assert found.v is not None
+    assert far(found.v[1:], found.x.diff(dim=0) / SCOPE.frame) < 1e-11
+
+
+def test_the_first_frames_have_as_many_particles_as_the_training() -> None:
+    operator = operator_of()
+    operator.scope = replace(SCOPE, particles_per_cell=27)
+    model = reduced(operator).discretize(thrown())
+    expected = MPMSolver(SCOPE.cell, particles_per_cell=27, precision="float64")
+    assert torch.equal(model.full.x0, expected.discretize(thrown()).x0)
+    assert model.full.n > 1.5 * reduced().discretize(thrown()).full.n
+
+
+def test_points_asked_for_turn_with_their_own_body() -> None:
+    """Each is of the body that it lies in, and has its velocity and spin about its centre."""
+    small = thrown(shape=Box((0.15, 0.15, 0.15), (0.2, 0.2, 0.2)), spin=(0.0, 4.0, 0.0))
+    scene = Scene([*thrown().bodies, *small.bodies], name="thrown")
+    with pytest.warns(UserWarning, match="2 bodies"):
+        model = reduced(insist=True, points=400).discretize([scene])
+    own = (model.x0[:, 0] < 0.3).long()
+    assert torch.equal(model.body.long(), own) and 20 < int(own.sum()) < 100
+    spin = torch.tensor([[3.0, -6.0, 5.0], [0.0, 4.0, 0.0]]).double()[own]
+    centre = torch.tensor([0.5, 0.2]).double()[own, None]
+    expected = torch.tensor([0.5, 1.0, -0.3]) + torch.linalg.cross(spin, model.x0 - centre)
+    assert far(model.v0, expected) < 1e-6
+
+
+LOWER = replace(thrown(), domain=Domain((-0.5, 0.0, 0.0), (1.0, 1.0, 1.0)))
+NEARLY = {
+    "young": (thrown(4.9e3), thrown(4e3)),
+    "stiff": (thrown(2.01e4), thrown(2.2e4)),
+    "density": tuple(
+        replace(thrown(), bodies=[replace(thrown().bodies[0], density=d)]) for d in (1e3, 990.0)
+    ),
+    "speed": tuple(thrown(velocity=(v, -v, v)) for v in (1.8, 2.5)),  # 3.1 and 4.3 m/s
+    "lower": (thrown(), LOWER),
+}
+
+
+@pytest.mark.parametrize("name", list(NEARLY))
+def test_a_little_beyond_the_training_is_within(name: str) -> None:
+    """Of either end; a tenth of the range beyond is not, nor is less of what did not vary."""
+    near, beyond = NEARLY[name]
+    SCOPE.require(near)
+    with pytest.raises(ValueError, match="is outside of what the operator was trained for"):
+        SCOPE.require(beyond)

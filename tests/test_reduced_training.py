@@ -18,7 +18,9 @@ from reduced_points import TINY, moving, stepper_of
 
 from rheograd.engine.boundaries import Wall
 from rheograd.engine.fit.run_folder import RunFolder
+from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.reduced import reduction, training
+from rheograd.engine.reduced.correction import Sample
 from rheograd.engine.reduced.dataset import Case, Dataset
 from rheograd.engine.reduced.features import Poses
 from rheograd.engine.reduced.judging import GIVEN, error, naive_error, relative_error, roll_out
@@ -430,3 +432,62 @@ def test_motions_are_particles_of_the_trajectory(tiny_data: Path, tmp_path: Path
     if other.load().particles != case.particles:
         with pytest.raises(ValueError, match="not of the scene"):
             list(work.motions(other, [60]))
+
+
+def test_units_count_all_motions_alike() -> None:
+    """The spacing is the geometric mean of those of all motions."""
+    every = [single(moving(n, 6, n, SHAPE)) for n in (30, 60, 90)]
+    stepper = TimeStepper(SHAPE)
+    set_scales(stepper, every)
+    logs = [math.log(float(m.points.spacing[0])) for m in every]
+    assert float(stepper.spacing) == pytest.approx(math.exp(sum(logs) / 3), rel=1e-5)
+
+
+def test_samplings_of_a_motion_are_of_other_points(tiny_data: Path, tmp_path: Path) -> None:
+    data = Dataset.load(tiny_data)
+    work = of_data(data, tmp_path / "a")
+    case = data.split("train")[0]
+    one, two = work.motions(case, [60, 60])
+    assert not torch.equal(one.points.rest, two.points.rest)
+    dense = of_data(replace(data, particles_per_cell=27), tmp_path / "b").particles(case)
+    expected = MPMSolver(data.cell, case.dt, particles_per_cell=27)
+    assert torch.equal(dense.x0, expected.discretize(builder(data)(case.options)).x0)
+
+
+def test_the_way_to_the_full_order_is_judged_by_motions_held_back(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Sample] = []
+    judged: list[Sample] = []
+    monkeypatch.setattr(reduction, "teach", lambda _, samples, **__: taught.extend(samples))
+    monkeypatch.setattr(reduction, "map_error", lambda _, sample: (judged.append(sample), 0.0)[1])
+    data = Dataset.load(tiny_data)
+    of_data(data, tmp_path / "a").run()
+    for split, samples in (("train", taught), ("validation", judged)):
+        assert len(samples) == len(data.split(split))
+        for case, sample in zip(data.split(split), samples, strict=True):
+            rest = case.load().x[0]
+            assert len(sample.queries) + len(sample.points) == len(rest)
+            assert float(torch.cdist(sample.queries.double(), rest.double()).amin(1).max()) < 1e-6
+
+
+def test_motions_held_back_have_the_most_points(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So have those of the test, whose errors are their own and of the operator that came out."""
+    untaught(monkeypatch)
+    held: list[Motion] = []
+    run = Training.run
+    monkeypatch.setattr(Training, "run", lambda work: (held.extend(work.held), run(work))[1])
+    data = Dataset.load(tiny_data)
+    work = of_data(data, tmp_path / "a")
+    operator, most = work.run(), [SMALL.sparse[1]]
+    motions_of = {s: [m for c in data.split(s) for m in work.motions(c, most)] for s in
+                  ("validation", "test")}  # fmt: skip
+    assert all(torch.equal(m.x, n.x) for m, n in zip(held, motions_of["validation"], strict=True))
+    for name, key in (("validation", "validation"), ("test seen geometry", "test")):
+        every, plain = motions_of[key], f"{name} constant acceleration"
+        naive = [naive_error(m) for m in every]
+        assert operator.errors[plain] == pytest.approx(sum(naive) / len(naive))
+        off = [error(operator.stepper, m) for m in every]
+        assert operator.errors[name] == pytest.approx(sum(off) / len(off), rel=1e-5)

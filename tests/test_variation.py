@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from rheograd.engine.reduced.dataset import boundaries_of
-from rheograd.engine.reduced.material import parameters, structure
+from rheograd.engine.reduced.material import keeps_form, parameters, structure
 from rheograd.engine.reduced.plan import Draw, plan, split_sizes
 from rheograd.engine.reduced.variation import Choice, LogUniform, Uniform, Variation, ends
 from rheograd.materials.composition import Damped, ElastoPlastic
-from rheograd.materials.elastic import Hencky, NeoHookean
-from rheograd.materials.plastic import DruckerPrager
+from rheograd.materials.elastic import Hencky, NeoHookean, Volumetric
+from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
 from rheograd.scenes import drop
 from rheograd.scenes.catalog import load_script, scene_files
 from rheograd.scenes.drop import Material
@@ -165,3 +165,21 @@ def test_all_that_a_drop_can_vary_stays_in_its_room(material: Material, room: fl
         assert float(bounds.min()) >= 0.0 and float(bounds.max()) <= room
     assert math.isclose(ranges["size"].value([1.0]) / room, drop.vary(material=material)["shape"][
         "size"].value([1.0]), rel_tol=1e-6)  # fmt: skip
+
+
+def test_options_are_drawn_apart() -> None:
+    """No two of them, nor two components of one, go up and down together."""
+    draws = plan({**RANGES, "density": Uniform(0.0, 1.0)}, 128, seed=2)
+    o = [d.options for d in draws if d.geometry == "seen"]
+    rows = [(*d["velocity"], math.log(d["young"]), d["density"], d["shape"] == "box") for d in o]
+    together = torch.corrcoef(torch.tensor(rows).double().T)
+    assert float(together.fill_diagonal_(0.0).abs().max()) < 0.2
+
+
+def test_what_keeps_its_form() -> None:
+    """All but liquids and grains, damped or not."""
+    solid, clay = NeoHookean(5e4, 0.3), ElastoPlastic(Hencky(2e5, 0.3), VonMises(1e3))
+    sand = ElastoPlastic(Hencky(2e5, 0.3), DruckerPrager(35.0))
+    water = ElastoPlastic(Volumetric(1e4, 0.3), FluidReset())
+    for law, keeps in ((solid, True), (clay, True), (sand, False), (water, False)):
+        assert keeps_form(law) is keeps and keeps_form(Damped(law, 1e-3)) is keeps
