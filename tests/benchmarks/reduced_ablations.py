@@ -102,6 +102,7 @@ def adamw(stepper: TimeStepper, rate: float) -> list[torch.optim.Optimizer]:
 
 VARIANTS = {
     "as it is": Variant(),
+    "five velocities": Variant(shape=lambda a: replace(a, history=5)),
     "absolute coordinates in the operators": Variant(stepper=absolute),
     "raw velocities": Variant(stepper=raw),
     "fixed radius": Variant(motions=fixed_radius),
