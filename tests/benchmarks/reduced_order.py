@@ -16,6 +16,7 @@ a frame, the first frames included; memory is what a frame takes beyond what was
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -200,6 +201,7 @@ def one(solver: ReducedSolver, model: ReducedModel, state: State) -> Tensor:
 def peak(work: Callable[[], Any]) -> float:
     """Most memory that it takes beyond what is taken before [MiB]; Linux."""
     work()
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier work left must not hide what this takes
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts afresh
     before = _kilobytes("VmRSS")
     work()
