@@ -44,6 +44,8 @@ COUNTS = (500, 1000, 2000, 4000)
 """Sparse points that the same weights are run with."""
 USUAL = 1000
 """Those at which all methods are compared."""
+COSTS, ERRORS = (1, 2, 5, 10, 20, 50, 100, 200), (1, 2, 5, 10, 20, 50, 100)
+"""Ticks of the picture."""
 OURS, DENSE = "operator", "message passing alone"
 REPEATS = 5
 """Measurements, of which the median counts."""
@@ -216,6 +218,7 @@ def _kilobytes(name: str) -> int:
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Error against cost: a line for each method, a point for each number of sparse points."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     figure = Figure((8.0, 3.6), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("seen", "unseen"), strict=True):
@@ -238,6 +241,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set(
             xscale="log", yscale="log", xlabel="CPU ms a frame", title=f"{kind} geometry"
         )  # fmt: skip
+        for axis, ticks in ((axes.xaxis, COSTS), (axes.yaxis, ERRORS)):
+            axis.set_major_locator(FixedLocator(ticks))
+            axis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
+            axis.set_minor_locator(NullLocator())
     figure.axes[0].set_ylabel("error, % of the distance travelled")
     figure.axes[1].legend(fontsize=7)
     figure.savefig(path, dpi=150)
