@@ -28,7 +28,7 @@ from torch import Tensor
 from rheograd.engine.fit.run_folder import RunFolder
 from rheograd.engine.reduced import latent_grid, training
 from rheograd.engine.reduced.dataset import Dataset
-from rheograd.engine.reduced.judging import error
+from rheograd.engine.reduced.judging import GIVEN, error
 from rheograd.engine.reduced.motions import Motion
 from rheograd.engine.reduced.network import Architecture, TimeStepper, without_net_force
 from rheograd.engine.reduced.reduction import Reduction
@@ -142,13 +142,16 @@ def trained(
     set_scales(stepper, learned)
     variant.stepper(stepper)
     start = {k: v.clone() for k, v in stepper.state_dict().items()}
-    begun = time.process_time()
-    probe = replace(recipe, epochs=1, updates=PROBE)
-    Training(stepper, probe, learned, held[:1], config, threads=1).run()
-    cost = (time.process_time() - begun) / PROBE
+    briefly = [held[0].window(0, GIVEN + 1)]  # roll-outs are not to count
+    cost = 0.0
+    for number in (2, PROBE):  # the first ones warm up
+        begun = time.process_time()
+        probe = replace(recipe, epochs=1, updates=number)
+        Training(stepper, probe, learned, briefly, config, threads=1).run()
+        cost = (time.process_time() - begun) / number
+        config.checkpoint.unlink()
     stepper.load_state_dict(start)
     updates = max(1, round(seconds / cost / EPOCHS))
-    config.checkpoint.unlink()
     recipe = replace(recipe, updates=updates, warm=50)
     validation = Training(stepper, recipe, learned, held, config, threads=1).run()
     return work, {"updates": updates * EPOCHS, "validation": validation}
