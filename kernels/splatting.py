@@ -5,10 +5,10 @@ A pixel holds a key of 64 bits, in the high ones how far behind the near plane t
 is (the bits of a positive float32 have its order), in the low ones which point it is, and takes the
 least key: what is seen depends neither on the order of the points nor on threads.
 
-A ray hits the sphere of radius r around c where |q + s d| = r, with q the pixel's offset from c in
-the plane through c that the camera faces, s the depth behind that plane, and d the ray for a unit
-of depth. d is taken as the same over a sphere: outline and depth are off by the share (r / depth)^2
-at most. A sphere narrower than a pixel and a half is the pixel that its centre is in.
+A ray hits the sphere of radius r around c where |q - s d| = r, with q the pixel's offset from c in
+the plane through c that the camera faces, s the depth in front of that plane, and d = u + q / z the
+ray for a unit of depth, u the one through c at the depth z. A sphere narrower than a pixel and a
+half is the pixel that its centre is in.
 
 Most points of a body are hidden. So they come in rounds, first those that the picture
 before showed, then samples of all: after each the farthest key in each tile of pixels is found, and
@@ -42,17 +42,17 @@ SPARE = 8
 """Keys behind the last, which are read and written as they are."""
 
 _FILL = """
-    const float a = 1.0f + u[0] * u[0] + u[1] * u[1], inverse = 1.0f / a;
-    const float across = 1.0f / at[2], along = 1.0f / at[3];
+    const float across = 1.0f / at[2], along = 1.0f / at[3], square = radius * radius;
 #if defined(__CUDA_ARCH__)
     for (int row = low[1]; row <= high[1]; ++row) {
-        const float y = (row + 0.5f - at[1]) * along, rest = a * (radius * radius - y * y);
+        const float y = (row + 0.5f - at[1]) * along, v = u[1] + k * y;
         wp::int64* keys = keys_out.data + offset + row * width;
         for (int column = low[0]; column <= high[0]; ++column) {
-            const float x = (column + 0.5f - at[0]) * across, m = x * u[0] + y * u[1];
-            const float square = m * m + rest - a * x * x;
-            if (square <= 0.0f) continue;
-            const float depth = fmaxf(behind - (m + sqrtf(square)) * inverse, 0.0f);
+            const float x = (column + 0.5f - at[0]) * across, w = u[0] + k * x;
+            const float m = x * w + y * v, a = 1.0f + w * w + v * v;
+            const float rest = m * m + a * (square - y * y - x * x);
+            if (rest <= 0.0f) continue;
+            const float depth = fmaxf(behind - (m + sqrtf(rest)) / a, 0.0f);
             const wp::int64 key = (wp::int64(__float_as_int(depth)) << 32) | index;
             if (key < keys[column]) wp::atomic_min(keys + column, key);
         }
@@ -65,14 +65,15 @@ _FILL = """
     const I lanes = {0, 1, 2, 3, 4, 5, 6, 7};
     const V places = {0.5f, 1.5f, 2.5f, 3.5f, 4.5f, 5.5f, 6.5f, 7.5f};
     for (int row = low[1]; row <= high[1]; ++row) {
-        const float y = (row + 0.5f - at[1]) * along, rest = a * (radius * radius - y * y);
+        const float y = (row + 0.5f - at[1]) * along, v = u[1] + k * y;
         wp::int64* keys = keys_out.data + offset + row * width;
         for (int column = low[0]; column <= high[0]; column += 8) {
-            const V x = (places + (column - at[0])) * across, m = x * u[0] + y * u[1];
-            const V square = m * m + rest - a * x * x;
-            const I hit = (square > 0.0f) & (lanes <= high[0] - column);
-            const V s = m + __builtin_elementwise_sqrt(__builtin_elementwise_max(square, V(0.0f)));
-            const V depth = __builtin_elementwise_max(behind - s * inverse, V(0.0f));
+            const V x = (places + (column - at[0])) * across, w = u[0] + k * x;
+            const V m = x * w + y * v, a = 1.0f + v * v + w * w;
+            const V rest = m * m + a * (square - y * y - x * x);
+            const I hit = (rest > 0.0f) & (lanes <= high[0] - column);
+            const V s = m + __builtin_elementwise_sqrt(__builtin_elementwise_max(rest, V(0.0f)));
+            const V depth = __builtin_elementwise_max(behind - s / a, V(0.0f));
             const K key = (__builtin_convertvector((I)depth, K) << 32) | wp::int64(index);
             K* old = reinterpret_cast<K*>(keys + column);
             const L nearer = (key < *old) & __builtin_convertvector(hit, L);
@@ -83,8 +84,9 @@ _FILL = """
 """
 """Draws a sphere, which lies in the pixels from low to high, by the formula above.
 
-`at` is its centre, and how many pixels a metre is there; `u` is d, `behind` how far the centre is
-behind the near plane. On a CPU eight pixels of a row at once, and no other thread may do so.
+`at` is its centre, and how many pixels a metre is there; k is 1 / z, or 0 without perspective, and
+`behind` how far the centre is behind the near plane. On a CPU eight pixels of a row at once, into a
+picture that no other thread draws into.
 """
 
 
@@ -150,10 +152,9 @@ def splat_kernels(dtype: Any) -> SplatKernels:
         )
 
     @wp.func
-    def slope(camera: Camera, p: wp.vec3):
-        """How far the ray through p goes to the right and up for a unit of depth."""
-        k = wp.where(camera.perspective == 1, 1.0 / p[2], 0.0)
-        return wp.vec2(k * p[0], k * p[1])
+    def fan(camera: Camera, distance: float):
+        """How fast rays part, by the distance [1/m]."""
+        return wp.where(camera.perspective == 1, 1.0 / distance, 0.0)
 
     @wp.func
     def hidden(
@@ -175,7 +176,7 @@ def splat_kernels(dtype: Any) -> SplatKernels:
 
     @wp.func_native(_FILL)
     def fill(
-        low: wp.vec2i, high: wp.vec2i, at: wp.vec4, u: wp.vec2, radius: wp.float32,
+        low: wp.vec2i, high: wp.vec2i, at: wp.vec4, u: wp.vec2, k: wp.float32, radius: wp.float32,
         behind: wp.float32, index: wp.int32, width: wp.int32, offset: wp.int32,
         keys_out: wp.array[wp.int64],
     ): ...  # fmt: skip
@@ -186,12 +187,13 @@ def splat_kernels(dtype: Any) -> SplatKernels:
         p: wp.vec3,
         k: float,
         reach: float,
+        radius: float,
         around: wp.array[wp.uint32],
         tiles: wp.vec2i,
         front: wp.uint32,
     ):
         """Whether a sphere is hidden by all of its tile and those next to it: soon found out."""
-        if reach * k > wp.static(float(TILE)):
+        if reach * k > wp.static(float(TILE)) or radius * fan(camera, p[2]) > 0.1:
             return False
         x = (camera.centre[0] + camera.scale[0] * k * p[0]) * wp.static(1.0 / TILE)
         y = (camera.centre[1] + camera.scale[1] * k * p[1]) * wp.static(1.0 / TILE)
@@ -219,35 +221,45 @@ def splat_kernels(dtype: Any) -> SplatKernels:
         behind = p[2] - camera.near
         front = wp.max(behind - radius, 0.0)
         if behind_all(
-            camera, p, shrink(camera, p[2]), reach, around, tiles, wp.cast(front, wp.uint32)
+            camera, p, shrink(camera, p[2]), reach, radius, around, tiles, wp.cast(front, wp.uint32)
         ):
             return
+        k = fan(camera, p[2])
+        u = wp.vec2(k * p[0], k * p[1])
+        part = k * radius
+        if part >= 1.0:  # the eye is within
+            return
+        # from rim to rim the rays that touch the sphere
+        scale = 1.0 / (1.0 - part * part)
         at = outline(camera, p)
-        u = slope(camera, p)
-        across = radius * wp.sqrt(1.0 + u[0] * u[0]) * at[2]
-        along = radius * wp.sqrt(1.0 + u[1] * u[1]) * at[3]
+        across = scale * at[2] * radius * wp.sqrt(1.0 + u[0] * u[0] - part * part)
+        along = scale * at[3] * radius * wp.sqrt(1.0 + u[1] * u[1] - part * part)
+        middle = wp.vec2(
+            camera.centre[0] + scale * at[2] * p[0], camera.centre[1] + scale * at[3] * p[1]
+        )
         small = wp.max(across, along) < wp.static(SMALL)
         if small:
             across, along = 0.0, 0.0
+            middle = wp.vec2(at[0], at[1])
         wide, tall = float(camera.width), float(camera.height)
         if not (
-            at[0] + across >= 0.0
-            and at[0] - across < wide
-            and at[1] + along >= 0.0
-            and at[1] - along < tall
+            middle[0] + across >= 0.0
+            and middle[0] - across < wide
+            and middle[1] + along >= 0.0
+            and middle[1] - along < tall
         ):
             return
         # pixel i covers from i to i + 1
-        low = wp.vec2i(int(wp.max(at[0] - across, 0.0)), int(wp.max(at[1] - along, 0.0)))
+        low = wp.vec2i(int(wp.max(middle[0] - across, 0.0)), int(wp.max(middle[1] - along, 0.0)))
         high = wp.vec2i(
-            int(wp.min(at[0] + across, wide - 1.0)), int(wp.min(at[1] + along, tall - 1.0))
+            int(wp.min(middle[0] + across, wide - 1.0)), int(wp.min(middle[1] + along, tall - 1.0))
         )
         if hidden(bounds, tiles[0], low, high, wp.cast(front, wp.uint32)):
             return
         if small:
             put(keys_out, offset + low[1] * camera.width + low[0], front, index)
         else:
-            fill(low, high, at, u, radius, behind, index, camera.width, offset, keys_out)
+            fill(low, high, at, u, k, radius, behind, index, camera.width, offset, keys_out)
 
     @wp.kernel(module=module, enable_backward=False)
     def splat(
@@ -327,9 +339,10 @@ def splat_kernels(dtype: Any) -> SplatKernels:
     class Sight:
         """From a pixel and a depth to a place in a table of lights, for a point."""
 
-        shift: wp.vec2
         scale: wp.vec2
+        shift: wp.vec2
         slope: wp.vec2
+        fan: float  # [1/m]
         behind: float  # of its centre [m]
 
     @wp.func
@@ -340,11 +353,9 @@ def splat_kernels(dtype: Any) -> SplatKernels:
         half = wp.static(0.5 * LIGHTS) * inverse
         out = Sight()
         out.scale = wp.vec2(half / at[2], half / at[3])
-        out.slope = half * slope(camera, p)
-        out.shift = wp.vec2(
-            wp.static(0.5 * LIGHTS) + (0.5 - at[0]) * out.scale[0],
-            wp.static(0.5 * LIGHTS) + (0.5 - at[1]) * out.scale[1],
-        )
+        out.shift = wp.vec2((0.5 - at[0]) * out.scale[0], (0.5 - at[1]) * out.scale[1])
+        out.fan = fan(camera, p[2])
+        out.slope = wp.vec2(half * out.fan * p[0], half * out.fan * p[1])
         out.behind = p[2] - camera.near
         return out
 
@@ -359,10 +370,12 @@ def splat_kernels(dtype: Any) -> SplatKernels:
     def place(point: Sight, behind: float, column: int, row: int):
         """Where in a table of lights the normal at a pixel is."""
         s = point.behind - behind
-        u = point.shift[0] + float(column) * point.scale[0] - s * point.slope[0]
-        v = point.shift[1] + float(row) * point.scale[1] - s * point.slope[1]
+        near, half = 1.0 - s * point.fan, wp.static(0.5 * LIGHTS)
+        u = near * (point.shift[0] + float(column) * point.scale[0]) - s * point.slope[0]
+        v = near * (point.shift[1] + float(row) * point.scale[1]) - s * point.slope[1]
         last = wp.static(LIGHTS - 1.0)
-        return int(wp.clamp(v, 0.0, last)) * lights + int(wp.clamp(u, 0.0, last))
+        i, j = int(wp.clamp(half + u, 0.0, last)), int(wp.clamp(half + v, 0.0, last))
+        return j * lights + i
 
     @wp.func
     def point_of(key: wp.int64):
