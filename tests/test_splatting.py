@@ -227,6 +227,9 @@ class TestSplats:
         drawn.place(np.zeros((4, 3)), 1.0)
         with pytest.raises(ValueError, match="colours of points: got 0, expected one for each of"):
             drawn.draw(ahead())
+        drawn.paint(np.zeros((4, 3)))
+        with pytest.raises(ValueError, match=r"got float32 of shape \(40, 30, 3\), expected"):
+            drawn.draw(ahead(), np.zeros((40, 30, 3), np.float32))
 
 
 @pytest.fixture

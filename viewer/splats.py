@@ -159,7 +159,7 @@ class Splats:
         `rgba`, and the opacity, 1 or 0. With `out`, an array of that shape, it is written there.
 
         Raises:
-            ValueError: The points are not as many as their colours.
+            ValueError: The points are not as many as their colours, or `out` does not fit.
         """
         count = len(self._x)
         if self._painted != count:
@@ -167,10 +167,15 @@ class Splats:
                 f"colours of points: got {self._painted}, expected one for each of {count}"
             )
         wide, high = viewpoint.size
-        self._prepare(wide, high)
-        self._splat(camera := self._camera(viewpoint))
         if out is None:
             out = np.empty((high, wide, 3), np.float32)
+        if out.shape != (high, wide, 3) or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(
+                f"a picture to draw into: got {out.dtype} of shape {out.shape}, expected contiguous"
+                f" float32 of shape {(high, wide, 3)}"
+            )
+        self._prepare(wide, high)
+        self._splat(camera := self._camera(viewpoint))
         picture = self._array(out.reshape(-1, 3), wp.vec3f, copied=False)
         given = [camera, self._x, self._radius, *self._paints, *self._lights]
         given += [self._parts, self._keys]
