@@ -10,10 +10,11 @@ the plane through c that the camera faces, s the depth in front of that plane, a
 ray for a unit of depth, u the one through c at the depth z. A sphere narrower than a pixel and a
 half is the pixel that its centre is in.
 
-Most points of a body are hidden. So they come in rounds, first those that the picture
-before showed, then samples of all: after each the farthest key in each tile of pixels is found, and
-what lies behind all of a tile's is left out.
-Pictures are flat, row by row from the bottom. Forward only.
+Most points of a body are hidden. So they come in rounds, first those that the picture before
+showed, then samples of all: after each the farthest key in each tile of pixels is found, and what
+lies behind all of a tile's is left out.
+
+Pictures are flat, row by row from the bottom, each with SPARE keys behind. Forward only.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ LIGHTS = 64
 SMALL = 0.75
 """Half-width up to which a sphere is one pixel [pixels]; from 0.71 on its own is always covered."""
 SPARE = 8
-"""Keys behind the last, which are read and written as they are."""
+"""Keys behind those of a picture: what is written eight at a time may rewrite them as they are."""
 
 _FILL = """
     const float across = 1.0f / at[2], along = 1.0f / at[3], square = radius * radius;
@@ -114,7 +115,7 @@ def splat_kernels(dtype: Any) -> SplatKernels:
     vec3 = t.vec3
     module = f"rheograd.splatting_{t.suffix}"
     block, tile = wp.constant(BLOCK), wp.constant(TILE)
-    run, lights = wp.constant(RUN), wp.constant(LIGHTS)
+    run, lights, spare = wp.constant(RUN), wp.constant(LIGHTS), wp.constant(SPARE)
     turned = wp.constant(wp.uint32(2654435761))  # by Knuth: high bits that look random
     empty = wp.constant(wp.int64(EMPTY))
 
@@ -297,7 +298,7 @@ def splat_kernels(dtype: Any) -> SplatKernels:
     def least(keys: wp.array[wp.int64], parts: int, size: int, at: int):
         key = keys[at]
         for part in range(1, parts):
-            key = wp.min(key, keys[part * size + at])
+            key = wp.min(key, keys[part * (size + spare) + at])
         return key
 
     @wp.kernel(module=module, enable_backward=False)

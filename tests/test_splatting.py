@@ -192,7 +192,7 @@ class TestSplats:
         drawn = splats(x, rng.integers(0, 256, (3000, 3)), radius)
         viewpoint = ahead((80, 60), 20.0)
         pictures = [drawn.draw(viewpoint).copy() for _ in range(2)]
-        np.testing.assert_array_equal(*pictures)
+        np.testing.assert_array_equal(pictures[0], pictures[1])
         j, i = np.mgrid[0:60, 0:80]
         flat = np.stack([(i + 0.5 - 40) / 20, (j + 0.5 - 30) / 20], -1)[:, :, None]
         square = radius**2 - ((flat - x[:, :2]) ** 2).sum(-1)

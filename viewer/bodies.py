@@ -16,7 +16,7 @@ from .source import Source, numpy_of
 
 _SEED = 7
 _SHADOW = 20_000
-_MANY = 50_000
+_MANY = 2_000
 _CLOSED = 0.62
 _MOST_EDGES = 30_000
 _EDGE = (0.10, 0.13, 0.16)
@@ -124,7 +124,8 @@ class Cloud(Body):
         _light(self.splatter.actor)
         self.actors = (self.splatter.actor,)
         count = source.particles
-        self._shadow = np.linspace(0, count - 1, min(_SHADOW, count)).astype(int)
+        generator = np.random.default_rng(_SEED)
+        self._shadow = np.sort(generator.choice(count, min(_SHADOW, count), replace=False))
         self.radius = radius * (count / len(self._shadow)) ** 0.5  # as much shade in all
 
     def show(self, frame: int, scale: Scale) -> np.ndarray:

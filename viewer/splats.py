@@ -194,15 +194,18 @@ class Splats:
         wide, high = self._size
         if not (0 <= x < wide and 0 <= y < high):
             return NOWHERE
-        index = wp.empty(1, dtype=wp.int32, device=self.device)
+        index = self._empty(1, wp.int32)
         given = [wide * high, self._parts, self._keys, y * wide + x, index]
         self._record(self._kernels.shown, 1, given).launch()
         return int(index.numpy()[0])
 
+    def _empty(self, count: int, dtype: Any) -> Any:
+        return wp.empty(count, dtype=dtype, device=self.device)
+
     def _array(self, values: np.ndarray, dtype: Any, *, copied: bool = True) -> Any:
         """On the device; on a CPU it shares the memory."""
         if not copied and self.device.is_cuda:
-            return wp.empty(len(values), dtype=dtype, device=self.device)
+            return self._empty(len(values), dtype)
         values = np.ascontiguousarray(values)
         if not values.flags.writeable:
             values = values.copy()
@@ -214,9 +217,9 @@ class Splats:
         if (wide, high, parts) == (*self._size, self._parts) and len(self._keys):
             return
         self._size, self._parts = (wide, high), parts
-        self._keys = wp.empty(parts * wide * high + SPARE, dtype=wp.int64, device=self.device)
+        self._keys = self._empty(parts * (wide * high + SPARE), wp.int64)
         tiles = -(-wide // TILE) * -(-high // TILE)
-        self._bounds = wp.empty(tiles, dtype=wp.uint32, device=self.device)
+        self._bounds = self._empty(tiles, wp.uint32)
         self._around = wp.empty_like(self._bounds)
 
     def _camera(self, viewpoint: Viewpoint) -> Any:
@@ -241,7 +244,7 @@ class Splats:
     def _splat(self, camera: Any) -> None:
         """Find what each pixel shows."""
         wide, high = self._size
-        size, kernels, blocks = wide * high, self._kernels, -(-len(self._x) // BLOCK)
+        size, kernels, blocks = wide * high + SPARE, self._kernels, -(-len(self._x) // BLOCK)
         tiles = wp.vec2i(-(-wide // TILE), -(-high // TILE))
         for bounds in (self._bounds, self._around):
             bounds.fill_(EMPTY >> 32)

@@ -72,7 +72,8 @@ def by_points(x: np.ndarray, spacing: float) -> Callable[[np.ndarray, np.ndarray
     data["value"] = np.zeros(len(x), np.float32)
     width = max(1.0, 400 * spacing)
     plotter.add_mesh(
-        data, scalars="value", clim=(-1, 1), style="points", point_size=width, cmap="viridis",
+        data,
+        scalars="value", clim=(-1, 1), style="points", point_size=width, cmap="viridis",
         show_scalar_bar=False, reset_camera=False,
     )  # fmt: skip
 
@@ -134,7 +135,7 @@ def measured(
     draw: Callable[[np.ndarray, np.ndarray], None], x: np.ndarray, frames: int
 ) -> tuple[float, float]:
     """Median time of a frame on the clock, and on the processor [s]; the first is not counted."""
-    shown = [np.float32([0.02 * np.sin(k), 0.02 * np.cos(k), 0]) + x for k in range(5)]
+    shown = [x + np.array([[0.02 * np.sin(k), 0.02 * np.cos(k), 0]], np.float32) for k in range(5)]
     values = [np.sin(9 * x[:, 0] + k).astype(np.float32) for k in range(5)]
     taken = []
     for k in range(frames + 1):
