@@ -57,6 +57,20 @@ tell = lambda shown: print(json.dumps(asdict(shown)), flush=True)
 play(mesh, paused=True, size=(640, 480), watch=tell)
 """
 
+CLOUD = """
+import json
+from dataclasses import asdict
+from types import SimpleNamespace
+import numpy as np
+from rheograd.viewer import bodies, play
+bodies.without_gpu = lambda: True
+x = np.random.default_rng(0).uniform(0.3, 0.7, (70_000, 3)).astype(np.float32)
+x = x * np.linspace(1, 1.4, 11, dtype=np.float32)[:, None, None] ** 2
+many = SimpleNamespace(x=x, time=np.linspace(0, 1, 11), metadata={"domain": "[[0,0,0],[1,1,1]]"})
+tell = lambda shown: print(json.dumps(asdict(shown)), flush=True)
+play(many, paused=True, size=(640, 480), watch=tell)
+"""
+
 
 class Driven:
     """A window in a process of its own on a display of its own, and what it told."""
@@ -282,3 +296,31 @@ def test_a_mesh(tmp_path: Path) -> None:
         window.do("key", "Escape")
         assert window.process.wait(10) == 0
         assert window.log.with_suffix(".err").read_text() == ""
+
+
+def test_a_cloud_of_particles(tmp_path: Path) -> None:
+    with opened(tmp_path, CLOUD) as window:
+        for act in (
+            ("key", "End"),
+            (
+                "mousemove",
+                "150",
+                "150",
+                "mousedown",
+                "1",
+                "mousemove",
+                "190",
+                "160",
+                "mouseup",
+                "1",
+            ),
+            ("key", "c"),
+            ("click", "--repeat", "2", "5"),
+        ):
+            before = window.seen()
+            window.do(*act)
+            window.until_seen_otherwise(before)
+        window.do("key", "Escape")
+        assert window.process.wait(10) == 0
+        said = window.log.with_suffix(".err").read_text().splitlines()
+        assert [line for line in said if not line.startswith("Warp CUDA warning")] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What moves: particles as lit spheres, and the surface of a mesh."""
+"""What moves: particles as lit spheres, few or very many, and the surface of a mesh."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .display import without_gpu
 from .fields import Scale
 from .palettes import MISSING
 from .skin import skin
@@ -15,6 +16,7 @@ from .source import Source, numpy_of
 
 _SEED = 7
 _SHADOW = 20_000
+_MANY = 2_000
 _CLOSED = 0.62
 _MOST_EDGES = 30_000
 _EDGE = (0.10, 0.13, 0.16)
@@ -28,6 +30,8 @@ class Body(ABC):
     """What VTK draws."""
     radius: float
     """Of the discs that cast its shadow [m]."""
+    share: float = 1.0
+    """Of what there is, how much is drawn."""
 
     @abstractmethod
     def show(self, frame: int, scale: Scale) -> np.ndarray:
@@ -60,6 +64,7 @@ class Particles(Body):
             generator = np.random.default_rng(_SEED)
             self.kept = np.sort(generator.choice(count, most, replace=False))
             self.radius = radius * (count / most) ** (1 / 3)
+            self.share = most / count
             count = most
         self._points = vtkPoints()
         self._points.SetData(numpy_to_vtk(np.zeros((count, 3), np.float32), deep=True))
@@ -100,6 +105,52 @@ class Particles(Body):
         self._points.Modified()
         self._data.Modified()
         return x[seen]
+
+
+class Cloud(Body):
+    """All particles of one source, of which there are many, drawn without a GPU.
+
+    Args:
+        source: of the particles.
+        radius: of each [m].
+        renderer: of VTK, for which they are drawn.
+    """
+
+    def __init__(self, source: Source, radius: float, renderer: Any) -> None:
+        from .splatter import Splatter
+
+        self.source, self._radius = source, radius
+        self.splatter = Splatter(renderer)
+        _light(self.splatter.actor)
+        self.actors = (self.splatter.actor,)
+        count = source.particles
+        generator = np.random.default_rng(_SEED)
+        self._shadow = np.sort(generator.choice(count, min(_SHADOW, count), replace=False))
+        self.radius = radius * (count / len(self._shadow)) ** 0.5  # as much shade in all
+
+    def show(self, frame: int, scale: Scale) -> np.ndarray:
+        """Move and colour them; returns the positions of those that cast the shadow (m, 3) [m]."""
+        x = self.source.positions(frame)
+        self.splatter.place(x, self._radius)
+        field = scale.field
+        self.splatter.paint_by(field.values(self.source, frame), field.table, scale.limits)
+        some = x[self._shadow]
+        return some[np.isfinite(some).all(-1)]
+
+
+def particles(source: Source, radius: float, renderer: Any, most: int | None) -> Body:
+    """The particles of a source: where OpenGL has no GPU, many of them are a cloud.
+
+    Args:
+        source: of the particles.
+        radius: of each [m].
+        renderer: of VTK, for which they are drawn.
+        most: the most drawn as spheres of VTK, which leave the others out; None for all.
+    """
+    many = _MANY if most is None else min(most, _MANY)
+    if source.particles > many and without_gpu():
+        return Cloud(source, radius, renderer)
+    return Particles(source, radius, most)
 
 
 class Surface(Body):

@@ -18,6 +18,8 @@ _OVERRIDE = "VTK_DEFAULT_OPENGL_WINDOW"
 _OFF_SCREEN = frozenset({"vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow"})
 _SECONDS = 60.0
 _MARK = "render window:"
+_DRIVER = "OpenGL renderer string:"
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swr ", "software", "swiftshader")
 _PROBE = f"""
 import vtkmodules.vtkRenderingOpenGL2
 from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
@@ -28,6 +30,7 @@ window.SetSize(16, 16)
 window.AddRenderer(vtkRenderer())
 window.Render()
 print("{_MARK}", window.GetClassName(), flush=True)
+print(*(n for n in window.ReportCapabilities().splitlines() if n.startswith("{_DRIVER}")))
 """
 
 
@@ -40,13 +43,22 @@ def render_window() -> str:
 
     Returns an empty string where none does.
     """
+    return _answer()[0]
+
+
+def without_gpu() -> bool:
+    """Whether the processor draws what OpenGL is asked for, as by Mesa's llvmpipe."""
+    return any(name in _answer()[1].lower() for name in _SOFTWARE)
+
+
+def _answer() -> tuple[str, str]:
     names = ("DISPLAY", _OVERRIDE, "__EGL_VENDOR_LIBRARY_DIRS", "LD_LIBRARY_PATH")
     return _probe(tuple(os.environ.get(name) for name in names))
 
 
 @functools.cache
-def _probe(environment: tuple[str | None, ...]) -> str:
-    """Draw in a child process; `environment` is only the key of the cache."""
+def _probe(environment: tuple[str | None, ...]) -> tuple[str, str]:
+    """Draw in a child process: window and OpenGL's driver; `environment` only keys the cache."""
     try:
         child = subprocess.run(
             [sys.executable, "-c", _PROBE],
@@ -58,11 +70,13 @@ def _probe(environment: tuple[str | None, ...]) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return ""
-    for line in child.stdout.splitlines():
-        if child.returncode == 0 and line.startswith(_MARK):
-            return line.removeprefix(_MARK).strip()
-    return ""
+        return "", ""
+    told = {_MARK: "", _DRIVER: ""}
+    for line in child.stdout.splitlines() if child.returncode == 0 else ():
+        for mark in told:
+            if line.startswith(mark):
+                told[mark] = line.removeprefix(mark).strip()
+    return told[_MARK], told[_DRIVER]
 
 
 def require_renderer() -> None:

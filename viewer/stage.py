@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .bodies import Body, Particles, Surface
+from .bodies import Body, Surface, particles
 from .display import chosen_window
 from .flat import INK, draw, drawing, text
 from .strip import Strip
@@ -52,7 +52,7 @@ class Stage:
         view: what is to be seen.
         pixels: screen pixels for one pixel of text and lines; 2 for pictures drawn at twice
             their size.
-        most: the most particles drawn in a panel, None for all.
+        most: the most particles drawn in a panel by a GPU, None for all.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Stage:
         self.size = (0, 0)
         self.top = 0.0
         self.bodies: list[Body] = [
-            Particles(source, radius, most)
+            particles(source, radius, plotter.renderers[panel], most)
             if source.cells is None
             else Surface(source, source.cells, pixels)
-            for source, radius in zip(view.sources, view.radii, strict=True)
+            for panel, (source, radius) in enumerate(zip(view.sources, view.radii, strict=True))
         ]
         self.floors: list[Floor | None] = []
         self._moving: list[tuple[int, dict, Any]] = []

@@ -132,8 +132,8 @@ class Window:
         self._told: Shown | None = None
         self._failure: Exception | None = None
         self._help = self._list_keys()
-        most = max((s.particles for s in view.sources if s.cells is None), default=0)
-        thinned = f";  {share / most:.0%} of the particles are drawn" if most > share else ""
+        drawn = min(body.share for body in self._stage.bodies)
+        thinned = f";  {drawn:.0%} of the particles are drawn" if drawn < 1 else ""
         self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
         self._say(f"h lists the keys{thinned}")
 
