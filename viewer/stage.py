@@ -23,6 +23,14 @@ _ANGLE = 26.0
 _FIT = 0.93
 _GRIP = 0.4
 _STEEPEST = math.radians(88)
+_MOST = 60_000
+
+
+def quickly_drawn(view: View) -> tuple[int, str]:
+    """The most particles drawn in a panel while one plays, and a remark where that is not all."""
+    share = _MOST // len(view.sources)
+    most = max((s.particles for s in view.sources if s.cells is None), default=0)
+    return share, f"{share / most:.0%} of the particles are drawn" if most > share else ""
 
 
 def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
@@ -198,6 +206,30 @@ class Stage:
         height = float(np.clip(height + math.radians(upward), -_STEEPEST, _STEEPEST))
         camera.up = up
         camera.position = centre + distance * (math.cos(height) * flat + math.sin(height) * up)
+        self._reclip()
+
+    def move(self, right: float, upward: float) -> None:
+        """Move what is seen across the picture, by screen pixels."""
+        camera = self.plotter.renderers[0].camera
+        centre, place = np.array(camera.focal_point), np.array(camera.position)
+        toward = centre - place
+        distance = float(np.linalg.norm(toward))
+        across = np.cross(toward / distance, camera.up)
+        across /= np.linalg.norm(across)
+        above = np.cross(across, toward / distance)
+        pixel = 2 * distance * math.tan(math.radians(camera.view_angle / 2)) / self.top
+        by = -pixel * (right * across + upward * above)
+        camera.focal_point, camera.position = centre + by, place + by
+        self._reclip()
+
+    def approach(self, factor: float) -> None:
+        """Go nearer to what is looked at, to its distance over a factor."""
+        camera = self.plotter.renderers[0].camera
+        centre = np.array(camera.focal_point)
+        camera.position = centre + (np.array(camera.position) - centre) / factor
+        self._reclip()
+
+    def _reclip(self) -> None:
         for renderer in self._panels:
             renderer.ResetCameraClippingRange()
 

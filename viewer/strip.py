@@ -33,6 +33,8 @@ class Strip:
         self._renderer, self._view, self._pixels = renderer, view, pixels
         self.playing: bool | None = None
         """Whether time runs, None where there is no button to show it."""
+        self.timeline = True
+        """Whether the timeline is drawn."""
         self.note = ""
         """A remark after the frame number."""
         renderer.set_background("white")
@@ -90,7 +92,8 @@ class Strip:
         write(self._time, f"{view.times[frame]:.{digits}f} s", left, 0.53 * height)
         count = f"of {view.times[-1]:.{digits}f} s,  {frame + 1} / {len(view.times)}{self.note}"
         write(self._count, count, left, 0.24 * height)
-        draw(self._timeline, self._bar(frame))
+        if self.timeline:
+            draw(self._timeline, self._bar(frame))
         if scale is not self._shown:
             self._shown = scale
             self._show_legend(scale)
