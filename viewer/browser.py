@@ -132,9 +132,8 @@ class Site:
 
         self._playback, self._plotter, self._watch = playback, plotter, watch
         share, self._remark = quickly_drawn(playback.view)
-        self._stage = Stage(plotter, playback.view, most=share)
-        self._stage.strip.timeline = False
-        self._preset = 0
+        self._stage = Stage(plotter, playback.view, most=share, timeline=False)
+        self._preset, self._turned = 0, False
         self._due, self._still = True, False
         self._shown: Shown | None = None
         self._drag: tuple[str, float, float] | None = None
@@ -193,8 +192,9 @@ class Site:
         ]
         self._server.state.update({
             "frame": shown.frame, "playing": shown.playing, "field": shown.field,
-            "speed": shown.speed, "loop": shown.loop, "help": shown.help, "preset": self._preset,
-            "clock": ",  ".join(filter(None, words)),
+            "speed": shown.speed, "loop": shown.loop, "help": shown.help,
+            "preset": -1 if self._turned else self._preset,
+            "clock": ", ".join(filter(None, words)),
         })  # fmt: skip
 
     # what pages do
@@ -223,7 +223,7 @@ class Site:
 
     def _look(self, preset: int) -> None:
         """Look from one of the sides."""
-        self._preset = preset % len(_PRESETS)
+        self._preset, self._turned = preset % len(_PRESETS), False
         self._stage.look(self._preset)
 
     def _move(self, event: dict[str, Any]) -> None:
@@ -255,6 +255,7 @@ class Site:
         else:
             return
         self._due = True
+        self._turned |= not kind.startswith("Start") and "Button" not in kind
 
     @staticmethod
     def _grip(kind: str, event: dict[str, Any]) -> str:
@@ -348,7 +349,7 @@ class Site:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if serving.done():
-                serving.result()
+                _refuse(serving, host, port)
             url = f"http://{_reached(host)}:{self._server.port}/?key={key}"
             if ready is not None:
                 ready(url)
@@ -390,6 +391,19 @@ def _arguments() -> Iterator[None]:
             os.environ["TRAME_ARGS"] = before
 
 
+def _refuse(serving: asyncio.Future, host: str, port: int) -> None:
+    """Raise why it is not served."""
+    try:
+        serving.result()
+    except OSError as error:
+        reason = (error.strerror or str(error)).rpartition(": ")[2]
+        raise OSError(
+            f"nothing can be served at port {port} of {host}: got {reason!r}, expected a port that "
+            "is free and a name or address of this machine; choose others (--port, --host), or "
+            "port 0 for any that is free"
+        ) from error
+
+
 def _locked(key: str) -> Any:
     """What lets only those in who came with the key once; a cookie remembers them."""
     from aiohttp import web
@@ -400,7 +414,7 @@ def _locked(key: str) -> Any:
         if secrets.compare_digest(request.cookies.get(name, ""), key):
             return await handler(request)
         if secrets.compare_digest(request.query.get("key", ""), key):
-            answer = web.HTTPFound("/")
+            answer = web.Response(status=302, headers={"Location": "/"})
             answer.set_cookie(name, key, httponly=True, samesite="Lax")
             return answer
         return web.Response(

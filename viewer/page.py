@@ -39,7 +39,7 @@ CONTROLS = """
     <label>speed
       <select id="speed" :value="speed"
           @change="trigger('act', ['pace', Number($event.target.value)])">
-        <option v-for="one in speeds" :key="one" :value="one">{{ one }}</option>
+        <option v-for="one in speeds" :key="one" :value="one">{{ one }}&times;</option>
       </select>
     </label>
     <label><input id="loop" type="checkbox" :checked="loop"

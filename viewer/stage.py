@@ -61,10 +61,17 @@ class Stage:
         pixels: screen pixels for one pixel of text and lines; 2 for pictures drawn at twice
             their size.
         most: the most particles drawn in a panel, None for all.
+        timeline: whether the strip has a timeline.
     """
 
     def __init__(
-        self, plotter: Any, view: View, *, pixels: int = 1, most: int | None = None
+        self,
+        plotter: Any,
+        view: View,
+        *,
+        pixels: int = 1,
+        most: int | None = None,
+        timeline: bool = True,
     ) -> None:
         self.plotter, self.view, self.pixels = plotter, view, pixels
         self.frame, self.field = 0, view.field
@@ -83,7 +90,7 @@ class Stage:
         self._headed: dict[int, tuple[str, int]] = {}
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
-        self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels)
+        self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
         self.lay_out()
         self.look(0)
         self.show(0)
