@@ -165,7 +165,7 @@ def page(chromium: Any, site: str) -> Iterator[Page]:
     """A page, paused on the first frame and as the program starts otherwise too."""
     with opened(chromium, site) as one:
         if one.plays():
-            one.page.keyboard.press("space")
+            one.page.keyboard.press("Space")
             one.until(lambda: not one.plays())
         one.page.keyboard.press("Home")
         one.until_frame(0)
@@ -286,7 +286,7 @@ class TestPage:
         page.page.focus("#on")
         keyboard.press("Home")
         page.until_frame(0)
-        keyboard.press("space")  # presses the button that has the keyboard, and does not play
+        keyboard.press("Space")  # presses the button that has the keyboard, and does not play
         page.until_frame(1)
         assert not page.plays()
 
@@ -332,7 +332,7 @@ class TestPage:
             other.page.reload()
             other.page.wait_for_selector("#play")
             other.until_seen_otherwise(before)
-            other.page.keyboard.press("space")
+            other.page.keyboard.press("Space")
             other.until(lambda: not other.plays())
 
     def test_the_key_is_asked_for(self, site: str) -> None:
