@@ -143,6 +143,11 @@ def changed(before: np.ndarray, after: np.ndarray) -> float:
     return float((np.abs(before.astype(int) - after).max(-1) > 24).mean())
 
 
+def coloured(picture: np.ndarray) -> int:
+    """Number of pixels on bodies: the surroundings are grey, or nearly."""
+    return int((np.ptp(picture, axis=-1) > 60).sum())
+
+
 @contextmanager
 def opened(chromium: Any, url: str) -> Iterator[Page]:
     """A page of its own, with cookies of its own, on the first frame."""
@@ -250,6 +255,10 @@ class TestPage:
             keyboard.up("Shift")
             for half in halves:
                 page.until_seen_otherwise(before, half)
+            if act == "zoom":  # away
+                after = page.settled()
+                for half in halves:
+                    assert coloured(after[half]) < 0.8 * coloured(before[half])
         assert page.frame() == 0
 
     def test_sides_and_reset(self, page: Page) -> None:

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 
 import imageio.v3
@@ -61,6 +62,39 @@ class TestRefusals:
         monkeypatch.setattr(display, "_probe", lambda _: "")
         with pytest.raises(DisplayError, match="libosmesa6"):
             serve(falling())
+
+    def test_within_an_event_loop(self) -> None:
+        async def within() -> None:
+            serve(falling())
+
+        with pytest.raises(RuntimeError, match="got an event loop that runs"):
+            asyncio.run(within())
+
+    @pytest.mark.usefixtures("drawing")
+    def test_what_fails_ends_it(self) -> None:
+        def watch(shown: playback.Shown) -> None:
+            raise ValueError(f"frame {shown.frame}")
+
+        urls: list[str] = []
+        with pytest.raises(ValueError, match="frame 3"):
+            serve(
+                falling(), frame=3, paused=True, open_browser=False, ready=urls.append, watch=watch
+            )
+        address = urls[0].removeprefix("http://").partition("/")[0].split(":")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address[0], int(address[1])), 5)
+
+    def test_a_browser_is_opened_where_there_is_a_display(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: Queue[str] = Queue()
+        monkeypatch.setattr("webbrowser.open", asked.put)
+        monkeypatch.delenv("DISPLAY", raising=False)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        browser._open("http://none")
+        monkeypatch.setenv("DISPLAY", ":7")
+        browser._open("http://some")
+        assert asked.get(timeout=10) == "http://some"
 
     def test_a_frame_that_there_is_not(self) -> None:
         with pytest.raises(ValueError, match="expected -11 to 10"):

@@ -83,12 +83,14 @@ def serve(
 
     Raises:
         DisplayError: where nothing can be drawn, or trame is not installed.
+        RuntimeError: within an event loop, such as that of a notebook.
         OSError: where it cannot listen at that host and port.
         ValueError: for a field or frame that there is not.
     """
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
     playback = Playback(view, frame, not paused)
     _require_trame()
+    _require_no_loop()
     require_renderer()
     plotter = plotter_for(view, size, off_screen=True)
     try:
@@ -108,6 +110,18 @@ def _require_trame() -> None:
             f"a browser cannot be served: got no {error.name}, expected trame and trame-rca; "
             "install them by `pip install trame trame-rca`"
         ) from None
+
+
+def _require_no_loop() -> None:
+    """Raise RuntimeError inside a running event loop, such as that of a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "a page cannot be served from here: got an event loop that runs (a notebook?), expected "
+        "none; call this from a script, or run `rheograd view FILE --browser`"
+    )
 
 
 class Site:
