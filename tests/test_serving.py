@@ -236,3 +236,21 @@ def test_the_strip_without_a_timeline() -> None:
     assert (pictures[1][between] == 255).all()
     legend = (slice(None), slice(400, None))
     assert (pictures[0][legend] == pictures[1][legend]).all()
+
+
+@pytest.mark.usefixtures("drawing")
+def test_another_size_is_laid_out_as_if_it_had_been_the_first() -> None:
+    view, narrow = describe([falling(), falling()], titles=["a", "b"]), (240, 600)
+    pictures = []
+    for size in ((640, 400), narrow):
+        plotter = plotter_for(view, size, off_screen=True)
+        stage = Stage(plotter, view, timeline=False)
+        plotter.render_window.SetSize(*narrow)
+        stage.lay_out()
+        stage.look(0)
+        stage.show(0)
+        plotter.render_window.Render()
+        pictures.append(plotter.screenshot(return_img=True))
+        plotter.close()
+    assert pictures[0].shape == (600, 240, 3)
+    np.testing.assert_array_equal(pictures[0], pictures[1])

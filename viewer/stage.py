@@ -150,6 +150,7 @@ class Stage:
             self._head(panel)
             sides = [(0, self.pixels, high * height)] if column else []
             sides += [(0, wide * width, self.pixels)] if row < rows - 1 else []
+            self._dividers[panel].actor.SetVisibility(bool(sides))
             if sides:
                 shapes = [np.array([(x, 0), (w, 0), (w, h), (x, h)], float) for x, w, h in sides]
                 draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
