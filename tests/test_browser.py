@@ -87,6 +87,7 @@ def site(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     with process(sys.executable, "-W", "error", "-c", SERVED, log=log) as started:
         yield address(log, started)
         assert started.poll() is None, log.read_text()
+    assert len(log.read_text().splitlines()) == 1  # whatever pages came and went
 
 
 class Page:

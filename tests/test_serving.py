@@ -84,6 +84,13 @@ class TestRefusals:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address[0], int(address[1])), 5)
 
+    def test_a_page_that_leaves_is_no_failure(self, caplog: pytest.LogCaptureFixture) -> None:
+        loop = asyncio.new_event_loop()
+        for error in (ConnectionResetError("left"), ValueError("wrong")):
+            browser._untold(loop, {"message": str(error), "exception": error})
+        loop.close()
+        assert [record.message.partition("\n")[0] for record in caplog.records] == ["wrong"]
+
     def test_a_browser_is_opened_where_there_is_a_display(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -341,6 +341,7 @@ class Site:
         self, host: str, port: int, open_browser: bool, ready: Callable[[str], None] | None
     ) -> None:
         """Serve until it is ended."""
+        asyncio.get_running_loop().set_exception_handler(_untold)
         key = secrets.token_urlsafe(12)
         self._server.controller.on_server_bind.add(
             lambda bound: bound.app.middlewares.append(_locked(key))
@@ -403,6 +404,12 @@ def _arguments() -> Iterator[None]:
             del os.environ["TRAME_ARGS"]
         else:
             os.environ["TRAME_ARGS"] = before
+
+
+def _untold(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of a page that leaves while something is sent to it."""
+    if not isinstance(context.get("exception"), ConnectionError):
+        loop.default_exception_handler(context)
 
 
 def _refuse(serving: asyncio.Future, host: str, port: int) -> None:
