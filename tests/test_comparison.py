@@ -281,7 +281,7 @@ class TestCommand:
         kept = {"error": torch.ones(x.shape[:2])}
         Trajectory(torch.tensor(TIMES), x, fields=kept).save(tmp_path / "own.npz")
         picture = str(tmp_path / "error.png")
-        words = ["--colour", "error", "--screenshot", picture, "--size", "320,240"]
+        words = ["--error", "--screenshot", picture, "--size", "320,240"]
         assert main(["view", str(tmp_path / "own.npz"), *words]) == 0
         assert capsys.readouterr().err == f"wrote {picture}\n"
 
@@ -289,6 +289,8 @@ class TestCommand:
         self, runs: list[str], tmp_path: Path, refuse: Callable[..., str]
     ) -> None:
         picture = tmp_path / "error.png"
-        said = refuse("view", runs[0], runs[2], "--colour", "error", "--screenshot", picture)
+        said = refuse("view", runs[0], runs[1], "--error", "--colour", "speed")
+        assert said == "--error: got --colour speed too, expected one of them"
+        said = refuse("view", runs[0], runs[2], "--error", "--screenshot", picture)
         assert said.startswith("comparison with full: got larger from (0.333, 0.433, 0.383) to ")
         assert not picture.exists()

@@ -17,6 +17,8 @@ MODULES = sorted(
     path.relative_to(ROOT).as_posix() for layer in LAYERS for path in (ROOT / layer).rglob("*.py")
 )
 LAZY = {
+    "PIL",
+    "aiohttp",
     "av",
     "cv2",
     "ezc3d",
@@ -26,6 +28,8 @@ LAZY = {
     "meshio",
     "pyvista",
     "taichi",
+    "trame",
+    "trame_rca",
     "trimesh",
     "vtk",
 }

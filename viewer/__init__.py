@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures, movies and the interactive window; nothing depends on it."""
+"""Pictures, movies, the interactive window and the page for a browser; nothing depends on it."""
 
+from .browser import serve
 from .comparison import ErrorTotal, error_totals
 from .display import DisplayError
 from .render import movie, screenshot
 from .window import play
 
-__all__ = ["DisplayError", "ErrorTotal", "error_totals", "movie", "play", "screenshot"]
+__all__ = ["DisplayError", "ErrorTotal", "error_totals", "movie", "play", "screenshot", "serve"]

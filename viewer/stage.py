@@ -23,6 +23,12 @@ _ANGLE = 26.0
 _FIT = 0.93
 _GRIP = 0.4
 _STEEPEST = math.radians(88)
+_MOST = 60_000
+
+
+def quickly_drawn(view: View) -> int:
+    """The most particles drawn in a panel by a GPU while a run plays."""
+    return _MOST // len(view.sources)
 
 
 def plotter_for(view: View, size: tuple[int, int], *, off_screen: bool) -> Any:
@@ -53,10 +59,17 @@ class Stage:
         pixels: screen pixels for one pixel of text and lines; 2 for pictures drawn at twice
             their size.
         most: the most particles drawn in a panel by a GPU, None for all.
+        timeline: whether the strip has a timeline.
     """
 
     def __init__(
-        self, plotter: Any, view: View, *, pixels: int = 1, most: int | None = None
+        self,
+        plotter: Any,
+        view: View,
+        *,
+        pixels: int = 1,
+        most: int | None = None,
+        timeline: bool = True,
     ) -> None:
         self.plotter, self.view, self.pixels = plotter, view, pixels
         self.frame, self.field = 0, view.field
@@ -75,10 +88,16 @@ class Stage:
         self._headed: dict[int, tuple[str, int]] = {}
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
-        self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels)
+        self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
         self.lay_out()
         self.look(0)
         self.show(0)
+
+    @property
+    def remark(self) -> str:
+        """How many of the particles are drawn, where that is not all."""
+        drawn = min(body.share for body in self.bodies)
+        return f"{drawn:.0%} of the particles are drawn" if drawn < 1 else ""
 
     def _furnish(self, panel: int, body: Body) -> None:
         """Background, lights, surroundings and title of one panel."""
@@ -135,6 +154,7 @@ class Stage:
             self._head(panel)
             sides = [(0, self.pixels, high * height)] if column else []
             sides += [(0, wide * width, self.pixels)] if row < rows - 1 else []
+            self._dividers[panel].actor.SetVisibility(bool(sides))
             if sides:
                 shapes = [np.array([(x, 0), (w, 0), (w, h), (x, h)], float) for x, w, h in sides]
                 draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
@@ -198,6 +218,30 @@ class Stage:
         height = float(np.clip(height + math.radians(upward), -_STEEPEST, _STEEPEST))
         camera.up = up
         camera.position = centre + distance * (math.cos(height) * flat + math.sin(height) * up)
+        self._reclip()
+
+    def move(self, right: float, upward: float) -> None:
+        """Move what is seen across the picture, by screen pixels."""
+        camera = self.plotter.renderers[0].camera
+        centre, place = np.array(camera.focal_point), np.array(camera.position)
+        toward = centre - place
+        distance = float(np.linalg.norm(toward))
+        across = np.cross(toward / distance, camera.up)
+        across /= np.linalg.norm(across)
+        above = np.cross(across, toward / distance)
+        pixel = 2 * distance * math.tan(math.radians(camera.view_angle / 2)) / self.top
+        by = -pixel * (right * across + upward * above)
+        camera.focal_point, camera.position = centre + by, place + by
+        self._reclip()
+
+    def approach(self, factor: float) -> None:
+        """Go nearer to what is looked at, to its distance over a factor."""
+        camera = self.plotter.renderers[0].camera
+        centre = np.array(camera.focal_point)
+        camera.position = centre + (np.array(camera.position) - centre) / factor
+        self._reclip()
+
+    def _reclip(self) -> None:
         for renderer in self._panels:
             renderer.ResetCameraClippingRange()
 

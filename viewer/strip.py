@@ -24,13 +24,15 @@ class Strip:
         renderer: the lowest viewport.
         view: what is to be seen.
         pixels: screen pixels for one pixel of text and lines.
+        timeline: whether the timeline is drawn.
     """
 
     HEIGHT = 84
     """Height in pixels of text."""
 
-    def __init__(self, renderer: Any, view: View, pixels: int) -> None:
+    def __init__(self, renderer: Any, view: View, pixels: int, timeline: bool = True) -> None:
         self._renderer, self._view, self._pixels = renderer, view, pixels
+        self._has_timeline = timeline
         self.playing: bool | None = None
         """Whether time runs, None where there is no button to show it."""
         self.note = ""
@@ -90,7 +92,8 @@ class Strip:
         write(self._time, f"{view.times[frame]:.{digits}f} s", left, 0.53 * height)
         count = f"of {view.times[-1]:.{digits}f} s,  {frame + 1} / {len(view.times)}{self.note}"
         write(self._count, count, left, 0.24 * height)
-        draw(self._timeline, self._bar(frame))
+        if self._has_timeline:
+            draw(self._timeline, self._bar(frame))
         if scale is not self._shown:
             self._shown = scale
             self._show_legend(scale)

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +11,20 @@ import numpy as np
 
 from .display import require_window
 from .flat import INK, PALE, draw, drawing, text
-from .stage import Stage, plotter_for
-from .view import View, describe
+from .playback import KEYS, Playback, Shown
+from .stage import Stage, plotter_for, quickly_drawn
+from .view import describe
 
 _TICK = 16
 _TURN = 0.4
-_RATE = 30.0
-_LONGEST = 30.0
-_MOST = 60_000
 _KEY_INK = (0.17, 0.44, 0.70)
-_SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _KEYS = (
-    ("space", "play or pause"),
-    ("left, right", "one frame back or on; with shift ten"),
-    ("home, end", "first or last frame"),
-    ("up, down", "faster or slower"),
-    ("l", "play in a loop or once"),
-    ("c, shift-c", "colour by the next field, or the one before"),
-    ("v", "look from the next side"),
-    ("r", "reset the camera"),
+    *KEYS,
     ("x", "save a picture in this folder"),
     ("h", "show or hide this help"),
     ("escape", "close"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
 )
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the window shows at a moment."""
-
-    frame: int
-    """Place on the timeline."""
-    playing: bool
-    """Whether time runs."""
-    field: str
-    """What bodies are coloured by."""
-    speed: float
-    """Times the normal speed of thirty frames a second (more where a run would last for long)."""
-    loop: bool
-    """Whether it starts again at the end."""
-    help: bool
-    """Whether the keys are listed."""
 
 
 def play(
@@ -87,62 +57,50 @@ def play(
         ValueError: for a field or frame that there is not.
     """
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    count = len(view.times)
-    if not -count <= frame < count:
-        raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
+    playback = Playback(view, frame, not paused)
     require_window()
-    Window(view, size, frame % count, not paused, watch).run()
+    Window(playback, size, watch).run()
 
 
 class Window:
-    """A window on a view.
+    """A window on a view that is played.
 
     Keys and mouse change what is to be shown; the timer draws it, once all that came in since
     it drew last has been answered. So a slow picture delays what is done by one picture at most.
 
     Args:
-        view: what is to be seen.
+        playback: what is to be seen, and when.
         size: width and height [pixels].
-        frame: place on the timeline to start from.
-        playing: whether time runs at first.
         watch: called with what is shown whenever that has changed and is drawn.
     """
 
     def __init__(
         self,
-        view: View,
+        playback: Playback,
         size: tuple[int, int],
-        frame: int,
-        playing: bool,
         watch: Callable[[Shown], None] | None = None,
     ) -> None:
-        self.view, self._watch = view, watch
-        self.shown = Shown(frame, playing and len(view.times) > 1, view.field, 1.0, True, False)
+        view = playback.view
+        self._playback, self._watch = playback, watch
         self._plotter = plotter_for(view, size, off_screen=False)
         self._window = self._plotter.render_window
-        share = _MOST // len(view.sources)
-        self._stage = Stage(self._plotter, view, most=share)
-        self._rate = max(_RATE, len(view.times) / _LONGEST)
+        self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
         self._preset = 0
-        self._dragging = False
         self._turning: tuple[int, int] | None = None
-        self._origin = (0.0, frame)
         self._due = True
         self._drawn: Shown | None = None
         self._told: Shown | None = None
         self._failure: Exception | None = None
         self._help = self._list_keys()
-        drawn = min(body.share for body in self._stage.bodies)
-        thinned = f";  {drawn:.0%} of the particles are drawn" if drawn < 1 else ""
         self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
-        self._say(f"h lists the keys{thinned}")
+        self._say(";  ".join(filter(None, ("h lists the keys", self._stage.remark))))
 
     def run(self) -> None:
         """Show it until it is closed."""
         self._listen()
         interactor = self._plotter.iren.interactor
         interactor.Initialize()
-        title = ", ".join(source.title for source in self.view.sources if source.title)
+        title = ", ".join(source.title for source in self._playback.view.sources if source.title)
         self._window.SetWindowName(f"rheograd: {title}" if title else "rheograd")
         self._fit()
         self._change()
@@ -196,21 +154,17 @@ class Window:
 
     def _change(self, *, moved: bool = True, **values: Any) -> None:
         """Change what is shown; with `moved`, time runs on from here."""
-        self.shown = replace(self.shown, **values)
-        if moved:
-            self._origin = (time.perf_counter(), self.shown.frame)
+        self._playback.change(moved=moved, **values)
         self._ask()
 
     def _draw(self) -> None:
         """Draw what is shown and tell who watches."""
-        shown, self._due = self.shown, False
+        shown, self._due = self._playback.shown, False
         if shown != self._drawn:
             self._drawn = shown
-            strip, times = self._stage.strip, self.view.times
+            strip, pace = self._stage.strip, self._playback.pace
             strip.playing = shown.playing
-            if len(times) > 1:
-                lapse = float(times[-1] - times[0]) / (len(times) - 1)
-                strip.note = f",  {self._rate * shown.speed * lapse:.2g}x"
+            strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
             self._stage.show(shown.frame)
             for actor in self._help:
@@ -224,48 +178,16 @@ class Window:
     def _on_timer(self, _: Any) -> None:
         """Draw what has changed since the last time, and the frame that is due."""
         self._fit()
-        if self.shown.playing and not self._dragging:
-            self._advance()
-        if self._due:
+        if self._playback.advance() or self._due:
             self._draw()
-
-    def _advance(self) -> None:
-        """Go to the frame that is due."""
-        start, frame = self._origin
-        due = frame + int((time.perf_counter() - start) * self._rate * self.shown.speed)
-        last = len(self.view.times) - 1
-        if due == self.shown.frame:
-            return
-        if due <= last:
-            self._change(moved=False, frame=due)
-        elif self.shown.loop:
-            self._change(frame=0)
-        else:
-            self._change(frame=last, playing=False)
 
     def _on_key(self, interactor: Any) -> None:
         """Do what a key stands for."""
-        key, shift = interactor.GetKeySym(), bool(interactor.GetShiftKey())
-        shown, last = self.shown, len(self.view.times) - 1
-        if key == "space":
-            self._toggle()
-        elif key in ("Left", "Right"):
-            by = (10 if shift else 1) * (1 if key == "Right" else -1)
-            self._change(frame=min(max(shown.frame + by, 0), last), playing=False)
-        elif key in ("Home", "End"):
-            self._change(frame=0 if key == "Home" else last)
-        elif key in ("Up", "Down"):
-            place = _SPEEDS.index(shown.speed) + (1 if key == "Up" else -1)
-            self._change(speed=_SPEEDS[min(max(place, 0), len(_SPEEDS) - 1)])
-        elif key in ("c", "C"):
-            names = list(self.view.fields)
-            step = -1 if shift or key == "C" else 1
-            self._change(field=names[(names.index(shown.field) + step) % len(names)])
-        elif key == "l":
-            self._change(loop=not shown.loop)
-            self._say("plays in a loop" if self.shown.loop else "plays once")
-        elif key in ("h", "question", "F1"):
-            self._change(moved=False, help=not shown.help)
+        key = interactor.GetKeySym()
+        if self._playback.press(key, bool(interactor.GetShiftKey())):
+            if key == "l":
+                self._say("plays in a loop" if self._playback.shown.loop else "plays once")
+            self._ask()
         elif key in ("v", "r"):
             self._preset = self._preset + 1 if key == "v" else 0
             self._stage.look(self._preset)
@@ -275,12 +197,6 @@ class Window:
         elif key in ("Escape", "q"):
             self._close()
 
-    def _toggle(self) -> None:
-        """Play or pause; from the last frame play starts over."""
-        shown = self.shown
-        ended = shown.frame == len(self.view.times) - 1 and not shown.playing
-        self._change(playing=not shown.playing, frame=0 if ended else shown.frame)
-
     def _on_press(self, style: Any) -> None:
         """Take hold of the timeline, press its button, or turn the view."""
         interactor = self._plotter.iren.interactor
@@ -288,20 +204,21 @@ class Window:
         strip = self._stage.strip
         frame = strip.frame_at(x, y)
         if frame is not None:
-            self._dragging = True
+            self._playback.held = True
             self._change(frame=frame)
         elif strip.on_button(x, y):
-            self._toggle()
+            self._playback.toggle()
+            self._ask()
         elif interactor.GetShiftKey() or interactor.GetControlKey():
             style.OnLeftButtonDown()
         elif not strip.covers(y):
             self._turning = (x, y)
 
     def _on_move(self, style: Any) -> None:
-        if self._dragging:
+        if self._playback.held:
             x, _ = self._plotter.iren.interactor.GetEventPosition()
             frame = self._stage.strip.frame_near(x)
-            if frame != self.shown.frame:
+            if frame != self._playback.shown.frame:
                 self._change(frame=frame)
         elif self._turning is not None:
             x, y = self._plotter.iren.interactor.GetEventPosition()
@@ -312,8 +229,8 @@ class Window:
             style.OnMouseMove()
 
     def _on_release(self, style: Any) -> None:
-        if self._dragging:
-            self._dragging = False
+        if self._playback.held:
+            self._playback.held = False
             self._change()
         elif self._turning is not None:
             self._turning = None

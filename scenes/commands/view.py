@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at trajectories: a window, a movie or a picture; several are shown side by side.
+"""Look at trajectories: a window, a browser, a movie or a picture; several are shown side by side.
 
-Files are .npz, .vtkhdf or .c3d. A window opens unless --movie or --screenshot is given; in it, h
-lists the keys. --dt or --frame-rate tell the times of a .npz that has none. --colour error shows
-how far every point is from where the first file has it, whatever the numbers of points.
+Files are .npz, .vtkhdf or .c3d. A window opens unless --browser, --movie or --screenshot is given;
+in it, h lists the keys. --browser serves the same to a browser, here or, with --host or through
+`ssh -L PORT:localhost:PORT`, on another machine; Ctrl-C ends it. --dt or --frame-rate tell the
+times of a .npz that has none. --colour error shows how far every point is from where the first
+file has it, whatever the numbers of points.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     pair, _ = converter(tuple[float, float])
     pixels, _ = converter(tuple[int, int])
+    whole, _ = converter(int)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--movie", type=Path, metavar="FILE", help="write .mp4 or .gif")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write .png or .jpg")
@@ -33,19 +36,49 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument(
         "--colour", "--color", metavar="FIELD", help="such as speed, error or 'von Mises stress'"
     )
+    parser.add_argument(
+        "--error", action="store_true", help="the same as --colour error: how far runs are apart"
+    )
     parser.add_argument("--limits", type=pair, metavar="LOW,HIGH", help="of the colours [SI]")
     parser.add_argument("--frame", type=int, metavar="K", help="frame to start from or to draw")
     parser.add_argument("--up", metavar="AXIS", help="the axis that points up, such as z or -x")
     parser.add_argument("--titles", metavar="A,B", help="names above the panels")
     parser.add_argument("--size", type=pixels, default=(1280, 720), metavar="W,H", help="[pixels]")
     parser.add_argument("--speed", type=number, metavar="S", help="of a movie: run per second [s]")
+    group = parser.add_argument_group("in a browser")
+    group.add_argument("--browser", action="store_true", help="serve a page instead of a window")
+    group.add_argument("--port", type=whole, metavar="N", help="to listen at, any free one if 0")
+    group.add_argument("--host", metavar="H", help="to listen at: 127.0.0.1, 0.0.0.0 for all")
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--dt", type=number, metavar="S", help="length of a time step [s]")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
     found = parser.read(tokens)
+    _require_one_way(found)
+    found.colour = ERROR if found.error else found.colour
     show(found, [_open(path, found) for path in found.files])
     return 0
+
+
+def _require_one_way(found: Namespace) -> None:
+    """Refuse what does not go together, before any file is read.
+
+    Raises:
+        ValueError: Two colours are asked for, a page beside a picture or movie, or half of what a
+            page needs.
+    """
+    if found.error and found.colour not in (None, ERROR):
+        raise ValueError(f"--error: got --colour {found.colour} too, expected one of them")
+    files = [name for name in ("movie", "screenshot") if getattr(found, name) is not None]
+    if found.browser and files:
+        raise ValueError(
+            f"got --browser and --{files[0]}, expected one of them: run the command once for each"
+        )
+    served = [name for name in ("port", "host") if getattr(found, name) is not None]
+    if served and not found.browser:
+        raise ValueError(f"got --{served[0]} without --browser, which it is for: add --browser")
+    if found.port is not None and not 0 <= found.port < 2**16:
+        raise ValueError(f"got --port {found.port}, expected 0 to 65535")
 
 
 def _open(path: Path, found: Namespace) -> Any:
@@ -55,7 +88,7 @@ def _open(path: Path, found: Namespace) -> Any:
 
 
 def show(found: Namespace, trajectories: list[Any]) -> None:
-    """Write what was asked for, or open a window.
+    """Write what was asked for, or open a window or serve a page.
 
     Raises:
         ValueError: A file is there already and is not to be replaced.
@@ -66,8 +99,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
     require_new((found.screenshot, found.movie), force=found.force, inputs=found.files)
     window = found.screenshot is None and found.movie is None
-    if len(found.files) > 1 and (window or found.colour == ERROR):
-        start_engine()  # of which the error is found
+    start_engine()  # by which many particles are drawn, and errors found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
@@ -86,7 +118,16 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
             viewer.movie(trajectories, found.movie, speed=found.speed, progress=drawn, **common)
         print(f"wrote {found.movie}", file=sys.stderr)
-    if window:
+    if found.browser:
+        viewer.serve(
+            trajectories,
+            frame=found.frame or 0,
+            host=found.host or "127.0.0.1",
+            port=found.port or 0,
+            ready=lambda url: print(f"shown at {url} until Ctrl-C", file=sys.stderr, flush=True),
+            **common,
+        )
+    elif window:
         viewer.play(trajectories, frame=found.frame or 0, **common)
     elif found.colour == ERROR and not _recorded(trajectories):
         for line in _totals(trajectories, titles):

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page that a browser shows: its controls, their style, and the keys.
+
+The controls are a Vue template over the state that `browser` keeps: frame, last, playing, field,
+fields, speed, speeds, loop, help, keys, clock, remark, preset, presets and held, the place where
+the slider is held, which only the page knows. All of them call the one trigger ``act``.
+"""
+
+from __future__ import annotations
+
+CONTROLS = """
+<div class="bar">
+  <div class="row">
+    <button id="play" class="main" :title="playing ? 'pause (space)' : 'play (space)'"
+        @click="trigger('act', ['press', 'space', false])">
+      <svg v-if="playing" viewBox="0 0 24 24"><path d="M6 4h4v16H6zM14 4h4v16h-4z"/></svg>
+      <svg v-else viewBox="0 0 24 24"><path d="M7 4l13 8-13 8z"/></svg>
+    </button>
+    <button id="back" title="one frame back (left)"
+        @click="trigger('act', ['press', 'Left', false])">
+      <svg viewBox="0 0 24 24"><path d="M5 5h3v14H5zM19 5v14l-10-7z"/></svg>
+    </button>
+    <button id="on" title="one frame on (right)"
+        @click="trigger('act', ['press', 'Right', false])">
+      <svg viewBox="0 0 24 24"><path d="M16 5h3v14h-3zM5 5l10 7L5 19z"/></svg>
+    </button>
+    <input id="timeline" type="range" min="0" :max="last" step="1" aria-label="time"
+        :value="held < 0 ? frame : held" :disabled="last == 0"
+        @input="held = Number($event.target.value); trigger('act', ['hold', held])"
+        @change="held = -1; trigger('act', ['release', Number($event.target.value)])">
+    <output id="clock">{{ clock }}</output>
+  </div>
+  <div class="row">
+    <label>colour
+      <select id="field" :value="field" @change="trigger('act', ['colour', $event.target.value])">
+        <option v-for="one in fields" :key="one" :value="one">{{ one }}</option>
+      </select>
+    </label>
+    <label>speed
+      <select id="speed" :value="speed"
+          @change="trigger('act', ['pace', Number($event.target.value)])">
+        <option v-for="one in speeds" :key="one" :value="one">{{ one }}&times;</option>
+      </select>
+    </label>
+    <label><input id="loop" type="checkbox" :checked="loop"
+        @change="trigger('act', ['loop', $event.target.checked])">loop</label>
+    <span class="group">
+      <button v-for="(one, k) in presets" :key="one" :id="'look-' + one"
+          :title="'look from ' + one" :class="{chosen: k == preset}"
+          @click="trigger('act', ['look', k])">{{ one }}</button>
+      <button id="reset" title="reset the camera (r)" @click="trigger('act', ['look', 0])">
+        reset</button>
+    </span>
+    <span class="space"></span>
+    <button id="save" title="download this picture (x)"
+        @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
+      save picture</button>
+    <button id="help" title="list the keys (h)" :class="{chosen: help}"
+        @click="trigger('act', ['press', 'h', false])">help</button>
+    <button id="end" title="end the program that serves this page"
+        @click="trigger('act', ['end'])">end</button>
+  </div>
+</div>
+"""
+"""Below the picture."""
+
+OVER = """
+<p v-if="remark" class="remark">{{ remark }}</p>
+<table v-if="help" class="help">
+  <tr v-for="[key, meaning] in keys" :key="key"><th>{{ key }}</th><td>{{ meaning }}</td></tr>
+</table>
+"""
+"""Over the picture."""
+
+GONE = """
+<div class="gone"><p>This viewer has ended, or the connection to it is lost.</p>
+<button onclick="location.reload()">try again</button></div>
+"""
+"""Instead of all that, once nobody answers."""
+
+KEYS = """
+(() => {
+  if (window.rheogradKeys) return;
+  window.rheogradKeys = true;
+  const names = {" ": "space", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up",
+                 ArrowDown: "Down", "?": "question"};
+  const known = ["space", "Left", "Right", "Up", "Down", "Home", "End", "l", "c", "C", "v", "r",
+                 "x", "h", "question", "F1"];
+  window.addEventListener("keydown", (event) => {
+    const key = names[event.key] || event.key, at = event.target;
+    if (event.ctrlKey || event.altKey || event.metaKey || !known.includes(key)) return;
+    if (at.tagName == "SELECT") return;
+    if (key == "space" && ["BUTTON", "INPUT"].includes(at.tagName) && at.type != "range") return;
+    event.preventDefault();
+    if (key == "x") document.getElementById("save").click();
+    else window.trame.trigger("act", ["press", key, event.shiftKey]);
+  });
+  // what was clicked does not keep the keyboard
+  window.addEventListener("mousedown", (event) => {
+    if (event.target.closest("button")) event.preventDefault();
+  });
+  window.addEventListener("change", (event) => event.target.blur());
+})();
+"""
+"""A script that hands keys on under their names in X."""
+
+STYLE = """
+html, body, #app { margin: 0; height: 100%; }
+.page { position: fixed; inset: 0; display: flex; flex-direction: column; background: #fff;
+        font: 14px/1.3 system-ui, "Segoe UI", Arial, sans-serif; color: #26303b; }
+.picture { flex: 1; min-height: 0; position: relative; overflow: hidden; cursor: grab; }
+.picture:active { cursor: grabbing; }
+.bar { border-top: 1px solid #dbe2e9; padding: 8px 14px 10px; background: #f7f9fb; }
+.row { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 14px; }
+.row + .row { margin-top: 8px; }
+.row label { display: inline-flex; align-items: center; gap: 6px; color: #566371; }
+.space { flex: 1; }
+.group { display: inline-flex; gap: 4px; }
+.bar button, .gone button, .bar select { font: inherit; color: #26303b; background: #fff;
+  border: 1px solid #c9d2db; border-radius: 6px; padding: 4px 10px; height: 30px; }
+.bar button:hover, .gone button:hover { background: #eaf1f8; }
+.bar button.chosen { background: #dde9f5; border-color: #7ba7d3; }
+.bar button svg { width: 16px; height: 16px; fill: #2c6fb3; display: block; }
+.bar button.main { border-radius: 50%; width: 36px; height: 36px; padding: 0 9px;
+  background: #2c6fb3; border-color: #2c6fb3; }
+.bar button.main svg { fill: #fff; }
+#timeline { flex: 1; min-width: 120px; accent-color: #2c6fb3; }
+#clock { font-variant-numeric: tabular-nums; color: #566371; white-space: nowrap; }
+.remark { position: absolute; left: 24px; top: 40px; margin: 0; font-size: 12px; color: #6b7885;
+  pointer-events: none; }
+.help { position: absolute; left: 20px; top: 52px; background: #fffffff2; border-radius: 8px;
+  padding: 10px 14px; box-shadow: 0 2px 12px #26303b2e; pointer-events: none; }
+.help th { text-align: left; font-weight: 600; color: #2c6fb3; padding: 2px 18px 2px 0; }
+.gone { position: fixed; inset: 0; display: flex; flex-direction: column; align-items: center;
+  justify-content: center; font: 16px system-ui, Arial, sans-serif; color: #26303b; }
+"""
