@@ -361,7 +361,8 @@ def test_another_data_set_is_not_continued(
     )
     Path(scene).write_text((SMALL + VARY).replace("8e4)", "9e4)"))
     assert "was begun with another ranges: the scene has changed" in refuse(*run, "--resume")
-    Path(scene).write_text((SMALL + VARY).replace("0.3), 1e3", "0.3), 2e3"))
+    denser = (SMALL + VARY).replace("0.3), 1e3", "0.3), 2000.0")  # of another length: not cached
+    Path(scene).write_text(denser)
     assert "was begun with another plan: the scene has changed" in refuse(*run, "--resume")
     assert frames_of(out) == before
 

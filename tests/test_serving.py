@@ -59,7 +59,7 @@ class TestRefusals:
             serve(falling())
 
     def test_where_nothing_can_be_drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(display, "_probe", lambda _: "")
+        monkeypatch.setattr(display, "_probe", lambda _: ("", ""))
         with pytest.raises(DisplayError, match="libosmesa6"):
             serve(falling())
 
