@@ -132,11 +132,12 @@ def ends(words: str) -> tuple[Any, ...]:
     """
     kinds = {kind.__name__: kind for kind in (Uniform, LogUniform, Choice)}
     try:
-        (call,) = ast.parse(words).body
-        assert isinstance(call, ast.Expr) and isinstance(call.value, ast.Call)
-        name, given = ast.unparse(call.value.func), call.value.keywords
-        found = kinds[name](**{str(k.arg): ast.literal_eval(k.value) for k in given})
-    except (AssertionError, KeyError, SyntaxError, TypeError, ValueError) as error:
+        call = ast.parse(words, mode="eval").body
+        if not isinstance(call, ast.Call):
+            raise TypeError(words)
+        given = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        found = kinds[ast.unparse(call.func)](**given)
+    except (KeyError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
             f"got {words!r}, expected a range such as Uniform(low=0.0, high=1.0)"
         ) from error
