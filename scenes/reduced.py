@@ -78,7 +78,7 @@ def solver(found: argparse.Namespace) -> ReducedSolver | None:
     return made if found.dt is None else made.at_step(found.dt)
 
 
-def nearer(
+def started_by_operator(
     path: Path,
     build: Callable[..., Scene],
     seen: Sequence[Experiment],
@@ -103,14 +103,14 @@ def nearer(
 
     begun = time.monotonic()
     solver = ReducedSolver.load(path)
-    known = within(parameters, solver.operator.scope.parameters)
+    known = held_to_training(parameters, solver.operator.scope.parameters)
     found = fit_parameters(build, solver, seen, known, **settings)
     values = ", ".join(f"{name} = {value:.4g}" for name, value in found.values.items())
     say(f"by the operator {values}, in {time.monotonic() - begun:.0f} s; from there on in full")
     return {name: replace(p, start=found.values[name]) for name, p in parameters.items()}
 
 
-def within(
+def held_to_training(
     parameters: Mapping[str, Parameter], ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, Parameter]:
     """Parameters held to what an operator was trained for, where it knows them by name."""

@@ -18,7 +18,7 @@ from rheograd.engine.observations.observation import Positions
 from rheograd.engine.reduced.solver import ReducedSolver
 from rheograd.engine.scene import Scene
 from rheograd.engine.trajectory import Trajectory
-from rheograd.scenes.reduced import nearer, within
+from rheograd.scenes.reduced import held_to_training, started_by_operator
 
 FRAMES = 8
 
@@ -31,14 +31,14 @@ def test_a_search_stays_within_what_was_trained() -> None:
     free = Parameter(start=1e5, lower=1.0, upper=1e9, unit="Pa")
     other = Parameter(start=0.4, lower=0.0, unit="-")
     ranges = {"elasticity.young": (5e3, 2e4), "poisson": (0.3, 0.3)}
-    held = within({"young": free, "friction": other, "poisson": other}, ranges)
+    held = held_to_training({"young": free, "friction": other, "poisson": other}, ranges)
     assert held["friction"] is other
     assert held["poisson"] is other, "it was the same in all data"
     assert (held["young"].lower, held["young"].upper) == (5e3, 2e4)
     assert held["young"].start == pytest.approx(2e4 - 0.02 * 1.5e4)
-    low = within({"young": replace(free, start=10.0)}, ranges)["young"]
+    low = held_to_training({"young": replace(free, start=10.0)}, ranges)["young"]
     assert low.start == pytest.approx(5e3 + 0.02 * 1.5e4)
-    inside = within({"young": replace(free, start=7e3)}, ranges)["young"]
+    inside = held_to_training({"young": replace(free, start=7e3)}, ranges)["young"]
     assert inside.start == 7e3
 
 
@@ -54,7 +54,7 @@ def test_the_start_is_where_the_operator_ends(
     blank = Positions(Trajectory(times, torch.zeros(FRAMES, 1, 3)))
     (motion,) = follow([build(young=1.3e4)], ReducedSolver.load(path), blank)
     asked = {"young": Parameter(2.5e4, 1e3, 1e6, "Pa")}
-    found = nearer(path, build, [Experiment(Positions(motion))], asked)["young"]
+    found = started_by_operator(path, build, [Experiment(Positions(motion))], asked)["young"]
     assert (found.lower, found.upper, found.unit) == (1e3, 1e6, "Pa")
     assert found.start == pytest.approx(1.3e4, rel=1e-2)
     assert "by the operator young = 1.3" in capsys.readouterr().err

@@ -132,10 +132,10 @@ def window_loss(
     """
     p = motion.points
     h = stepper.shape.history
-    scale = float(stepper.acceleration)
+    scale = stepper.acceleration
     recent, blur = motion.x[: h + 1], motion.x.new_zeros(())
     if recipe.noise > 0.0:
-        walk = random_walk(h, recent.shape[1], recipe.noise * scale, generator).to(recent)
+        walk = random_walk(h, recent.shape[1], recipe.noise, generator).to(recent) * scale
         recent, blur = recent + walk, walk[-1]
     spun = motion.spins(generator) if recipe.turned else None
     total = motion.x.new_zeros(())
@@ -242,7 +242,7 @@ class Training:
         if found < self.error or not math.isfinite(self.error):
             self.error, self.best = found, {k: v.clone() for k, v in self.mean.items()}
         metrics = {
-            "epoch": self.epoch, "loss": sum(losses) / len(losses),
+            "epoch": self.epoch, "loss": float(torch.stack(losses).mean()),
             "validation": found if math.isfinite(found) else None,
         }  # fmt: skip
         self.epoch += 1
@@ -265,8 +265,8 @@ class Training:
         error = self.error if math.isfinite(self.error) else None
         self.folder.save(tensors, {"epoch": self.epoch, "error": error})
 
-    def _update(self, pool: ThreadPoolExecutor, number: int) -> float:
-        """One step of the optimizer; the loss before it."""
+    def _update(self, pool: ThreadPoolExecutor, number: int) -> Tensor:
+        """One step of the optimizer; the loss before it, shape (), for which no host waits."""
         r = self.recipe
         count = self.epoch * r.updates + number
         jobs = [partial(self._piece, count, shard) for shard in range(r.shards)]
@@ -285,9 +285,9 @@ class Training:
         with torch.no_grad():
             for name, value in self.stepper.state_dict().items():
                 self.mean[name].lerp_(value, 1.0 - memory)
-        return sum(piece[0] for piece in pieces) / r.shards
+        return torch.stack([piece[0] for piece in pieces]).mean()
 
-    def _piece(self, count: int, shard: int) -> tuple[float, list[Tensor]]:
+    def _piece(self, count: int, shard: int) -> tuple[Tensor, list[Tensor]]:
         """Loss and gradient of a share of a batch."""
         r, h = self.recipe, self.stepper.shape.history
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + count) * 64 + shard)
@@ -298,4 +298,4 @@ class Training:
             first = int(torch.multinomial(self.chances[number], 1, generator=generator))
             windows.append(m.window(first, h + 1 + r.unroll))
         loss = window_loss(self.stepper, joined(windows), r, generator)
-        return float(loss.detach()), list(torch.autograd.grad(loss, self.parameters))
+        return loss.detach(), list(torch.autograd.grad(loss, self.parameters))

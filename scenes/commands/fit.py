@@ -211,7 +211,7 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     seen = [judged(e, found, script, solver) for e in read]
     parameters = choose(script.build, begin, given)
     if found.reduced is not None and not found.resume:
-        parameters = reduced.nearer(
+        parameters = reduced.started_by_operator(
             found.reduced, script.build, seen, parameters, given=given, team=team
         )
     iterations = found.epochs or ITERATIONS

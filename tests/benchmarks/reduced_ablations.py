@@ -114,6 +114,10 @@ VARIANTS = {
         shape=lambda a: replace(a, grid=0, before=10, after=0)
     ),
     "no noise": Variant(recipe=lambda r: replace(r, noise=0.0)),
+    "noise of a tenth": Variant(recipe=lambda r: replace(r, noise=0.1)),
+    "five velocities, noise of a tenth": Variant(
+        shape=lambda a: replace(a, history=5), recipe=lambda r: replace(r, noise=0.1)
+    ),
     "errors of all kinds weigh alike": Variant(recipe=lambda r: replace(r, rigid=0.0)),
     "all frames equally often": Variant(recipe=lambda r: replace(r, quiet=1e3)),
     "always in one orientation": Variant(recipe=lambda r: replace(r, turned=False)),

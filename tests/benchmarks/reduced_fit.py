@@ -25,7 +25,7 @@ from rheograd.engine.observations.observation import Positions
 from rheograd.engine.reduced.dataset import Dataset
 from rheograd.engine.scene import Scene
 from rheograd.scenes.commands.reduce import builder
-from rheograd.scenes.reduced import nearer
+from rheograd.scenes.reduced import started_by_operator
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
             begun = time.process_time()
             parameters = asked
             if way != "in full":
-                parameters = nearer(found.operator, build, seen, asked)
+                parameters = started_by_operator(found.operator, build, seen, asked)
                 told = time.process_time() - begun
                 guess = parameters["young"].start
                 print(f"| {case.number} | {true:.4g} | operator | {guess:.4g} | 0 | {told:.0f} |")

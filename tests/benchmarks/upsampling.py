@@ -59,7 +59,7 @@ def speed(queries: int, points: int) -> None:
     print(f"\n{queries} queries, {points} sparse points, float32, CPU milliseconds a frame")
     print("| neighbours | weights at rest, s | displacement | by torch | F | by torch |")
     print("|---|---|---|---|---|---|")
-    for name, k, correction in (("12", 12, None), ("20, corrected", 20, Correction())):
+    for name, k, correction in (("12", 12, None), ("20, corrected", 20, Correction.quadratic())):
         start = time.process_time()
         found = FullOrderMap(X, P, k=k, correction=correction)
         made = time.process_time() - start
@@ -101,7 +101,7 @@ def learned(cell: float, steps: int) -> Correction:
         for n in COUNTS:
             sparse = farthest_points(x[0], n)
             samples.append(Sample.of(x[::3], sparse, rest=x[0]))
-    correction = Correction()
+    correction = Correction.quadratic()
     start = time.perf_counter()
     errors = teach(correction, samples, steps=steps)
     print(
