@@ -40,6 +40,22 @@ def write(actor: Any, words: str, x: float, y: float) -> None:
     actor.SetPosition(x, y)
 
 
+def write_beside(first: Any, second: Any, words: str, renderer: Any, gap: float) -> None:
+    """Put words into a text right of a centred one, so that both together are centred there."""
+    sizes = [[0.0, 0.0], [0.0, 0.0]]
+    second.SetInput(words)
+    for actor, size in zip((first, second), sizes, strict=True):
+        actor.GetSize(renderer, size)
+    if not words:
+        second.SetPosition(first.GetPosition())
+        return
+    x, y = first.GetPosition()
+    (own, _), (other, _) = sizes
+    left = x - (own + gap + other) / 2
+    first.SetPosition(left + own / 2, y)
+    second.SetPosition(left + own + gap, y)
+
+
 class Drawing(NamedTuple):
     """Polygons in a viewport."""
 

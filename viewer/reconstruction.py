@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A smooth skin around particles, found anew at every frame.
+
+On a grid about as wide as particles lie apart, the number of particles at each node is smoothed by
+a binomial filter; the skin is where it falls below a share of what it is inside at the first frame.
+Each body has a skin of its own. Where particles lie too far apart for one, as in spray, they are
+told of, to be drawn on their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rheograd.kernels.dtypes import building
+
+from .fields import Scale
+from .looks import Clip
+from .shading import coloured, light
+from .source import Source
+
+_SHARE = 0.42
+"""Of the density inside, at the skin: a layer of single particles still has one."""
+_NODES = 3_000_000
+_MOST_BODIES = 64
+_MARGIN = 2
+_ROUNDS = 2
+_SPARSE = 2.0
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Nodes around some points."""
+
+    origin: np.ndarray
+    """Of the first node [m], (3,)."""
+    width: float
+    """From node to node [m]."""
+    size: tuple[int, int, int]
+    """Nodes along x, y and z."""
+
+
+@dataclass(frozen=True)
+class _Density:
+    """What nodes (k, j, i) know."""
+
+    grid: _Grid
+    weight: np.ndarray
+    """Points, smoothed."""
+    values: np.ndarray
+    """Mean value of the points around, NaN where none is known."""
+
+
+class Reconstruction:
+    """The skin of the particles of one source.
+
+    Args:
+        source: of the particles.
+    """
+
+    actor: Any
+    """What VTK draws."""
+
+    def __init__(self, source: Source) -> None:
+        import warp as wp
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+        self.source = source
+        self._device = "cuda:0" if wp.is_cuda_available() else "cpu"
+        self._mapper = vtkPolyDataMapper()
+        self.actor = vtkActor()
+        self.actor.SetMapper(self._mapper)
+        light(self.actor)
+        bodies = np.unique(source.body)
+        alone = 1 < len(bodies) <= _MOST_BODIES
+        self._parts = (
+            [np.flatnonzero(source.body == body) for body in bodies] if alone else [slice(None)]
+        )
+        self._rests = [self._rest(part) for part in self._parts]
+
+    def _rest(self, part: Any) -> tuple[float, float]:
+        """Width of the grid for a part [m], and the density inside, from the first frame."""
+        x = self.source.positions(0)[part]
+        width = self.source.spacing or 0.01
+        for _ in range(2):
+            found = self._density(x, None, width)
+            inside, _ = self._sampled(x, found)
+            density = float(np.median(inside[np.isfinite(x).all(-1)])) if len(inside) else 1.0
+            if density > 0.6:
+                break
+            # fewer than one particle in a cell, as of those put anywhere by chance
+            width *= min((0.8 / max(density, 1e-3)) ** (1 / 3), _SPARSE)
+        return width, max(density, 1e-3)
+
+    def show(self, frame: int, scale: Scale, clip: Clip | None) -> np.ndarray:
+        """Make the skin at a frame; which particles it covers, shape (n,).
+
+        Where a clip plane cuts it, it is closed along the plane.
+        """
+        from vtkmodules.vtkFiltersCore import vtkAppendPolyData
+
+        x = self.source.positions(frame)
+        values = scale.field.values(self.source, frame)
+        covered = np.zeros(len(x), bool)
+        joined = vtkAppendPolyData()
+        for part, (width, inside) in zip(self._parts, self._rests, strict=True):
+            found = self._density(x[part], values[part], width)
+            _, around = self._sampled(x[part], found)
+            covered[part] = around > _SHARE * inside  # the skin passes within a cell, if not beyond
+            joined.AddInputData(_contour(found, inside, clip))
+        joined.Update()
+        self._mapper.SetInputData(joined.GetOutput())
+        coloured(self._mapper, scale, on_cells=False)
+        return covered
+
+    def _density(self, x: np.ndarray, values: np.ndarray | None, width: float) -> _Density:
+        """Of points x (n, 3) [m] with values (n,), on nodes so far apart."""
+        import warp as wp
+
+        from rheograd.kernels.density import density_kernels
+
+        grid = _around(x, width)
+        self._dtype = wp.float64 if x.dtype == np.float64 else wp.float32
+        kernels = density_kernels(self._dtype)
+        shape = grid.size[::-1]
+        told = np.zeros(0, np.float32) if values is None else np.asarray(values, np.float32)
+        all_known = bool(np.isfinite(told).all())
+        needed = (shape, (0, 0, 0) if all_known else shape, shape if len(told) else (0, 0, 0))
+        arrays = [wp.zeros(one, dtype=wp.float32, device=self._device) for one in needed]
+        with building:
+            wp.launch(
+                kernels.gather, len(x),
+                [self._points(x), wp.array(told, dtype=wp.float32, device=self._device),
+                 *self._of(grid), *arrays],
+                device=self._device,
+            )  # fmt: skip
+        weight, known, total = (array.numpy() for array in arrays)
+        weight = _smooth(weight)
+        if values is None:
+            return _Density(grid, weight, total)
+        known, total = weight if all_known else _smooth(known), _smooth(total)
+        mean = np.full_like(total, np.nan)
+        np.divide(total, known, out=mean, where=known > 1e-6)
+        return _Density(grid, weight, mean)
+
+    def _sampled(self, x: np.ndarray, density: _Density) -> tuple[np.ndarray, np.ndarray]:
+        """The density at points x (n, 3) [m], and the largest at nodes around, each (n,)."""
+        import warp as wp
+
+        from rheograd.kernels.density import density_kernels
+
+        out = [wp.zeros(len(x), dtype=wp.float32, device=self._device) for _ in range(2)]
+        weight = wp.array(density.weight, dtype=wp.float32, device=self._device)
+        with building:
+            wp.launch(
+                density_kernels(self._dtype).sample, len(x),
+                [self._points(x), weight, *self._of(density.grid), *out], device=self._device,
+            )  # fmt: skip
+        return out[0].numpy(), out[1].numpy()
+
+    def _points(self, x: np.ndarray) -> Any:
+        import warp as wp
+
+        double = self._dtype is wp.float64
+        x = np.ascontiguousarray(x, np.float64 if double else np.float32)
+        return wp.array(x, dtype=wp.vec3d if double else wp.vec3f, device=self._device)
+
+    def _of(self, grid: _Grid) -> tuple[Any, Any, Any]:
+        """A grid as kernels take it."""
+        import warp as wp
+
+        vec3 = wp.vec3d if self._dtype is wp.float64 else wp.vec3f
+        return vec3(*grid.origin), self._dtype(grid.width), wp.vec3i(*grid.size)
+
+
+def _around(x: np.ndarray, width: float) -> _Grid:
+    """Nodes around the points x (n, 3) [m]; the few farthest stay off a grid too large for them.
+
+    They stand at whole numbers of widths, so that a skin at rest does not flicker.
+    """
+    x = x[np.isfinite(x).all(-1)]
+    if not len(x):
+        return _Grid(np.zeros(3), width, (2, 2, 2))
+    low, high = x.min(0).astype(float), x.max(0).astype(float)
+    if np.prod((high - low) / width + 2 * _MARGIN) > _NODES:
+        low, high = np.percentile(x, (0.5, 99.5), axis=0)
+        rim = 0.2 * (high - low)
+        low, high = np.maximum(low - rim, x.min(0)), np.minimum(high + rim, x.max(0))
+        width = max(width, float(np.prod(np.maximum(high - low, width)) / _NODES) ** (1 / 3))
+    first = np.floor(low / width) - _MARGIN
+    size = np.floor(high / width) + _MARGIN + 2 - first
+    return _Grid(first * width, width, (int(size[0]), int(size[1]), int(size[2])))
+
+
+def _smooth(nodes: np.ndarray) -> np.ndarray:
+    """Nodes (k, j, i) after a binomial filter along each axis, some rounds; in place."""
+    for axis in range(3):
+        moved = np.moveaxis(nodes, axis, 0)
+        for _ in range(_ROUNDS):
+            pairs = moved[:-1] + moved[1:]  # twice the mean, half a cell further on
+            moved[1:-1] = pairs[:-1] + pairs[1:]
+            moved[1:-1] *= 0.25
+    return nodes
+
+
+def _contour(density: _Density, inside: float, clip: Clip | None) -> Any:
+    """The skin (vtkPolyData) with normals and values."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonDataModel import vtkImageData
+    from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D
+
+    grid = density.grid
+    level = density.weight / inside
+    level -= _SHARE
+    if clip is not None:
+        line = grid.origin[clip.axis] + grid.width * np.arange(grid.size[clip.axis])
+        depth = 0.5 * clip.sense * (clip.place - line) / grid.width
+        shape = [1, 1, 1]
+        shape[2 - clip.axis] = -1
+        np.minimum(level, depth.astype(np.float32).reshape(shape), out=level)
+    image = vtkImageData()
+    image.SetDimensions(*grid.size)
+    image.SetSpacing(grid.width, grid.width, grid.width)
+    image.SetOrigin(*grid.origin)
+    for name, values in (("level", level), ("value", density.values)):
+        array = numpy_to_vtk(values.reshape(-1), deep=False)
+        array.SetName(name)
+        image.GetPointData().AddArray(array)
+    image.GetPointData().SetActiveScalars("level")
+    edges = vtkFlyingEdges3D()
+    edges.SetInputData(image)
+    edges.SetValue(0, 0.0)
+    edges.ComputeNormalsOn()
+    edges.ComputeGradientsOff()
+    edges.ComputeScalarsOff()
+    edges.InterpolateAttributesOn()
+    edges.Update()
+    skin = edges.GetOutput()
+    skin.GetPointData().SetActiveScalars("value")
+    return skin
