@@ -91,7 +91,7 @@ def density_kernels(dtype: Any) -> DensityKernels:
         values_out: wp.array[float],
         largest_out: wp.array[float],
     ):
-        """What nodes (k, j, i) hold, mixed at the points, and the largest around; 0 off the grid."""
+        """What nodes (k, j, i) hold, mixed at points, and the largest around; 0 off the grid."""
         i = wp.tid()
         p = place(x[i], origin, width)
         total, largest = float(0.0), float(0.0)

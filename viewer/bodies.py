@@ -10,7 +10,7 @@ import numpy as np
 
 from .display import without_gpu
 from .fields import Scale
-from .shading import coloured
+from .shading import coloured, outline
 from .shading import light as _light
 from .skin import skin
 from .source import Source, numpy_of
@@ -20,8 +20,6 @@ _SHADOW = 20_000
 _MANY = 2_000
 _CLOSED = 0.62
 _MOST_EDGES = 30_000
-EDGE = (0.10, 0.13, 0.16)
-EDGE_OPACITY = 0.45
 
 
 class Body(ABC):
@@ -206,11 +204,7 @@ class Surface(Body):
         mapper, actor = vtkPolyDataMapper(), vtkActor()
         mapper.SetInputData(self._lines)
         actor.SetMapper(mapper)
-        style = actor.GetProperty()
-        style.SetColor(*EDGE)
-        style.SetOpacity(EDGE_OPACITY)
-        style.SetLineWidth(pixels)
-        style.LightingOff()
+        outline(actor, pixels)
         return actor
 
     def _sample(self, x: np.ndarray) -> None:

@@ -20,7 +20,8 @@ DOT = 0.34
 """Radius of a point by that of a sphere."""
 GHOST = 0.42
 """Opacity of a ghost."""
-_NODE = 0.3
+_NODE = 0.14
+_WITHIN = 0.97
 _SHADOW = 20_000
 _SEED = 7
 
@@ -53,7 +54,7 @@ class Figure:
         self._skin: Reconstruction | None = None
         self._dots: Body | None = None
         self._section: Section | None = None
-        self._sides: tuple[float, ...] = ()
+        self._some: np.ndarray | None = None
         self._haunt(body)
 
     def hide(self) -> None:
@@ -73,6 +74,8 @@ class Figure:
     def _actors(self) -> list[Any]:
         parts = (self._body.actors, self._dots.actors if self._dots is not None else ())
         others = [part.actor for part in (self._skin, self._section) if part is not None]
+        if self._section is not None and self._section.edges is not None:
+            others.append(self._section.edges)
         return [*parts[0], *parts[1], *others]
 
     def _haunt(self, body: Body) -> None:
@@ -92,6 +95,8 @@ class Figure:
         kept = _kept(self._source.positions(frame), looks.clip)
         body, shape = self._body, looks.shape
         body.drawn, body.grain = kept, DOT if shape == "points" else 1.0
+        if self._ghost is not None:  # where it is as the other, that is what is seen
+            body.grain *= _WITHIN
         self._light(body, flat=shape == "points")
         for actor in body.actors:
             actor.SetVisibility(True)
@@ -109,16 +114,20 @@ class Figure:
         return self._shaded(frame, kept)
 
     def _shaded(self, frame: int, kept: np.ndarray | None) -> np.ndarray:
-        """Positions of those that cast the shadow: as many as cast it without a skin."""
+        """Positions of those that cast the shadow under a skin, (m, 3) [m]."""
         x = self._source.positions(frame)
-        count = (
-            min(len(x), _SHADOW)
-            if isinstance(self._body, Cloud)
-            else round(len(x) * self._body.share)
+        if self._some is None:
+            self._some = self._chosen(len(x))
+        some = x[self._some]
+        seen = np.isfinite(some).all(-1)
+        return some[seen if kept is None else seen & kept[self._some]]
+
+    def _chosen(self, count: int) -> np.ndarray:
+        """As many of `count` particles as cast the shadow of spheres."""
+        many = (
+            min(count, _SHADOW) if isinstance(self._body, Cloud) else int(count * self._body.share)
         )
-        some = np.random.default_rng(_SEED).choice(len(x), count, replace=False)
-        seen = np.isfinite(x[some]).all(-1)
-        return x[some][seen if kept is None else seen & kept[some]]
+        return np.sort(np.random.default_rng(_SEED).choice(count, many, replace=False))
 
     def _show_nodes(self, frame: int, scale: Scale, clip: Clip | None) -> np.ndarray:
         """The nodes of a mesh as dots."""
@@ -158,11 +167,14 @@ class Figure:
             actor.GetMapper().AddClippingPlane(section.plane)
         if self._solid:
             if not self._renderer.HasViewProp(section.actor):
-                self._renderer.AddActor(section.actor)
+                for actor in filter(None, (section.actor, section.edges)):
+                    self._renderer.AddActor(actor)
                 if self._ghost is not None:
                     ghostly(section.actor, self._ghost, GHOST)
             section.actor.SetVisibility(True)
-            section.show(frame, scale, edges=looks.edges and self._ghost is None)
+            if section.edges is not None:
+                section.edges.SetVisibility(looks.edges and self._ghost is None)
+            section.show(frame, scale)
         kept = _kept(shadow, cut)
         return shadow if kept is None else shadow[kept]
 

@@ -180,14 +180,17 @@ def _around(x: np.ndarray, width: float) -> _Grid:
 
     They stand at whole numbers of widths, so that a skin at rest does not flicker.
     """
-    x = x[np.isfinite(x).all(-1)]
-    if not len(x):
+    columns = np.ascontiguousarray(x.T)  # a tenth of the time of rows
+    if len(x) and not np.isfinite([columns.min(1), columns.max(1)]).all():
+        columns = columns[:, np.isfinite(x).all(-1)]
+    if not columns.size:
         return _Grid(np.zeros(3), width, (2, 2, 2))
-    low, high = x.min(0).astype(float), x.max(0).astype(float)
+    low, high = columns.min(1).astype(float), columns.max(1).astype(float)
     if np.prod((high - low) / width + 2 * _MARGIN) > _NODES:
-        low, high = np.percentile(x, (0.5, 99.5), axis=0)
+        whole = low, high
+        low, high = np.percentile(columns, (0.5, 99.5), axis=1)
         rim = 0.2 * (high - low)
-        low, high = np.maximum(low - rim, x.min(0)), np.minimum(high + rim, x.max(0))
+        low, high = np.maximum(low - rim, whole[0]), np.minimum(high + rim, whole[1])
         width = max(width, float(np.prod(np.maximum(high - low, width)) / _NODES) ** (1 / 3))
     first = np.floor(low / width) - _MARGIN
     size = np.floor(high / width) + _MARGIN + 2 - first

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .bodies import EDGE, EDGE_OPACITY
 from .fields import Scale
 from .looks import Clip
-from .shading import coloured, light
+from .shading import coloured, light, outline
+from .skin import walls
 from .source import Source, numpy_of
+
+_MOST = 30_000
 
 
 class Section:
@@ -24,6 +26,8 @@ class Section:
 
     actor: Any
     """What VTK draws of the cut."""
+    edges: Any
+    """The outlines of the cells on it; None of very many."""
     plane: Any
     """The plane (vtkPlane), whose normal points to what is kept; for mappers to clip by."""
 
@@ -50,17 +54,31 @@ class Section:
         self.actor = vtkActor()
         self.actor.SetMapper(self._mapper)
         light(self.actor)
-        self._style = self.actor.GetProperty()
-        mixed = [EDGE_OPACITY * edge + (1 - EDGE_OPACITY) * 0.5 for edge in EDGE]
-        self._style.SetEdgeColor(*mixed)
-        self._style.SetLineWidth(pixels)
+        self.edges = self._outlines(kind, nodes, pixels) if len(nodes) <= _MOST else None
+
+    def _outlines(self, kind: str, nodes: np.ndarray, pixels: int) -> Any:
+        """Where the plane cuts the sides of cells, as an actor."""
+        import pyvista
+        from vtkmodules.vtkFiltersCore import vtkCutter
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
+        rows = [np.insert(part, 0, part.shape[1], axis=1).ravel() for part in walls(kind, nodes)]
+        self._walls = pyvista.PolyData(self._grid.points, faces=np.concatenate(rows))
+        self._walls.SetPoints(self._grid.GetPoints())
+        cutter, mapper, actor = vtkCutter(), vtkPolyDataMapper(), vtkActor()
+        cutter.SetInputData(self._walls)
+        cutter.SetCutFunction(self.plane)
+        mapper.SetInputConnection(cutter.GetOutputPort())
+        actor.SetMapper(mapper)
+        outline(actor, pixels)
+        return actor
 
     def place(self, clip: Clip) -> None:
         """Put the plane where a clip has it."""
         self.plane.SetNormal(*-clip.normal)
         self.plane.SetOrigin(*(clip.place * np.abs(clip.normal)))
 
-    def show(self, frame: int, scale: Scale, *, edges: bool) -> None:
+    def show(self, frame: int, scale: Scale) -> None:
         """Cut the mesh at a frame; a node not seen stays put."""
         x = self.source.positions(frame)
         seen = np.isfinite(x).all(-1)
@@ -73,5 +91,6 @@ class Section:
         data["value"] = values
         self._grid.set_active_scalars("value", preference="cell" if on_cells else "point")
         coloured(self._mapper, scale, on_cells=on_cells)
-        self._style.SetEdgeVisibility(edges)
         self._grid.Modified()
+        if self.edges is not None:
+            self._walls.Modified()

@@ -10,6 +10,10 @@ import numpy as np
 from .fields import Scale
 from .palettes import MISSING
 
+_EDGE = (0.10, 0.13, 0.16)
+_EDGE_OPACITY = 0.45
+_BEHIND = 4.0
+
 
 def light(actor: Any, *, flat: bool = False) -> None:
     """Have an actor look as bodies do; flat, it has its colours whatever the light."""
@@ -38,9 +42,22 @@ def coloured(mapper: Any, scale: Scale, *, on_cells: bool) -> None:
         mapper.SetScalarModeToUsePointData()
 
 
+def outline(actor: Any, pixels: int) -> None:
+    """Have lines be thin and dark, so many screen pixels wide."""
+    style = actor.GetProperty()
+    style.SetColor(*_EDGE)
+    style.SetOpacity(_EDGE_OPACITY)
+    style.SetLineWidth(pixels)
+    style.LightingOff()
+
+
 def ghostly(actor: Any, colour: tuple[int, int, int], opacity: float) -> None:
-    """Have a surface be a translucent ghost of one colour [of 255]."""
+    """Have a surface be a translucent ghost of one colour [of 255].
+
+    Where it lies on another surface, that is what is seen.
+    """
     actor.GetMapper().ScalarVisibilityOff()
+    actor.GetMapper().SetRelativeCoincidentTopologyPolygonOffsetParameters(_BEHIND, _BEHIND)
     surface = actor.GetProperty()
     surface.SetColor(*(part / 255 for part in colour))
     surface.SetOpacity(opacity)
