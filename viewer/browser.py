@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from . import page
+from . import look_controls, page
 from .display import DisplayError, require_renderer
 from .looks import Looks
 from .playback import KEYS, SPEEDS, Playback, Shown
@@ -180,12 +180,14 @@ class Site:
         title = ", ".join(source.title for source in view.sources if source.title)
         state.trame__title = f"rheograd: {title}" if title else "rheograd"
         state.client_only("held")
+        state.looked = look_controls.offered(view)
         self._tell()
         server.controller.trigger("act")(self._act)
         server.controller.trigger("picture")(self._picture)
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
-            client.Script(page.KEYS)
+            client.Style(look_controls.STYLE)
+            client.Script(look_controls.KEYS + page.KEYS)
             with html.Div(classes="picture"):
                 area = RemoteControlledArea(
                     name=self._stream.area_name,
@@ -198,6 +200,7 @@ class Site:
                 area.add_view_handler(self._stream)
                 html.Div(page.OVER)
             html.Div(page.CONTROLS)
+            html.Div(look_controls.CONTROLS, classes="bar looks")
 
     def _tell(self) -> None:
         """Let the pages know what is shown."""
@@ -213,6 +216,7 @@ class Site:
             "speed": shown.speed, "loop": shown.loop, "help": shown.help,
             "preset": -1 if self._turned else self._preset,
             "clock": ", ".join(filter(None, words)),
+            "looks": look_controls.told(shown.looks, self._playback.view),
         })  # fmt: skip
 
     # what pages do
@@ -233,6 +237,8 @@ class Site:
             playback.change(speed=float(values[0]))
         elif what == "loop":
             playback.change(loop=bool(values[0]))
+        elif what == "set":
+            playback.choose(str(values[0]), values[1])
         elif what == "look":
             self._look(int(values[0]))
         elif what == "end":

@@ -18,6 +18,7 @@ from rheograd.kernels.dtypes import building
 
 from .fields import Scale
 from .looks import Clip
+from .section import plane_of
 from .shading import coloured, light
 from .source import Source
 
@@ -28,6 +29,8 @@ _MOST_BODIES = 64
 _MARGIN = 2
 _ROUNDS = 2
 _SPARSE = 2.0
+_INWARD = 1e-3
+"""How far a cap lies behind the plane, by the width of the grid, not to be clipped by it too."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,14 @@ class Reconstruction:
             found = self._density(x[part], values[part], width)
             _, around = self._sampled(x[part], found)
             covered[part] = around > _SHARE * inside  # the skin passes within a cell, if not beyond
-            joined.AddInputData(_contour(found, inside, clip))
+            found.weight[:] = found.weight / inside - _SHARE
+            joined.AddInputData(_contour(found))
+            if clip is not None and (cap := _cap(found, clip)) is not None:
+                joined.AddInputData(cap)
         joined.Update()
+        self._mapper.RemoveAllClippingPlanes()
+        if clip is not None:
+            self._mapper.AddClippingPlane(plane_of(clip))
         self._mapper.SetInputData(joined.GetOutput())
         coloured(self._mapper, scale, on_cells=False)
         return covered
@@ -208,26 +217,18 @@ def _smooth(nodes: np.ndarray) -> np.ndarray:
     return nodes
 
 
-def _contour(density: _Density, inside: float, clip: Clip | None) -> Any:
-    """The skin (vtkPolyData) with normals and values."""
+def _contour(found: _Density) -> Any:
+    """The skin (vtkPolyData) with normals and values: where the weight is 0."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonDataModel import vtkImageData
     from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D
 
-    grid = density.grid
-    level = density.weight / inside
-    level -= _SHARE
-    if clip is not None:
-        line = grid.origin[clip.axis] + grid.width * np.arange(grid.size[clip.axis])
-        depth = 0.5 * clip.sense * (clip.place - line) / grid.width
-        shape = [1, 1, 1]
-        shape[2 - clip.axis] = -1
-        np.minimum(level, depth.astype(np.float32).reshape(shape), out=level)
+    grid = found.grid
     image = vtkImageData()
     image.SetDimensions(*grid.size)
     image.SetSpacing(grid.width, grid.width, grid.width)
     image.SetOrigin(*grid.origin)
-    for name, values in (("level", level), ("value", density.values)):
+    for name, values in (("level", found.weight), ("value", found.values)):
         array = numpy_to_vtk(values.reshape(-1), deep=False)
         array.SetName(name)
         image.GetPointData().AddArray(array)
@@ -243,3 +244,44 @@ def _contour(density: _Density, inside: float, clip: Clip | None) -> Any:
     skin = edges.GetOutput()
     skin.GetPointData().SetActiveScalars("value")
     return skin
+
+
+def _cap(found: _Density, clip: Clip) -> Any:
+    """What closes the skin along a plane (vtkPolyData), or None where that is off the grid."""
+    import pyvista
+    from vtkmodules.vtkFiltersCore import vtkClipPolyData
+
+    grid, axis = found.grid, clip.axis
+    place = clip.place - _INWARD * clip.sense * grid.width
+    layer = (place - grid.origin[axis]) / grid.width
+    first = int(np.floor(layer))
+    if not 0 <= first < grid.size[axis] - 1:
+        return None
+    share = np.float32(layer - first)
+    level, values = (
+        (1 - share) * np.take(nodes, first, 2 - axis) + share * np.take(nodes, first + 1, 2 - axis)
+        for nodes in (found.weight, found.values)
+    )
+    rows, columns = level.shape  # along the later and the earlier of the other axes
+    others = [other for other in range(3) if other != axis]
+    points = np.full((rows, columns, 3), place, np.float32)
+    for other, line in zip(
+        others, (np.arange(columns)[None], np.arange(rows)[:, None]), strict=True
+    ):
+        points[..., other] = grid.origin[other] + grid.width * line
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    quads = corner[:, None] + np.array([0, 1, columns + 1, columns])
+    if (clip.sense < 0) != (axis == 1):  # seen from what is left out, counter-clockwise
+        quads = quads[:, ::-1]
+    sheet = pyvista.PolyData(points.reshape(-1, 3), faces=np.insert(quads, 0, 4, axis=1).ravel())
+    sheet.point_data["value"] = values.ravel()
+    sheet.point_data["level"] = level.ravel()
+    sheet.point_data.active_normals = np.tile(clip.normal, (rows * columns, 1))
+    sheet.set_active_scalars("level")
+    cutter = vtkClipPolyData()
+    cutter.SetInputData(sheet)
+    cutter.SetValue(0.0)
+    cutter.Update()
+    cap = cutter.GetOutput()
+    cap.GetPointData().SetActiveScalars("value")
+    return cap

@@ -16,6 +16,21 @@ from .source import Source, numpy_of
 _MOST = 30_000
 
 
+def plane_of(clip: Clip) -> Any:
+    """The plane of a clip (vtkPlane), for mappers to clip by."""
+    from vtkmodules.vtkCommonDataModel import vtkPlane
+
+    plane = vtkPlane()
+    turn(plane, clip)
+    return plane
+
+
+def turn(plane: Any, clip: Clip) -> None:
+    """Put a vtkPlane where a clip is; its normal points to what is kept."""
+    plane.SetNormal(*-clip.normal)
+    plane.SetOrigin(*(clip.place * np.abs(clip.normal)))
+
+
 class Section:
     """The cut through the cells of a volume mesh.
 
@@ -75,8 +90,7 @@ class Section:
 
     def place(self, clip: Clip) -> None:
         """Put the plane where a clip has it."""
-        self.plane.SetNormal(*-clip.normal)
-        self.plane.SetOrigin(*(clip.place * np.abs(clip.normal)))
+        turn(self.plane, clip)
 
     def show(self, frame: int, scale: Scale) -> None:
         """Cut the mesh at a frame; a node not seen stays put."""

@@ -274,12 +274,15 @@ class Window:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
         self._hint.SetPosition(24, top)
-        high, wide = 18 * len(_KEYS) + 30, 470
+        part = min(1.0, (top - 8) / (18 * len(_KEYS) + 30))  # smaller where they do not fit
+        high, wide = part * (18 * len(_KEYS) + 30), 470
         low = top - high
+        for column in self._help[1:]:
+            column.GetTextProperty().SetFontSize(int(14 * part))
         corners = np.array([(24, low), (24 + wide, low), (24 + wide, top), (24, top)], float)
         draw(self._board, [(corners, (255, 255, 255))])
         for actor, x in zip(self._help[1:], (44, 172), strict=True):
-            actor.SetPosition(x, low + 16)
+            actor.SetPosition(x, low + 16 * part)
 
     def _save(self) -> str:
         """Write what is shown to a new file in the working folder; its name."""
