@@ -26,7 +26,8 @@ _SHARE = 0.42
 """Of the density inside, at the skin: a layer of single particles still has one."""
 _NODES = 3_000_000
 _MOST_BODIES = 64
-_MARGIN = 2
+_MARGIN = 4
+"""Nodes beyond the outermost points: as far as a point is felt, and one."""
 _ROUNDS = 2
 _SPARSE = 2.0
 _INWARD = 1e-3
