@@ -277,7 +277,9 @@ def _cap(found: _Density, clip: Clip) -> Any:
     sheet = pyvista.PolyData(points.reshape(-1, 3), faces=np.insert(quads, 0, 4, axis=1).ravel())
     sheet.point_data["value"] = values.ravel()
     sheet.point_data["level"] = level.ravel()
-    sheet.point_data.active_normals = np.tile(clip.normal, (rows * columns, 1))
+    normals = np.tile(clip.normal.astype(np.float32), (rows * columns, 1))
+    sheet.point_data.set_array(normals, "Normals")  # as the skin has them, or they are not joined
+    sheet.point_data.active_normals_name = "Normals"
     sheet.set_active_scalars("level")
     cutter = vtkClipPolyData()
     cutter.SetInputData(sheet)
