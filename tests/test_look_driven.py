@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import ImageGrab
-from test_browser import Page, address, chromium, coloured, process
+from test_browser import Page, address, changed, chromium, coloured, process
 from test_browser import opened as page_opened
 from test_window import Driven, opened
 
@@ -85,7 +86,7 @@ class Keys:
             after = on_screen(self.window)
             if (np.abs(after[part] - before).max(-1) > 24).sum() > 40:
                 return after
-            self.window.settled()
+            time.sleep(0.05)
         raise AssertionError(f"{keys} changes nothing that is seen")
 
 
@@ -172,7 +173,7 @@ def test_controls_of_the_page(chromium: Any, site: str) -> None:
         assert page.is_disabled("#clip-place")
         with_edges = one.settled()
         page.uncheck("#edges")
-        one.until(lambda: (np.abs(with_edges[right].astype(int) - one.seen()[right]) > 24).any())
+        one.until(lambda: changed(with_edges[right], one.seen()[right]) > 0.001)
         page.check("#edges")
 
 

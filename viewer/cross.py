@@ -30,7 +30,7 @@ class Cross:
         self._renderer, self._pixels = renderer, pixels
         self._drawing = drawing(renderer)
         self._letters = [
-            text(renderer, pixels, _SIZE, np.array(colour) / 255, centred=True)
+            text(renderer, pixels, _SIZE, [part / 255 for part in colour], centred=True)
             for colour in _COLOURS
         ]
         for letter in self._letters:
@@ -68,7 +68,7 @@ class Cross:
                 across = np.array([-along[1], along[0]]) / length * _WIDTH / 2 * unit
                 corners = np.array([centre - across, tip - across, tip + across, centre + across])
                 shapes.append((corners, colour))
-            shapes.append((disc(*tip, 1.6 * _WIDTH / 2 * unit), colour))
+            shapes.append((disc(tip[0], tip[1], 1.6 * _WIDTH / 2 * unit), colour))
             end = tip + _LETTER * unit * (along / length if length > 0.15 else np.array([0.7, 0.7]))
             write(self._letters[axis], "xyz"[axis], *end)
             self._letters[axis].GetTextProperty().SetColor(*(part / 255 for part in colour))
