@@ -47,11 +47,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def join_negative(tokens: Sequence[str]) -> list[str]:
-    """`--spin -1.3,2` as `--spin=-1.3,2`, for argparse takes what starts with - for an option."""
+    """`--spin -1.3,2` as `--spin=-1.3,2`, for argparse takes what starts with - for an option.
+
+    So is what starts with an axis turned round, as in `--clip -x=0.1`.
+    """
     joined: list[str] = []
     for token in tokens:
         previous = joined[-1] if joined else ""
-        if re.match(r"-\.?\d", token) and re.fullmatch(r"--[\w-]+", previous):
+        if re.match(r"-(\.?\d|[xyz]=)", token) and re.fullmatch(r"--[\w-]+", previous):
             joined[-1] = f"{previous}={token}"
         else:
             joined.append(token)

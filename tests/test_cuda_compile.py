@@ -16,6 +16,7 @@ import warp as wp
 
 import rheograd.kernels
 from rheograd.kernels.assembly import assembly_kernels
+from rheograd.kernels.density import density_kernels
 from rheograd.kernels.discs import disc_kernels
 from rheograd.kernels.farthest_points import farthest_kernels
 from rheograd.kernels.features import feature_kernels
@@ -58,6 +59,8 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("tangent-float64", lambda: (linearize_kernel("neo-hookean", "none", False, wp.float64),)),
     ("stress-into-lanes", lambda: piola_kernels(wp.float32)),
     ("relaxation", lambda: relaxation_kernels(wp.float64)),
+    ("density", lambda: density_kernels(wp.float32)),
+    ("density-float64", lambda: density_kernels(wp.float64)),
     ("discs", lambda: disc_kernels(wp.float32)),
     ("discs-float64", lambda: disc_kernels(wp.float64)),
     ("rays", lambda: ray_kernels()),

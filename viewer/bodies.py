@@ -10,7 +10,8 @@ import numpy as np
 
 from .display import without_gpu
 from .fields import Scale
-from .palettes import MISSING
+from .shading import coloured, outline
+from .shading import light as _light
 from .skin import skin
 from .source import Source, numpy_of
 
@@ -19,8 +20,6 @@ _SHADOW = 20_000
 _MANY = 2_000
 _CLOSED = 0.62
 _MOST_EDGES = 30_000
-_EDGE = (0.10, 0.13, 0.16)
-_EDGE_OPACITY = 0.45
 
 
 class Body(ABC):
@@ -32,18 +31,16 @@ class Body(ABC):
     """Of the discs that cast its shadow [m]."""
     share: float = 1.0
     """Of what there is, how much is drawn."""
+    drawn: np.ndarray | None = None
+    """Which of its particles are drawn, shape (n,); None for all."""
+    grain: float = 1.0
+    """Times their radius particles are drawn with."""
+    tint: tuple[int, int, int] | None = None
+    """The one colour it has [of 255], None where it is coloured by a field."""
 
     @abstractmethod
     def show(self, frame: int, scale: Scale) -> np.ndarray:
         """Move and colour it; returns the centres (m, 3) [m] of the discs that cast its shadow."""
-
-
-def _light(actor: Any) -> None:
-    surface = actor.GetProperty()
-    surface.SetAmbient(0.42)
-    surface.SetDiffuse(0.72)
-    surface.SetSpecular(0.16)
-    surface.SetSpecularPower(24)
 
 
 class Particles(Body):
@@ -96,10 +93,12 @@ class Particles(Body):
         """Move and colour them; returns the positions drawn (m, 3) [m]."""
         x = self.source.positions(frame)[self.kept]
         seen = np.asarray(np.isfinite(x).all(-1))
+        if self.drawn is not None:
+            seen = seen & self.drawn[self.kept]
         points, colours, sizes = self._held
         points[:] = np.where(seen[:, None], x, x[seen].mean(0) if seen.any() else 0.0)
         colours[:] = scale.colours(self.source, frame)[self.kept]
-        sizes[:] = np.where(seen, self.radius, 0.0)
+        sizes[:] = np.where(seen, self.grain * self.radius, 0.0)
         for array in self._arrays:
             array.Modified()
         self._points.Modified()
@@ -131,9 +130,14 @@ class Cloud(Body):
     def show(self, frame: int, scale: Scale) -> np.ndarray:
         """Move and colour them; returns the positions of those that cast the shadow (m, 3) [m]."""
         x = self.source.positions(frame)
-        self.splatter.place(x, self._radius)
+        if self.drawn is not None:
+            x = np.where(self.drawn[:, None], x, x.dtype.type(np.nan))
+        self.splatter.place(x, self.grain * self._radius)
         field = scale.field
-        self.splatter.paint_by(field.values(self.source, frame), field.table, scale.limits)
+        if self.tint is not None:
+            self.splatter.paint(np.broadcast_to(np.array(self.tint, np.uint8), x.shape))
+        else:
+            self.splatter.paint_by(field.values(self.source, frame), field.table, scale.limits)
         some = x[self._shadow]
         return some[np.isfinite(some).all(-1)]
 
@@ -180,7 +184,6 @@ class Surface(Body):
         self._scale: Scale | None = None
         self._mapper = vtkPolyDataMapper()
         self._mapper.SetInputData(self._data)
-        self._mapper.UseLookupTableScalarRangeOn()
         actor = vtkActor()
         actor.SetMapper(self._mapper)
         _light(actor)
@@ -201,11 +204,7 @@ class Surface(Body):
         mapper, actor = vtkPolyDataMapper(), vtkActor()
         mapper.SetInputData(self._lines)
         actor.SetMapper(mapper)
-        style = actor.GetProperty()
-        style.SetColor(*_EDGE)
-        style.SetOpacity(_EDGE_OPACITY)
-        style.SetLineWidth(pixels)
-        style.LightingOff()
+        outline(actor, pixels)
         return actor
 
     def _sample(self, x: np.ndarray) -> None:
@@ -237,20 +236,7 @@ class Surface(Body):
         return np.einsum("sk,ski->si", self._weights, np.asarray(self._points)[self._corners])
 
     def _colour_by(self, scale: Scale) -> None:
-        """Take the colours of a scale, mixed between nodes as values, not as colours."""
-        import pyvista
-
-        if scale is self._scale:
-            return
-        self._scale = scale
-        table: Any = pyvista.LookupTable()
-        opaque = np.full((len(scale.field.table), 1), 255, np.uint8)
-        table.values = np.concatenate([scale.field.table, opaque], 1)
-        table.scalar_range = scale.limits
-        table.nan_color = tuple(int(c) for c in MISSING)
-        self._mapper.SetLookupTable(table)
-        self._mapper.SetInterpolateScalarsBeforeMapping(not scale.field.labels)
-        if scale.field.on_cells:
-            self._mapper.SetScalarModeToUseCellData()
-        else:
-            self._mapper.SetScalarModeToUsePointData()
+        """Take the colours of a scale."""
+        if scale is not self._scale:
+            self._scale = scale
+            coloured(self._mapper, scale, on_cells=scale.field.on_cells)

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from . import page
+from . import look_controls, page
 from .display import DisplayError, require_renderer
+from .looks import Looks
 from .playback import KEYS, SPEEDS, Playback, Shown
 from .stage import Stage, plotter_for, quickly_drawn
 from .stream import Stream, png
@@ -55,6 +56,7 @@ def serve(
     paused: bool = False,
     frame: int = 0,
     size: tuple[int, int] = (1280, 720),
+    looks: Looks | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool = True,
@@ -75,6 +77,7 @@ def serve(
         paused: wait for the space key.
         frame: place on the timeline to start from.
         size: width and height of the picture until a page says how large it is [pixels].
+        looks: how bodies are drawn at first.
         host: name or address of this machine to listen at, ``"0.0.0.0"`` for all that it has.
         port: to listen at; 0 for any that is free.
         open_browser: open the page in a browser of this machine, where it has a display.
@@ -88,7 +91,7 @@ def serve(
         ValueError: for a field or frame that there is not.
     """
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    playback = Playback(view, frame, not paused)
+    playback = Playback(view, frame, not paused, looks)
     _require_trame()
     _require_no_loop()
     require_renderer()
@@ -147,6 +150,7 @@ class Site:
         self._playback, self._plotter, self._watch = playback, plotter, watch
         view = playback.view
         self._stage = Stage(plotter, view, most=quickly_drawn(view), timeline=False)
+        playback.toward = self._stage.toward
         self._preset, self._turned = 0, False
         self._due, self._still = True, False
         self._shown: Shown | None = None
@@ -176,12 +180,14 @@ class Site:
         title = ", ".join(source.title for source in view.sources if source.title)
         state.trame__title = f"rheograd: {title}" if title else "rheograd"
         state.client_only("held")
+        state.looked = look_controls.offered(view)
         self._tell()
         server.controller.trigger("act")(self._act)
         server.controller.trigger("picture")(self._picture)
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
-            client.Script(page.KEYS)
+            client.Style(look_controls.STYLE)
+            client.Script(look_controls.KEYS + page.KEYS)
             with html.Div(classes="picture"):
                 area = RemoteControlledArea(
                     name=self._stream.area_name,
@@ -194,6 +200,7 @@ class Site:
                 area.add_view_handler(self._stream)
                 html.Div(page.OVER)
             html.Div(page.CONTROLS)
+            html.Div(look_controls.CONTROLS, classes="bar looks")
 
     def _tell(self) -> None:
         """Let the pages know what is shown."""
@@ -209,6 +216,7 @@ class Site:
             "speed": shown.speed, "loop": shown.loop, "help": shown.help,
             "preset": -1 if self._turned else self._preset,
             "clock": ", ".join(filter(None, words)),
+            "looks": look_controls.told(shown.looks, self._playback.view),
         })  # fmt: skip
 
     # what pages do
@@ -229,6 +237,8 @@ class Site:
             playback.change(speed=float(values[0]))
         elif what == "loop":
             playback.change(loop=bool(values[0]))
+        elif what == "set":
+            playback.choose(str(values[0]), values[1])
         elif what == "look":
             self._look(int(values[0]))
         elif what == "end":
@@ -317,6 +327,7 @@ class Site:
             pace = self._playback.pace
             self._stage.strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
+            self._stage.dress(shown.looks)
             self._stage.show(shown.frame)
             if self._watch is not None:
                 self._watch(shown)

@@ -233,9 +233,14 @@ def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]
 
 
 def scale_of(
-    field: Field, sources: Sequence[Source], limits: tuple[float, float] | None = None
+    field: Field,
+    sources: Sequence[Source],
+    limits: tuple[float, float] | None = None,
+    frames: Sequence[int] | None = None,
 ) -> Scale:
     """Range and ticks of a field over all frames and sources, rounded to plain numbers.
+
+    With `limits`, these; with `frames`, the range over one frame of each source.
 
     A few far values do not set the range: past half as much again as the 99.5th percentile they
     keep the colour of the end.
@@ -243,7 +248,7 @@ def scale_of(
     if field.labels:
         count = len(field.labels)
         return Scale(field, (-0.5, count - 0.5), tuple(range(count)), 1.0, "")
-    low, high = limits or _extent(field, sources)
+    low, high = limits or _extent(field, sources, frames)
     if field.centre is not None and limits is None:
         reach = max(abs(low - field.centre), abs(high - field.centre))
         low, high = field.centre - reach, field.centre + reach
@@ -259,9 +264,14 @@ def scale_of(
     return replace(scale, limits=(low, high), ticks=tuple(ticks))
 
 
-def _extent(field: Field, sources: Sequence[Source]) -> tuple[float, float]:
-    frames = [field.values(s, int(i)) for s in sources for i in s.sampled(_SAMPLES)]
-    values = np.concatenate([np.asarray(frame, float) for frame in frames])
+def _extent(
+    field: Field, sources: Sequence[Source], frames: Sequence[int] | None = None
+) -> tuple[float, float]:
+    samples = [s.sampled(_SAMPLES) for s in sources] if frames is None else [[i] for i in frames]
+    found = [
+        field.values(s, int(i)) for s, some in zip(sources, samples, strict=True) for i in some
+    ]
+    values = np.concatenate([np.asarray(frame, float) for frame in found])
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0

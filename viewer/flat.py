@@ -40,6 +40,26 @@ def write(actor: Any, words: str, x: float, y: float) -> None:
     actor.SetPosition(x, y)
 
 
+def write_beside(first: Any, second: Any, words: str, renderer: Any, gap: float) -> None:
+    """Put words into a text right of a centred one, so that both together are centred there.
+
+    Where there is no place for both up to the right end of the viewport they are left out.
+    """
+    sizes = [[0.0, 0.0], [0.0, 0.0]]
+    second.SetInput(words)
+    for actor, size in zip((first, second), sizes, strict=True):
+        actor.GetSize(renderer, size)
+    x, y = first.GetPosition()
+    (own, _), (other, _) = sizes
+    half = (own + gap + other) / 2
+    second.SetVisibility(bool(words) and x + half < renderer.GetSize()[0])
+    if not second.GetVisibility():
+        return
+    left = x - half
+    first.SetPosition(left + own / 2, y)
+    second.SetPosition(left + own + gap, y)
+
+
 class Drawing(NamedTuple):
     """Polygons in a viewport."""
 

@@ -83,9 +83,9 @@ KEYS = """
   if (window.rheogradKeys) return;
   window.rheogradKeys = true;
   const names = {" ": "space", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up",
-                 ArrowDown: "Down", "?": "question"};
+                 ArrowDown: "Down", "?": "question", "[": "bracketleft", "]": "bracketright"};
   const known = ["space", "Left", "Right", "Up", "Down", "Home", "End", "l", "c", "C", "v", "r",
-                 "x", "h", "question", "F1"];
+                 "x", "h", "question", "F1", ...window.rheogradKnown];
   window.addEventListener("keydown", (event) => {
     const key = names[event.key] || event.key, at = event.target;
     if (event.ctrlKey || event.altKey || event.metaKey || !known.includes(key)) return;

@@ -4,9 +4,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from . import looks as looking
+from .looks import Looks
+from .ranges import Ranges
 from .view import View
 
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -18,6 +25,7 @@ KEYS = (
     ("up, down", "faster or slower"),
     ("l", "play in a loop or once"),
     ("c, shift-c", "colour by the next field, or the one before"),
+    *looking.KEYS,
     ("v", "look from the next side"),
     ("r", "reset the camera"),
 )
@@ -42,6 +50,8 @@ class Shown:
     """Whether it starts again at the end."""
     help: bool
     """Whether the keys are listed."""
+    looks: Looks
+    """How bodies are drawn."""
 
 
 class Playback:
@@ -51,18 +61,25 @@ class Playback:
         view: what is to be seen.
         frame: place on the timeline, from the end where negative.
         playing: whether time runs at first.
+        looks: how bodies are drawn at first.
 
     Raises:
-        ValueError: for a frame that there is not.
+        ValueError: for a frame that there is not, or one run that is to lie over another.
     """
 
-    def __init__(self, view: View, frame: int, playing: bool) -> None:
+    def __init__(self, view: View, frame: int, playing: bool, looks: Looks | None = None) -> None:
         count = len(view.times)
         if not -count <= frame < count:
             raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
         self.view = view
         self.last = count - 1
-        self.shown = Shown(frame % count, playing and count > 1, view.field, 1.0, True, False)
+        self.shown = Shown(
+            frame % count, playing and count > 1, view.field, 1.0, True, False,
+            looking.settled(looks, view),
+        )  # fmt: skip
+        self.toward: Callable[[], np.ndarray] = lambda: np.ones(3)
+        """Direction to the eye, shape (3,): to be set by who holds a camera."""
+        self._ranges = Ranges(view)
         self.held = False
         """Whether the timeline is held, so that time stands still."""
         self._rate = max(_RATE, count / _LONGEST)
@@ -143,6 +160,20 @@ class Playback:
             self.change(loop=not shown.loop)
         elif key in ("h", "question", "F1"):
             self.change(moved=False, help=not shown.help)
+        elif (looks := looking.pressed(key, shift, shown.looks, *self._seen())) is not None:
+            self.change(moved=False, looks=looks)
         else:
             return False
         return True
+
+    def choose(self, name: str, value: Any) -> None:
+        """Set a control of the looks, see `looks.chosen`; what makes no sense is not set."""
+        with suppress(ValueError):
+            looks = looking.chosen(name, value, self.shown.looks, *self._seen())
+            self.change(moved=False, looks=looks)
+
+    def _seen(self) -> tuple[View, np.ndarray, tuple[str, float, float]]:
+        """The view, the direction to the eye, and the field with the range shown now."""
+        shown = self.shown
+        limits = self._ranges.scale(shown.field, shown.frame, shown.looks).limits
+        return self.view, self.toward(), (shown.field, float(limits[0]), float(limits[1]))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .display import require_renderer
+from .looks import Looks, settled
 from .stage import Stage, plotter_for
 from .view import View, describe
 
@@ -32,6 +33,7 @@ def screenshot(
     limits: tuple[float, float] | None = None,
     up: str | None = None,
     size: tuple[int, int] = (1280, 720),
+    looks: Looks | None = None,
 ) -> np.ndarray:
     """Draw one frame.
 
@@ -44,6 +46,7 @@ def screenshot(
         limits: range of that field in SI units.
         up: axis that points up, for example ``"z"`` or ``"-x"``.
         size: width and height [pixels].
+        looks: how bodies are drawn.
 
     Returns:
         The picture (height, width, 3), uint8.
@@ -57,7 +60,7 @@ def screenshot(
     count = len(view.times)
     if not -count <= frame < count:
         raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
-    with _off_screen(view, size) as draw:
+    with _off_screen(view, size, settled(looks, view)) as draw:
         picture = draw(frame % count)
     if out is not None:
         import imageio.v3
@@ -75,6 +78,7 @@ def movie(
     limits: tuple[float, float] | None = None,
     up: str | None = None,
     size: tuple[int, int] = (1280, 720),
+    looks: Looks | None = None,
     rate: int = 30,
     speed: float | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -89,6 +93,7 @@ def movie(
         limits: range of that field in SI units.
         up: axis that points up, for example ``"z"`` or ``"-x"``.
         size: width and height [pixels], even numbers.
+        looks: how bodies are drawn.
         rate: pictures a second.
         speed: seconds of the run that pass in a second of the movie; by default each frame is one
             picture (of a very long run every other, or fewer).
@@ -105,10 +110,10 @@ def movie(
     if size[0] % 2 or size[1] % 2 or min(size) < 64:
         raise ValueError(f"size of a movie: got {size}, expected even numbers from 64")
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    frames = shown_frames(view, rate, speed)
+    looks, frames = settled(looks, view), shown_frames(view, rate, speed)
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
-        with _off_screen(view, size) as draw, _encoder(partial, size, rate) as write:
+        with _off_screen(view, size, looks) as draw, _encoder(partial, size, rate) as write:
             for count, frame in enumerate(frames, 1):
                 write(draw(int(frame)))
                 if progress is not None:
@@ -140,7 +145,9 @@ def _writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 
 
 @contextmanager
-def _off_screen(view: View, size: tuple[int, int]) -> Iterator[Callable[[int], np.ndarray]]:
+def _off_screen(
+    view: View, size: tuple[int, int], looks: Looks
+) -> Iterator[Callable[[int], np.ndarray]]:
     """A function from a frame to its picture (height, width, 3), uint8."""
     require_renderer()
     from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -150,6 +157,7 @@ def _off_screen(view: View, size: tuple[int, int]) -> Iterator[Callable[[int], n
     plotter = plotter_for(view, (many * size[0], many * size[1]), off_screen=True)
     try:
         stage = Stage(plotter, view, pixels=many)
+        stage.dress(looks)
         window, pixels = plotter.render_window, vtkUnsignedCharArray()
 
         def draw(frame: int) -> np.ndarray:

@@ -76,6 +76,19 @@ def skin(kind: str, nodes: np.ndarray) -> Skin:
     )
 
 
+def walls(kind: str, nodes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """All sides of cells, each once, as flat facets of nodes: arrays (f, 3) or (f, 4).
+
+    Args:
+        kind: Of the cells.
+        nodes: Of each cell, in VTK's order, shape (e, a).
+    """
+    table, corners = _sides(kind)
+    sides = nodes[:, table].reshape(-1, table.shape[1])
+    sides = sides[_first(np.sort(sides[:, :corners], 1))]
+    return tuple(sides[:, pattern] for pattern in _facets(corners, table.shape[1]))
+
+
 def _sides(kind: str) -> tuple[np.ndarray, int]:
     """Nodes of each side of a cell (s, w), and how many are corners.
 

@@ -19,7 +19,7 @@ _SHADE = """
     if (splat.b == 0.0) discard;
     int code = int(splat.g);
     gl_FragDepth = splat.r;
-    gl_FragData[0] = vec4(code >> 16, (code >> 8) & 255, code & 255, 255.0) / 255.0;
+    gl_FragData[0] = vec4(vec3(code >> 16, (code >> 8) & 255, code & 255) / 255.0, opacity);
 """
 """VTK leaves textures of three numbers as they are; those of one or two it would map to colours."""
 _PLACES = ((0, 0), (1, 0), (1, 1), (0, 1))

@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from .bodies import Body, Surface, particles
+from .cross import Cross
 from .display import chosen_window
+from .figure import Figure
 from .flat import INK, draw, drawing, text
+from .looks import Looks, settled
+from .overlay import Ghosts
+from .ranges import Ranges
 from .strip import Strip
 from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
 from .view import View
@@ -81,6 +86,16 @@ class Stage:
             else Surface(source, source.cells, pixels)
             for panel, (source, radius) in enumerate(zip(view.sources, view.radii, strict=True))
         ]
+        self.looks = settled(None, view)
+        self._ranges = Ranges(view)
+        self._figures = [
+            Figure(body, source, plotter.renderers[panel], pixels=pixels, most=most)
+            for panel, (body, source) in enumerate(zip(self.bodies, view.sources, strict=True))
+        ]
+        self._ghosts = Ghosts(plotter.renderers[0], view, pixels)
+        self._cross = Cross(plotter.renderers[0], pixels)
+        self._box: list[Any] = []
+        self._colliders: list[Any] = []
         self.floors: list[Floor | None] = []
         self._moving: list[tuple[int, dict, Any]] = []
         self._titles: list[Any] = []
@@ -106,11 +121,16 @@ class Stage:
         plotter.subplot(0, panel)
         renderer.set_background("white", top=_SKY)
         domain = view.domains[panel]
-        Outline(renderer, view.motion if domain is None else domain, 1.2 * self.pixels)
+        box = view.motion if domain is None else domain
+        self._box.append(Outline(renderer, box, 1.2 * self.pixels))
         floor = None if domain is None else Floor(domain, view.upward)
         self.floors.append(floor)
         if floor is not None:
-            plotter.add_mesh(floor.mesh, texture=floor.texture, lighting=False, reset_camera=False)
+            self._box.append(
+                plotter.add_mesh(
+                    floor.mesh, texture=floor.texture, lighting=False, reset_camera=False
+                )
+            )
         for described in view.colliders[panel]:
             surface = collider(described, view.extent if domain is None else domain)
             if surface is None:
@@ -123,6 +143,7 @@ class Stage:
                 ambient=0.35, diffuse=0.7,
                 smooth_shading=described["kind"] in {"sphere", "capsule"},
             )  # fmt: skip
+            self._colliders.append(actor)
             if "path" in described or "turn" in described:
                 self._moving.append((panel, described, actor))
         for actor in body.actors:
@@ -134,7 +155,7 @@ class Stage:
         """Fit the panels and the strip to the window: panels in rows, the strip below."""
         self.size = width, height = tuple(self.plotter.render_window.GetSize())
         below = min(Strip.HEIGHT * self.pixels / height, 0.5)
-        count = len(self.view.sources)
+        count = 1 if self.looks.overlay else len(self.view.sources)
 
         def size(columns: int) -> float:
             """Shorter side of a panel, taken as a little wider than high."""
@@ -158,7 +179,12 @@ class Stage:
             if sides:
                 shapes = [np.array([(x, 0), (w, 0), (w, h), (x, h)], float) for x, w, h in sides]
                 draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
-        self.plotter.renderers[count].SetViewport(0, 0, 1, below)
+        for panel, renderer in enumerate(self._panels):
+            renderer.SetDraw(panel < count)
+            renderer.SetInteractive(panel < count)
+            if panel >= count:  # hidden, and of the size of what is shown
+                renderer.SetViewport(*self._panels[0].GetViewport())
+        self.plotter.renderers[len(self.view.sources)].SetViewport(0, 0, 1, below)
         self.strip.lay_out(width, round(below * height))
 
     def _head(self, panel: int) -> None:
@@ -180,6 +206,22 @@ class Stage:
             actor.GetSize(renderer, size)
             if size[0] <= width:
                 break
+
+    def dress(self, looks: Looks) -> None:
+        """Take other looks, which `show` then draws; the camera stays."""
+        before, self.looks = self.looks, looks
+        if looks.overlay != before.overlay:
+            self.lay_out()
+        self._cross.show(looks.axes)
+        for part in self._box:
+            part.SetVisibility(looks.box)
+        for actor in self._colliders:
+            actor.SetVisibility(looks.colliders)
+
+    def toward(self) -> np.ndarray:
+        """Direction to the eye, shape (3,)."""
+        camera = self.plotter.renderers[0].camera
+        return np.array(camera.position) - np.array(camera.focal_point)
 
     def look(self, preset: int) -> None:
         """Point the one camera of all panels: from a corner, two sides, or above (0 to 3)."""
@@ -266,14 +308,19 @@ class Stage:
     def show(self, frame: int) -> None:
         """Show a frame of the timeline."""
         self.frame = int(np.clip(frame, 0, len(self.view.times) - 1))
-        scale = self.view.scale(self.field)
-        for panel, body in enumerate(self.bodies):
+        scale = self._ranges.scale(self.field, self.frame, self.looks)
+        for panel, body in enumerate(self.bodies[:1] if self.looks.overlay else self.bodies):
             self._head(panel)
             own = int(self.view.frames[panel][self.frame])
-            drawn = body.show(own, scale)
+            drawn = self._figures[panel].show(own, scale, self.looks)
             floor = self.floors[panel]
             if floor is not None:
                 floor.shade(drawn, body.radius)
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
+        self._ghosts.show(self.frame, scale, self.looks)
+        if self.looks.overlay:
+            width = self._panels[0].GetSize()[0] - 28 * self.pixels
+            self._ghosts.head(self._titles[0], width, self.frame)
+        self.strip.span = self._ranges.words(self.field, self.looks)
         self.strip.show(self.frame, scale)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .fields import Scale
-from .flat import INK, PALE, Polygon, box, disc, draw, drawing, rounded, text, write
+from .flat import INK, PALE, Polygon, box, disc, draw, drawing, rounded, text, write, write_beside
 from .view import View
 
 _TRACK = (221, 226, 231)
@@ -37,6 +37,8 @@ class Strip:
         """Whether time runs, None where there is no button to show it."""
         self.note = ""
         """A remark after the frame number."""
+        self.span = ""
+        """Whose values the range of the colours is, in words."""
         renderer.set_background("white")
         renderer.InteractiveOff()
         self._timeline, self._legend = (drawing(renderer) for _ in range(2))
@@ -47,7 +49,8 @@ class Strip:
         self._heading = text(self._renderer, self._pixels, 13, INK, centred=True)
         self._ticks: list[Any] = []
         self._size = (1, 1)
-        self._shown: Scale | None = None
+        self._span = text(self._renderer, self._pixels, 12, PALE)
+        self._shown: tuple[Scale, str] | None = None
 
     def lay_out(self, width: int, height: int) -> None:
         """Fit to a size in screen pixels."""
@@ -94,8 +97,8 @@ class Strip:
         write(self._count, count, left, 0.24 * height)
         if self._has_timeline:
             draw(self._timeline, self._bar(frame))
-        if scale is not self._shown:
-            self._shown = scale
+        if self._shown is None or scale is not self._shown[0] or self.span != self._shown[1]:
+            self._shown = (scale, self.span)
             self._show_legend(scale)
 
     def _bar(self, frame: int) -> list[Polygon]:
@@ -131,6 +134,7 @@ class Strip:
         left, right = width - (_RIGHT + _EDGE) * unit, width - _EDGE * unit
         bottom, top = 0.42 * height, 0.58 * height
         write(self._heading, scale.label, (left + right) / 2, 0.68 * height)
+        write_beside(self._heading, self._span, self.span, self._renderer, 7 * unit)
         for actor in self._ticks:
             self._renderer.RemoveViewProp(actor)
         self._ticks = []

@@ -34,6 +34,7 @@ class Outline:
         from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
 
         self._renderer, self._faces = renderer, []
+        self._shown = True
         for axis, side in itertools.product(range(3), range(2)):
             corners = np.repeat(box[side][None], 5, 0)
             corners[:, axis - 1] = box[[0, 1, 1, 0, 0], axis - 1]
@@ -54,7 +55,11 @@ class Outline:
         position = self._renderer.GetActiveCamera().GetPosition()
         for axis, side, place, actor in self._faces:
             outside = position[axis] > place if side else position[axis] < place
-            actor.SetVisibility(not outside)
+            actor.SetVisibility(self._shown and not outside)
+
+    def SetVisibility(self, shown: bool) -> None:
+        """Show it, or do not."""
+        self._shown = shown
 
 
 class Floor:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .display import require_window
 from .flat import INK, PALE, draw, drawing, text
+from .looks import Looks
 from .playback import KEYS, Playback, Shown
 from .stage import Stage, plotter_for, quickly_drawn
 from .view import describe
@@ -37,6 +38,7 @@ def play(
     paused: bool = False,
     frame: int = 0,
     size: tuple[int, int] = (1280, 720),
+    looks: Looks | None = None,
     watch: Callable[[Shown], None] | None = None,
 ) -> None:
     """Open a window and play a run; returns when it is closed. Press h for the keys.
@@ -50,6 +52,7 @@ def play(
         paused: wait for the space key.
         frame: place on the timeline to start from.
         size: width and height [pixels].
+        looks: how bodies are drawn at first.
         watch: called with what is shown whenever that has changed and is drawn.
 
     Raises:
@@ -57,7 +60,7 @@ def play(
         ValueError: for a field or frame that there is not.
     """
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    playback = Playback(view, frame, not paused)
+    playback = Playback(view, frame, not paused, looks)
     require_window()
     Window(playback, size, watch).run()
 
@@ -85,6 +88,7 @@ class Window:
         self._plotter = plotter_for(view, size, off_screen=False)
         self._window = self._plotter.render_window
         self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
+        playback.toward = self._stage.toward
         self._preset = 0
         self._turning: tuple[int, int] | None = None
         self._due = True
@@ -166,6 +170,8 @@ class Window:
             strip.playing = shown.playing
             strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
+            self._stage.dress(shown.looks)
+            self._place_keys()
             self._stage.show(shown.frame)
             for actor in self._help:
                 actor.SetVisibility(shown.help)
@@ -268,12 +274,15 @@ class Window:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
         self._hint.SetPosition(24, top)
-        high, wide = 18 * len(_KEYS) + 30, 470
+        part = min(1.0, (top - 8) / (18 * len(_KEYS) + 30))  # smaller where they do not fit
+        high, wide = part * (18 * len(_KEYS) + 30), 470
         low = top - high
+        for column in self._help[1:]:
+            column.GetTextProperty().SetFontSize(int(14 * part))
         corners = np.array([(24, low), (24 + wide, low), (24 + wide, top), (24, top)], float)
         draw(self._board, [(corners, (255, 255, 255))])
         for actor, x in zip(self._help[1:], (44, 172), strict=True):
-            actor.SetPosition(x, low + 16)
+            actor.SetPosition(x, low + 16 * part)
 
     def _save(self) -> str:
         """Write what is shown to a new file in the working folder; its name."""

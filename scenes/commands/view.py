@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..look_options import add_options, looks_of
 from ..options import Parser, converter, number
 from ..outputs import require_new
 from ..progress import Progress
@@ -45,6 +46,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--titles", metavar="A,B", help="names above the panels")
     parser.add_argument("--size", type=pixels, default=(1280, 720), metavar="W,H", help="[pixels]")
     parser.add_argument("--speed", type=number, metavar="S", help="of a movie: run per second [s]")
+    add_options(parser)
     group = parser.add_argument_group("in a browser")
     group.add_argument("--browser", action="store_true", help="serve a page instead of a window")
     group.add_argument("--port", type=whole, metavar="N", help="to listen at, any free one if 0")
@@ -56,6 +58,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     found = parser.read(tokens)
     _require_one_way(found)
     found.colour = ERROR if found.error else found.colour
+    looks_of(found)  # what does not go together is refused before any file is read
     show(found, [_open(path, found) for path in found.files])
     return 0
 
@@ -103,7 +106,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
-        "size": found.size,
+        "size": found.size, "looks": looks_of(found),
     }  # fmt: skip
     if found.screenshot is not None:
         frame = -1 if found.frame is None else found.frame
