@@ -12,6 +12,7 @@ import numpy as np
 from .bodies import Body, Surface, particles
 from .display import chosen_window
 from .flat import INK, draw, drawing, text
+from .inspector import Inspector
 from .strip import Strip
 from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
 from .view import View
@@ -89,6 +90,7 @@ class Stage:
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
+        self.inspector = Inspector(plotter, view, self.bodies, pixels)
         self.lay_out()
         self.look(0)
         self.show(0)
@@ -160,6 +162,7 @@ class Stage:
                 draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
         self.plotter.renderers[count].SetViewport(0, 0, 1, below)
         self.strip.lay_out(width, round(below * height))
+        self.inspector.lay_out()
 
     def _head(self, panel: int) -> None:
         """Write the title of a panel and when its run ended, the title cut where both are too long.
@@ -277,3 +280,4 @@ class Stage:
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
         self.strip.show(self.frame, scale)
+        self.inspector.show(self.frame, scale)
