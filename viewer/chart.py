@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,7 @@ class Chart:
         self._box = (0.0, 0.0, 1.0, 1.0)
         self._range = (0.0, 1.0)
         self._lines: list[Line] = []
+        self._scale_label = ""
         self.shown = False
         """Whether it is to be seen."""
 
@@ -124,6 +125,7 @@ class Chart:
         bottom = corner[1] + 44 * u
         top = corner[1] + (self.HEIGHT - 34) * u
         self._box = (left, bottom, right, top)
+        self._scale_label = scale.label
         words.put(scale.label, corner[0] + 14 * u, top + 12 * u, 12, INK)
         if done < 1:
             words.put(f"loading {done:.0%}", right, top + 12 * u, 12, PALE, "r")
@@ -144,6 +146,26 @@ class Chart:
         words.end()
         for line in reversed(lines):
             self._draw(canvas, line, place)
+
+    def name(
+        self, canvas: Canvas, corner: tuple[float, float], size: tuple[float, float],
+        runs: Mapping[int, str],
+    ) -> None:  # fmt: skip
+        """Say which run each kind of line is of, where the rows above do not; after `draw`."""
+        u, words, right = self._pixels, self.words, self._box[2]
+        y = corner[1] + (self.HEIGHT - 22) * u
+        start = self._box[0] + words.width(self._scale_label, 12)
+        for panel, title in reversed(list(runs.items())):
+            wide = words.width(title, 11)
+            if right - wide - 40 * u < start:
+                break
+            words.put(title, right, y, 11, PALE, "r")
+            across = np.array([right - wide - 26 * u, right - wide - 6 * u]) - corner[0]
+            height = size[1] - (y + 4 * u - corner[1])
+            key = np.stack([across, np.full(2, height)], -1)
+            canvas.dashed(key, (110, 120, 130, 255), 1.8 * u, dashes_of(panel, u))
+            right -= wide + 38 * u
+        words.end()
 
     def _draw(self, canvas: Canvas, line: Line, place: Any) -> None:
         """Draw a line with a gap wherever it has no finite value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -125,6 +126,19 @@ class Histories:
             cells = [column[row] for column in columns]
             writer.writerow([f"{at:.9g}", *(f"{v:.9g}" if np.isfinite(v) else "" for v in cells)])
         return out.getvalue()
+
+
+def write_new(stem: str, table: str) -> str:
+    """Write a table to a new file in the working folder, with the next number; its name."""
+    for number in itertools.count(1):
+        name = f"{stem}-{number}.csv"
+        try:
+            with open(name, "x", encoding="utf-8", newline="") as file:
+                file.write(table)
+        except FileExistsError:
+            continue
+        return name
+    raise AssertionError
 
 
 class _Series:

@@ -19,7 +19,8 @@ from .picking import Finder, Pick, name_of, panels_of
 from .sprites import Canvas, Sprite
 from .view import View
 
-_WIDTH, _LEAST, _PAD, _ABOVE = 372, 230, 14, 46
+_WIDTH, _LEAST, _PAD, _ABOVE = 372, 264, 14, 46
+_PART, _LESS = 0.56, 0.42
 _TALL, _SHORT = 37, 19
 _HELP = 520
 _PLATE, _EDGE = (255, 255, 255, 240), (196, 204, 213, 255)
@@ -55,6 +56,7 @@ class Inspector:
         self._chart = Chart(renderer, view, pixels)
         self._frame = 0
         self._scale: Scale | None = None
+        self._asked: tuple[Pick, ...] = ()
         self._place = (0, 0, 0, 0)
         self._painted: Any = None
 
@@ -89,18 +91,14 @@ class Inspector:
 
     def show(self, frame: int, scale: Scale) -> None:
         """Show what is picked at a place of the timeline, by a scale."""
-        if not self.picked and self._scale is not None and not self._place[2]:
-            self._frame = frame
-            self._mark(frame, scale)
-            return
         self._frame = frame
         if scale is not self._scale or self.picked != self._asked:
             self._scale, self._asked = scale, self.picked
             self._histories.ask(scale.field.name, self.picked)
-        self._mark(frame, scale)
-        self._show()
-
-    _asked: tuple[Pick, ...] = ()
+        for panel, marks in enumerate(self._marks):
+            marks.show(self.picked, int(self._view.frames[panel][frame]), scale.field.on_cells)
+        if self.picked or self._place[2]:
+            self._show()
 
     def read(self, seconds: float) -> bool:
         """Read on for about some seconds, and show it; whether there was anything to read."""
@@ -111,21 +109,17 @@ class Inspector:
 
     def finish(self) -> None:
         """Read all there is to chart."""
-        if self.picked:
+        if self._histories.done < 1:
             self._histories.finish()
             self._show()
-
-    def _mark(self, frame: int, scale: Scale) -> None:
-        for panel, marks in enumerate(self._marks):
-            marks.show(self.picked, int(self._view.frames[panel][frame]), scale.field.on_cells)
 
     def _rows(self, room: float) -> tuple[list[tuple[Pick, int]], bool]:
         """What is told, a pick in a panel each, and whether there is room for two lines each."""
         every = [(pick, panel) for pick in self.picked for panel in panels_of(self._view, pick)]
         own = [(pick, pick.panel) for pick in self.picked]
-        for rows, height in ((every, _TALL), (every, _SHORT)):
-            if len(rows) * height * self._pixels <= room:
-                return rows, height == _TALL
+        for height in (_TALL, _SHORT):
+            if len(every) * height * self._pixels <= room:
+                return every, height == _TALL
         return own, False
 
     def _show(self) -> None:
@@ -140,8 +134,9 @@ class Inspector:
             return
         u, (_, high) = self._pixels, self._size
         chart = Chart.HEIGHT * u if self.charted else 0
-        room = high - (_ABOVE + 2 * _PAD + 96) * u - chart
-        rows, tall = self._rows(room)
+        upper = max(renderer.viewport[1] for renderer in self._renderers)
+        part = _PART if len(self._marks) == 1 else _LESS  # what is beside matters more
+        rows, tall = self._rows(part * (1 - upper) * high - chart)
         pitch = (_TALL if tall else _SHORT) * u
         height = len(rows) * pitch + (2 * _PAD - 4) * u + max(chart - 14 * u, 0)
         left, wide = self._left(), self._width
@@ -154,9 +149,13 @@ class Inspector:
     def _size(self) -> tuple[int, int]:
         return tuple(self._plotter.render_window.GetSize())
 
+    @property
+    def _renderers(self) -> list[Any]:
+        return [self._plotter.renderers[panel] for panel in range(len(self._marks))]
+
     def _corner(self) -> tuple[float, float]:
         """Left and right end of the panel in the upper right corner [screen pixels]."""
-        sides = [self._plotter.renderers[panel].viewport for panel in range(len(self._marks))]
+        sides = [renderer.viewport for renderer in self._renderers]
         upper = [side for side in sides if side[3] > 1 - 1e-6]
         left, _, right, _ = max(upper, key=lambda side: side[2])
         return left * self._size[0], right * self._size[0]
@@ -164,8 +163,9 @@ class Inspector:
     @property
     def _width(self) -> int:
         left, right = self._corner()
-        u = self._pixels
-        return int(min(max(min(_WIDTH * u, right - left - 32 * u), _LEAST * u), self._size[0]))
+        u, panel = self._pixels, right - left
+        wide = min(_WIDTH * u, max(_PART * panel, _LEAST * u), panel - 32 * u)
+        return int(min(max(wide, _LEAST * u), self._size[0]))
 
     def _left(self) -> int:
         return max(int(self._corner()[1]) - 16 * self._pixels - self._width, 0)
@@ -190,7 +190,11 @@ class Inspector:
             canvas.dashed(key, (*colour_of(pick.colour), 255), 2.4 * u, dashes_of(panel, u))
         if self.charted:
             lines, done = self._histories.lines, self._histories.done
+            runs = {line.panel: self._view.sources[line.panel].title for line in lines}
+            told = len(rows) < len(lines)
             self._chart.draw(canvas, (left, low), (wide, high), lines, scale, done)
+            if told and done == 1:
+                self._chart.name(canvas, (left, low), (wide, high), runs)
         else:
             self._chart.hide()
         self._card.paint(canvas.picture())
@@ -202,11 +206,13 @@ class Inspector:
         u, words = self._pixels, self._words
         words.start()
         several = len(self._view.sources) > 1
+        every = len(rows) >= len(self._histories.lines)
         for row, (pick, panel) in enumerate(rows):
             source, y = self._view.sources[panel], low + high - (_PAD + 11) * u - row * pitch
-            told = self._value(pick, panel)
+            others = [panel] if every else panels_of(self._view, pick)
+            told = " / ".join(self._value(pick, other) for other in others)
             name = name_of(source, pick, self._on_cells)
-            body, run = self._body(pick, panel), source.title if several else ""
+            body, run = self._body(pick, panel), source.title if several and every else ""
             right = left + wide - _PAD * u
             space = wide - (2 * _PAD + 30 + 12) * u - words.width(told, 13)
             parts = [name, body] if tall else [run, name, body]

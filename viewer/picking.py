@@ -156,18 +156,17 @@ class Finder:
         panel = next((k for k in range(len(self._bodies)) if self._holds(k, x, y)), None)
         if panel is None:
             return None
-        spots, start, along, pixel = self._spots(panel, x, y)
-        if not len(spots):
+        beam = self._beam(panel, x, y)
+        if not len(beam.spots):
             return None
         body, source = self._bodies[panel], self._view.sources[panel]
         positions = source.positions(int(self._view.frames[panel][frame]))
-        beam = _Beam(start, along, pixel, spots)
         if isinstance(body, Surface):
             return _on_surface(panel, body, positions, beam)
         radius, kept = self._view.radii[panel], None
         if isinstance(body, Particles):
             radius = body.radius
-            kept = None if body.kept == slice(None) else body.kept
+            kept = None if isinstance(body.kept, slice) else body.kept
         number = _sphere(positions if kept is None else positions[kept], radius, beam)
         if number is None:
             return None
@@ -178,20 +177,16 @@ class Finder:
         width, height = self._plotter.render_window.GetSize()
         return left * width <= x < right * width and low * height <= y < high * height
 
-    def _spots(
-        self, panel: int, x: int, y: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """What was drawn around a pixel, the nearest first (m, 3) [m]; where its line of sight
-        starts and goes; and how far apart pixels are at the far end [m]."""
+    def _beam(self, panel: int, x: int, y: int) -> _Beam:
+        """Lines of sight of a pixel and of those around it, as far as what was drawn there."""
         from vtkmodules.util.numpy_support import vtk_to_numpy
         from vtkmodules.vtkCommonCore import vtkFloatArray
 
         renderer = self._plotter.renderers[panel]
         window = self._plotter.render_window
-        wide, high = renderer.GetSize()
-        corner = np.array(renderer.GetOrigin())
+        corner, size = np.array(renderer.GetOrigin()), np.array(renderer.GetSize())
         low = np.maximum(np.array([x, y]) - _REACH, corner)
-        top = np.minimum(np.array([x, y]) + _REACH, corner + (wide, high) - 1)
+        top = np.minimum(np.array([x, y]) + _REACH, corner + size - 1)
         depths = vtkFloatArray()
         window.GetZbufferData(*low.tolist(), *top.tolist(), depths)
         depth = vtk_to_numpy(depths).astype(float)
@@ -203,17 +198,17 @@ class Finder:
         back = np.linalg.inv(seen.projection @ seen.view)
 
         def world(px: Any, py: Any, z: Any) -> np.ndarray:
-            clip = np.stack(np.broadcast_arrays(
-                2 * (px - corner[0] + 0.5) / wide - 1, 2 * (py - corner[1] + 0.5) / high - 1,
-                2 * np.asarray(z) - 1, 1.0,
-            ), -1)  # fmt: skip
+            flat = [
+                2 * (p - at + 0.5) / n - 1 for p, at, n in zip((px, py), corner, size, strict=True)
+            ]
+            clip = np.stack(np.broadcast_arrays(*flat, 2 * np.asarray(z) - 1, 1.0), -1)
             place = clip @ back.T
             return place[..., :3] / place[..., 3:]
 
         start, end, beside = (world(px, y, z) for px, z in ((x, 0.0), (x, 1.0), (x + 1, 1.0)))
         along = (end - start) / np.linalg.norm(end - start)
         spots = world(across.ravel()[order], above.ravel()[order], depth[order])
-        return spots, start, along, float(np.linalg.norm(beside - end))
+        return _Beam(start, along, float(np.linalg.norm(beside - end)), spots)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .picking import Pick, repicked
 from .view import View
 
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -42,6 +43,10 @@ class Shown:
     """Whether it starts again at the end."""
     help: bool
     """Whether the keys are listed."""
+    picked: tuple[Pick, ...] = ()
+    """Particles, nodes or elements that are picked."""
+    chart: bool = True
+    """Whether what is picked is charted."""
 
 
 class Playback:
@@ -120,6 +125,10 @@ class Playback:
         names = list(self.view.fields)
         self.change(field=names[(names.index(self.shown.field) + by) % len(names)])
 
+    def pick(self, found: Pick | None, add: bool) -> None:
+        """Pick what was clicked on, None for nothing; with `add`, beside what is picked."""
+        self.change(moved=False, picked=repicked(self.shown.picked, found, add))
+
     def press(self, key: str, shift: bool) -> bool:
         """Do what a key stands for; whether it stands for anything here.
 
@@ -143,6 +152,10 @@ class Playback:
             self.change(loop=not shown.loop)
         elif key in ("h", "question", "F1"):
             self.change(moved=False, help=not shown.help)
+        elif key in ("t", "T"):
+            self.change(moved=False, chart=not shown.chart)
+        elif key == "Escape" and shown.picked:
+            self.change(moved=False, picked=())
         else:
             return False
         return True
