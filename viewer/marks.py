@@ -12,9 +12,8 @@ import numpy as np
 
 from .bodies import Body, Particles, Surface
 from .palettes import categories
-from .picking import MOST, Pick, panels_of
+from .picking import MOST, Pick, clip_matrix, panels_of
 from .source import numpy_of
-from .splatter import viewpoint_of
 from .sprites import Sprite, ring
 from .view import View
 
@@ -127,24 +126,23 @@ class Marks:
             sprite.hide()
         if not self._at:
             return
-        seen = viewpoint_of(self._renderer)
-        eye = np.linalg.inv(seen.view)[:3, 3]
-        size = np.array(seen.size)
+        matrix, size = clip_matrix(self._renderer), np.array(self._renderer.GetSize())
+        eye = np.array(self._renderer.GetActiveCamera().GetPosition())
+        metre = float(np.linalg.norm(matrix[1, :3])) * size[1] / 2
         for (pick, places), sprite in zip(self._at, self._sprites, strict=False):
             place = places[int(np.linalg.norm(places - eye, axis=-1).argmin())]
-            clip = seen.projection @ seen.view @ [*place, 1.0]
+            clip = matrix @ [*place, 1.0]
             if not np.isfinite(clip).all() or clip[3] <= 0 or (abs(clip[:2]) > clip[3]).any():
                 sprite.hide()
                 continue
             at = (clip[:2] / clip[3] + 1) / 2 * size
-            slope = seen.projection[1, 1] / clip[3] * size[1] / 2
-            radius = self._radius(slope)
+            radius = self._radius(metre / clip[3])
             sprite.paint(ring(colour_of(pick.colour), radius, self._pixels))
             half = radius + 3 * self._pixels + 0.5
             sprite.place(at[0] - half, at[1] - half)
 
     def _radius(self, slope: float) -> int:
-        """Of a ring [screen pixels], where a metre has `slope` of them."""
+        """Of a ring [screen pixels], where a metre has `slope` of them across."""
         radius = self._view.radii[self._panel]
         if isinstance(self._body, Particles):
             radius = self._body.radius

@@ -12,7 +12,6 @@ import numpy as np
 
 from .bodies import Body, Particles, Surface
 from .source import Source, numpy_of
-from .splatter import viewpoint_of
 from .view import View
 
 MOST = 6
@@ -130,6 +129,13 @@ def _counts(source: Source) -> tuple[int, int]:
     return source.particles, 0 if source.cells is None else len(source.cells.nodes)
 
 
+def clip_matrix(renderer: Any) -> np.ndarray:
+    """From the world to OpenGL's clip coordinates, by a renderer's camera, shape (4, 4)."""
+    aspect = renderer.GetTiledAspectRatio()
+    matrix = renderer.GetActiveCamera().GetCompositeProjectionTransformMatrix(aspect, -1, 1)
+    return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+
+
 class Finder:
     """Finds what a picture shows at a pixel, by the depth that was drawn there.
 
@@ -194,8 +200,7 @@ class Finder:
         off = np.hypot(across - x, above - y).ravel()
         order = np.argsort(off, kind="stable")
         order = order[(depth[order] < 1.0) & (off[order] <= _REACH)]
-        seen = viewpoint_of(renderer)
-        back = np.linalg.inv(seen.projection @ seen.view)
+        back = np.linalg.inv(clip_matrix(renderer))
 
         def world(px: Any, py: Any, z: Any) -> np.ndarray:
             flat = [
