@@ -42,7 +42,7 @@ class Marks:
         self._body, self._pixels = body, pixels
         self._sprites = [Sprite(renderer) for _ in range(MOST)]
         self._outlines: list[Any] = []
-        self._at: list[tuple[Pick, np.ndarray]] = []
+        self._at: list[tuple[Pick, np.ndarray, np.ndarray]] = []
         self._centres: dict[Pick, np.ndarray] = {}
         renderer.AddObserver("StartEvent", self._follow)
 
@@ -65,40 +65,48 @@ class Marks:
             if on_cells and pick.cell >= 0:
                 cells: Any = self._view.sources[self._panel].cells
                 self._centres[pick] = centre = x[numpy_of(cells.nodes)[pick.cell]].mean(0)
-                self._at.append((pick, self._middles(pick.cell, x, centre)))
+                self._at.append((pick, *self._sides(pick.cell, x, centre)))
                 self._outline(pick, x)
             else:
                 self._centres[pick] = x[pick.point]
-                self._at.append((pick, x[pick.point][None].astype(float)))
+                self._at.append((pick, x[pick.point][None].astype(float), np.zeros((1, 3))))
 
     def where(self, pick: Pick) -> np.ndarray:
         """Where something picked is at the frame shown [m], shape (3,)."""
         return self._centres[pick]
 
-    def _middles(self, cell: int, x: np.ndarray, centre: np.ndarray) -> np.ndarray:
-        """Middles of the facets of an element that can be seen (k, 3) [m], or else its own."""
-        found = []
+    def _facets(self, cell: int) -> list[np.ndarray]:
+        """Places in the skin of the corners of each facet of an element that is drawn."""
+        found: list[np.ndarray] = []
         if isinstance(self._body, Surface):
             skin, first = self._body.skin, 0
             for facets in skin.facets:
-                own = skin.owners[first : first + len(facets)] == cell
-                found += [x[skin.points[facet]].mean(0) for facet in facets[own]]
+                found += list(facets[skin.owners[first : first + len(facets)] == cell])
                 first += len(facets)
-        return np.array(found or [centre], float)
+        return found
+
+    def _sides(self, cell: int, x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Middles [m] of the facets of an element that are drawn, or else its own, and normals.
+
+        Both (k, 3). A normal is 0 where it does not matter from which side one looks.
+        """
+        body, facets = self._body, self._facets(cell)
+        if not facets or not isinstance(body, Surface):
+            return centre[None].astype(float), np.full((1, 3), np.nan)
+        corners = [x[body.skin.points[facet]].astype(float) for facet in facets]
+        normals = np.array([np.cross(c[1] - c[0], c[2] - c[0]) for c in corners])
+        cells: Any = self._view.sources[self._panel].cells
+        flat = cells.kind.startswith(("tri", "quad"))
+        return np.array([c.mean(0) for c in corners]), 0 * normals if flat else normals
 
     def _outline(self, pick: Pick, x: np.ndarray) -> None:
         """Draw the edges of an element's facets that can be seen."""
         import pyvista
         from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
 
-        if not isinstance(self._body, Surface):
-            return
-        skin, first, lines = self._body.skin, 0, []
-        for facets in skin.facets:
-            own = skin.owners[first : first + len(facets)] == pick.cell
-            first += len(facets)
-            lines += [np.stack([f, np.roll(f, -1)], -1) for f in facets[own]]
-        if not lines:
+        skin = self._body.skin if isinstance(self._body, Surface) else None
+        lines = [np.stack([f, np.roll(f, -1)], -1) for f in self._facets(pick.cell)]
+        if skin is None or not lines:
             return
         while len(self._outlines) <= pick.colour:
             actor = vtkActor()
@@ -129,15 +137,17 @@ class Marks:
         matrix, size = clip_matrix(self._renderer), np.array(self._renderer.GetSize())
         eye = np.array(self._renderer.GetActiveCamera().GetPosition())
         metre = float(np.linalg.norm(matrix[1, :3])) * size[1] / 2
-        for (pick, places), sprite in zip(self._at, self._sprites, strict=False):
-            place = places[int(np.linalg.norm(places - eye, axis=-1).argmin())]
+        for (pick, places, normals), sprite in zip(self._at, self._sprites, strict=False):
+            facing = ((eye - places) * normals).sum(-1) >= 0
+            far = np.linalg.norm(places - eye, axis=-1)
+            place = places[int(np.where(facing | ~facing.any(), far, np.inf).argmin())]
             clip = matrix @ [*place, 1.0]
             if not np.isfinite(clip).all() or clip[3] <= 0 or (abs(clip[:2]) > clip[3]).any():
                 sprite.hide()
                 continue
             at = (clip[:2] / clip[3] + 1) / 2 * size
             radius = self._radius(metre / clip[3])
-            sprite.paint(ring(colour_of(pick.colour), radius, self._pixels))
+            sprite.paint(ring(colour_of(pick.colour), radius, self._pixels, not facing.any()))
             half = radius + 3 * self._pixels + 0.5
             sprite.place(at[0] - half, at[1] - half)
 

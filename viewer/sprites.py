@@ -141,16 +141,17 @@ class Canvas:
 
 
 @functools.lru_cache(256)
-def ring(colour: tuple[int, int, int], radius: int, pixels: int) -> np.ndarray:
+def ring(colour: tuple[int, int, int], radius: int, pixels: int, pale: bool = False) -> np.ndarray:
     """A ring with a light rim on both sides, seen on any ground (side, side, 4), uint8.
 
     Args:
         colour: of it.
         radius: [screen pixels].
         pixels: screen pixels for one pixel of lines.
+        pale: for what lies behind what is seen.
     """
     side = 2 * (radius + 3 * pixels) + 1
     canvas, centre = Canvas(side, side), (side / 2, side / 2)
-    canvas.ring(centre, radius, 5 * pixels, (*WHITE, 225))
-    canvas.ring(centre, radius, 2.4 * pixels, (*colour, 255))
+    canvas.ring(centre, radius, 5 * pixels, (*WHITE, 80 if pale else 225))
+    canvas.ring(centre, radius, 2.4 * pixels, (*colour, 130 if pale else 255))
     return canvas.picture()
