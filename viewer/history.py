@@ -84,14 +84,14 @@ class Histories:
 
     def read(self, seconds: float) -> bool:
         """Read on for about some seconds; whether there was anything to read."""
-        start, read = time.perf_counter(), False
-        while time.perf_counter() - start < seconds:
-            waiting = [one for *_, one in self._asked if one.known < len(one.values)]
-            if not waiting:
-                break
+        end = time.perf_counter() + seconds
+        read = False
+        while waiting := [one for *_, one in self._asked if one.known < len(one.values)]:
             first = min(waiting, key=lambda one: one.known)
             first.read([one for one in waiting if one is not first])
             read = True
+            if time.perf_counter() >= end:
+                break
         return read
 
     def finish(self) -> None:
