@@ -256,15 +256,16 @@ class Site:
         kind = str(event.get("type", ""))
         x, y = float(event.get("x", 0)), float(event.get("y", 0))
         scale = self._stage.size[0] / max(float(event.get("w", 0)), 1.0)
-        if kind == "LeftButtonPress" and self._clicks.press(scale * x, scale * y):
+        place = (scale * x, scale * y - 1)  # its lowest row is 1
+        if kind == "LeftButtonPress" and self._clicks.press(*place):
             self._drag = None
         elif kind.endswith("ButtonPress"):
             self._drag = (self._grip(kind, event), x, y)
         elif kind.endswith("ButtonRelease"):
             self._drag = None
             if kind.startswith("Left"):
-                self._clicks.release(scale * x, scale * y, bool(event.get("shiftKey")))
-        elif kind == "MouseMove" and self._clicks.move(scale * x):
+                self._clicks.release(*place, bool(event.get("shiftKey")))
+        elif kind == "MouseMove" and self._clicks.move(place[0]):
             pass
         elif kind == "MouseMove" and self._drag is not None:
             how, x0, y0 = self._drag

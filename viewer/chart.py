@@ -81,9 +81,6 @@ class Chart:
         pixels: screen pixels for one pixel of text and lines.
     """
 
-    HEIGHT = 184
-    """Height in pixels of text."""
-
     def __init__(self, renderer: Any, view: View, pixels: int) -> None:
         self._view, self._pixels = view, pixels
         self.words = Words(renderer, pixels)
@@ -92,6 +89,8 @@ class Chart:
         self._range = (0.0, 1.0)
         self._lines: list[Line] = []
         self._scale_label = ""
+        self.height = 184
+        """In pixels of text."""
         self.shown = False
         """Whether it is to be seen."""
 
@@ -123,7 +122,7 @@ class Chart:
         margin = max([words.width(label, 11) for _, label in ticks], default=0.0)
         left, right = corner[0] + 20 * u + margin, corner[0] + size[0] - 18 * u
         bottom = corner[1] + 44 * u
-        top = corner[1] + (self.HEIGHT - 34) * u
+        top = corner[1] + (self.height - 34) * u
         self._box = (left, bottom, right, top)
         self._scale_label = scale.label
         words.put(scale.label, corner[0] + 14 * u, top + 12 * u, 12, INK)
@@ -153,7 +152,7 @@ class Chart:
     ) -> None:  # fmt: skip
         """Say which run each kind of line is of, where the rows above do not; after `draw`."""
         u, words, right = self._pixels, self.words, self._box[2]
-        y = corner[1] + (self.HEIGHT - 22) * u
+        y = corner[1] + (self.height - 22) * u
         start = self._box[0] + words.width(self._scale_label, 12)
         for panel, title in reversed(list(runs.items())):
             wide = words.width(title, 11)

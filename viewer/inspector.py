@@ -19,8 +19,9 @@ from .picking import Finder, Pick, name_of, panels_of
 from .sprites import Canvas, Sprite
 from .view import View
 
-_WIDTH, _LEAST, _PAD, _ABOVE = 372, 264, 14, 46
-_PART, _LESS = 0.56, 0.42
+_WIDTH, _LEAST, _PAD, _ABOVE = 372, 248, 14, 46
+_PART, _LESS, _CHART = 0.56, 0.42, 0.33
+_LOW, _HIGH = 128, 184
 _TALL, _SHORT = 37, 19
 _HELP = 520
 _PLATE, _EDGE = (255, 255, 255, 240), (196, 204, 213, 255)
@@ -133,8 +134,9 @@ class Inspector:
             self._place, self._painted = (0, 0, 0, 0), None
             return
         u, (_, high) = self._pixels, self._size
-        chart = Chart.HEIGHT * u if self.charted else 0
         upper = max(renderer.viewport[1] for renderer in self._renderers)
+        self._chart.height = round(min(max(_CHART * (1 - upper) * high / u, _LOW), _HIGH))
+        chart = self._chart.height * u if self.charted else 0
         part = _PART if len(self._marks) == 1 else _LESS  # what is beside matters more
         rows, tall = self._rows(part * (1 - upper) * high - chart)
         pitch = (_TALL if tall else _SHORT) * u
@@ -164,7 +166,7 @@ class Inspector:
     def _width(self) -> int:
         left, right = self._corner()
         u, panel = self._pixels, right - left
-        wide = min(_WIDTH * u, max(_PART * panel, _LEAST * u), panel - 32 * u)
+        wide = min(_WIDTH * u, max(_LESS * panel, _LEAST * u), panel - 32 * u)
         return int(min(max(wide, _LEAST * u), self._size[0]))
 
     def _left(self) -> int:
