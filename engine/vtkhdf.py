@@ -319,6 +319,30 @@ class TrajectoryReader:
                 frame[name] = float(values[k])
         return frame
 
+    def rows(self, name: str, rows: np.ndarray, frames: range) -> np.ndarray:
+        """What is recorded of a few points or cells, read without the others.
+
+        Args:
+            name: x, or a field.
+            rows: Their numbers, shape (m,).
+            frames: One after the other.
+
+        Returns:
+            Shape (frames, m, ...), float32.
+        """
+        starts = np.asarray(self._starts[name][frames.start : frames.stop], np.int64)
+        data, shape = self._data[name], self.layout.shapes[name][1:]
+        out = np.empty((len(starts), len(rows), *shape), np.float32)
+        gaps = set(np.diff(starts).tolist())
+        even = len(gaps) == 1 and min(gaps) > 0
+        for place, row in enumerate(rows.tolist()):
+            if even:
+                found = data[starts[0] + row : starts[-1] + row + 1 : min(gaps)]
+            else:
+                found = np.array([data[start + row] for start in starts])
+            out[:, place] = np.reshape(found, (len(starts), *shape))
+        return out
+
     def arrays(self) -> dict[str, Any]:
         """All frames at once, as `read_npz` gives them.
 

@@ -12,7 +12,7 @@ from .display import without_gpu
 from .fields import Scale
 from .shading import coloured, outline
 from .shading import light as _light
-from .skin import skin
+from .skin import Skin, skin
 from .source import Source, numpy_of
 
 _SEED = 7
@@ -191,6 +191,11 @@ class Surface(Body):
         if len(self._skin.edges) <= _MOST_EDGES:
             self.actors += (self._edges(pixels),)
         self._sample(x)
+
+    @property
+    def skin(self) -> Skin:
+        """The facets that are drawn, and whose they are."""
+        return self._skin
 
     def _edges(self, pixels: int) -> Any:
         """The edges of the cells as an actor, which move with the points of the surface."""

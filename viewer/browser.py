@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from . import look_controls, page
+from .clicks import Clicks
 from .display import DisplayError, require_renderer
 from .looks import Looks
+from .picking import PICK_KEYS, picks_of
 from .playback import KEYS, SPEEDS, Playback, Shown
 from .stage import Stage, plotter_for, quickly_drawn
 from .stream import Stream, png
@@ -29,12 +31,15 @@ from .view import describe
 
 _TICK = 0.008
 _CALM = 0.25
+_READING = 0.012
 _TURN = 0.4
 _NEARER = 1.1
 _LEAST, _MOST = 64, 4096
 _PRESETS = ("corner", "front", "side", "above")
 _KEYS = (
     *KEYS,
+    *PICK_KEYS,
+    ("shift-x", "download the values of the chart"),
     ("x", "download the picture"),
     ("h", "show or hide this help"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
@@ -57,6 +62,7 @@ def serve(
     frame: int = 0,
     size: tuple[int, int] = (1280, 720),
     looks: Looks | None = None,
+    picked: Sequence[int] = (),
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool = True,
@@ -78,6 +84,7 @@ def serve(
         frame: place on the timeline to start from.
         size: width and height of the picture until a page says how large it is [pixels].
         looks: how bodies are drawn at first.
+        picked: numbers of particles, or of nodes or elements, that are picked at first.
         host: name or address of this machine to listen at, ``"0.0.0.0"`` for all that it has.
         port: to listen at; 0 for any that is free.
         open_browser: open the page in a browser of this machine, where it has a display.
@@ -88,10 +95,11 @@ def serve(
         DisplayError: where nothing can be drawn, or trame is not installed.
         RuntimeError: within an event loop, such as that of a notebook.
         OSError: where it cannot listen at that host and port.
-        ValueError: for a field or frame that there is not.
+        ValueError: for a field, frame or number that there is not.
     """
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
     playback = Playback(view, frame, not paused, looks)
+    playback.change(moved=False, picked=picks_of(view, picked))
     _require_trame()
     _require_no_loop()
     require_renderer()
@@ -151,6 +159,7 @@ class Site:
         view = playback.view
         self._stage = Stage(plotter, view, most=quickly_drawn(view), timeline=False)
         playback.toward = self._stage.toward
+        self._clicks = Clicks(playback, self._stage)
         self._preset, self._turned = 0, False
         self._due, self._still = True, False
         self._shown: Shown | None = None
@@ -184,6 +193,7 @@ class Site:
         self._tell()
         server.controller.trigger("act")(self._act)
         server.controller.trigger("picture")(self._picture)
+        server.controller.trigger("values")(self._stage.inspector.table)
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
             client.Style(look_controls.STYLE)
@@ -214,6 +224,7 @@ class Site:
         self._server.state.update({
             "frame": shown.frame, "playing": shown.playing, "field": shown.field,
             "speed": shown.speed, "loop": shown.loop, "help": shown.help,
+            "picked": len(shown.picked), "chart": shown.chart,
             "preset": -1 if self._turned else self._preset,
             "clock": ", ".join(filter(None, words)),
             "looks": look_controls.told(shown.looks, self._playback.view),
@@ -254,17 +265,24 @@ class Site:
         """Turn, move and zoom by mouse or fingers."""
         kind = str(event.get("type", ""))
         x, y = float(event.get("x", 0)), float(event.get("y", 0))
-        if kind.endswith("ButtonPress"):
+        scale = self._stage.size[0] / max(float(event.get("w", 0)), 1.0)
+        place = (scale * x, scale * y - 1)  # its lowest row is 1
+        if kind == "LeftButtonPress" and self._clicks.press(*place):
+            self._drag = None
+        elif kind.endswith("ButtonPress"):
             self._drag = (self._grip(kind, event), x, y)
         elif kind.endswith("ButtonRelease"):
             self._drag = None
+            if kind.startswith("Left"):
+                self._clicks.release(*place, bool(event.get("shiftKey")))
+        elif kind == "MouseMove" and self._clicks.move(place[0]):
+            pass
         elif kind == "MouseMove" and self._drag is not None:
             how, x0, y0 = self._drag
             self._drag = (how, x, y)
             if how == "turn":
                 self._stage.turn(_TURN * (x0 - x), _TURN * (y0 - y))
             elif how == "move":
-                scale = self._stage.size[0] / max(float(event.get("w", 0)), 1.0)
                 self._stage.move(scale * (x - x0), scale * (y - y0))
             else:
                 self._stage.approach(_NEARER ** ((y - y0) / 10))
@@ -279,7 +297,8 @@ class Site:
         else:
             return
         self._due = True
-        self._turned |= not kind.startswith("Start") and "Button" not in kind
+        dragged = self._drag is not None or kind != "MouseMove"
+        self._turned |= dragged and not kind.startswith("Start") and "Button" not in kind
 
     @staticmethod
     def _grip(kind: str, event: dict[str, Any]) -> str:
@@ -312,7 +331,8 @@ class Site:
             await asyncio.sleep(_TICK)
             if not self._stream.free:
                 continue
-            if self._playback.advance() or self._due:
+            more = self._stage.inspector.read(_READING)
+            if self._playback.advance() or self._due or more:
                 self._draw()
                 self._stream.send(self._pixels(), still=False)
                 self._still, sent = True, loop.time()
@@ -328,6 +348,8 @@ class Site:
             self._stage.strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
             self._stage.dress(shown.looks)
+            self._stage.inspector.picked = shown.picked
+            self._stage.inspector.charted = shown.chart
             self._stage.show(shown.frame)
             if self._watch is not None:
                 self._watch(shown)

@@ -37,6 +37,8 @@ class Field:
     """Lower end of the scale of a quantity that has one."""
     on_cells: bool = False
     """Whether there is a value per cell."""
+    local: bool = True
+    """Whether a value depends on nothing but what is recorded of that particle, node or cell."""
 
     @property
     def table(self) -> np.ndarray:
@@ -190,7 +192,7 @@ def _error_field(sources: Sequence[Source]) -> list[Field]:
         comparison = Comparison(sources)
     except ValueError:
         return []
-    return [Field(ERROR, "m", comparison.values)]
+    return [Field(ERROR, "m", comparison.values, local=False)]
 
 
 def _cell_fields(sources: Sequence[Source], taken: Sequence[Field]) -> list[Field]:

@@ -2,8 +2,9 @@
 """The page that a browser shows: its controls, their style, and the keys.
 
 The controls are a Vue template over the state that `browser` keeps: frame, last, playing, field,
-fields, speed, speeds, loop, help, keys, clock, remark, preset, presets and held, the place where
-the slider is held, which only the page knows. All of them call the one trigger ``act``.
+fields, speed, speeds, loop, help, keys, clock, remark, preset, presets, picked (how many are),
+chart and held, the place where the slider is held, which only the page knows. All of them
+call the trigger ``act``; ``picture`` and ``values`` are what is downloaded.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ CONTROLS = """
         reset</button>
     </span>
     <span class="space"></span>
+    <button id="chart" v-if="picked" title="show or hide the chart (t)" :class="{chosen: chart}"
+        @click="trigger('act', ['press', 't', false])">chart</button>
+    <button id="values" v-if="picked" title="download the values of the chart (shift-x)"
+        @click="utils.download('rheograd.csv', trigger('values'), 'text/csv')">save values</button>
     <button id="save" title="download this picture (x)"
         @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
       save picture</button>
@@ -85,7 +90,7 @@ KEYS = """
   const names = {" ": "space", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up",
                  ArrowDown: "Down", "?": "question", "[": "bracketleft", "]": "bracketright"};
   const known = ["space", "Left", "Right", "Up", "Down", "Home", "End", "l", "c", "C", "v", "r",
-                 "x", "h", "question", "F1", ...window.rheogradKnown];
+                 "x", "X", "t", "T", "Escape", "h", "question", "F1", ...window.rheogradKnown];
   window.addEventListener("keydown", (event) => {
     const key = names[event.key] || event.key, at = event.target;
     if (event.ctrlKey || event.altKey || event.metaKey || !known.includes(key)) return;
@@ -93,6 +98,7 @@ KEYS = """
     if (key == "space" && ["BUTTON", "INPUT"].includes(at.tagName) && at.type != "range") return;
     event.preventDefault();
     if (key == "x") document.getElementById("save").click();
+    else if (key == "X") document.getElementById("values")?.click();
     else window.trame.trigger("act", ["press", key, event.shiftKey]);
   });
   // what was clicked does not keep the keyboard

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import looks as looking
 from .looks import Looks
+from .picking import Pick, repicked
 from .ranges import Ranges
 from .view import View
 
@@ -52,6 +53,10 @@ class Shown:
     """Whether the keys are listed."""
     looks: Looks
     """How bodies are drawn."""
+    picked: tuple[Pick, ...] = ()
+    """Particles, nodes or elements that are picked."""
+    chart: bool = True
+    """Whether what is picked is charted."""
 
 
 class Playback:
@@ -137,6 +142,10 @@ class Playback:
         names = list(self.view.fields)
         self.change(field=names[(names.index(self.shown.field) + by) % len(names)])
 
+    def pick(self, found: Pick | None, add: bool) -> None:
+        """Pick what was clicked on, None for nothing; with `add`, beside what is picked."""
+        self.change(moved=False, picked=repicked(self.shown.picked, found, add))
+
     def press(self, key: str, shift: bool) -> bool:
         """Do what a key stands for; whether it stands for anything here.
 
@@ -162,6 +171,10 @@ class Playback:
             self.change(moved=False, help=not shown.help)
         elif (looks := looking.pressed(key, shift, shown.looks, *self._seen())) is not None:
             self.change(moved=False, looks=looks)
+        elif key in ("t", "T"):
+            self.change(moved=False, chart=not shown.chart)
+        elif key == "Escape" and shown.picked:
+            self.change(moved=False, picked=())
         else:
             return False
         return True

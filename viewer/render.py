@@ -13,6 +13,7 @@ import numpy as np
 
 from .display import require_renderer
 from .looks import Looks, settled
+from .picking import picks_of
 from .stage import Stage, plotter_for
 from .view import View, describe
 
@@ -34,6 +35,7 @@ def screenshot(
     up: str | None = None,
     size: tuple[int, int] = (1280, 720),
     looks: Looks | None = None,
+    picked: Sequence[int] = (),
 ) -> np.ndarray:
     """Draw one frame.
 
@@ -47,20 +49,21 @@ def screenshot(
         up: axis that points up, for example ``"z"`` or ``"-x"``.
         size: width and height [pixels].
         looks: how bodies are drawn.
+        picked: numbers of particles, or of nodes or elements, to mark and chart.
 
     Returns:
         The picture (height, width, 3), uint8.
 
     Raises:
         DisplayError: where nothing can be drawn.
-        ValueError: for a frame, field or file type that there is not.
+        ValueError: for a frame, field, number or file type that there is not.
     """
     out = None if path is None else _writable(path, _PICTURES)
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
     count = len(view.times)
     if not -count <= frame < count:
         raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
-    with _off_screen(view, size, settled(looks, view)) as draw:
+    with _off_screen(view, size, settled(looks, view), picked) as draw:
         picture = draw(frame % count)
     if out is not None:
         import imageio.v3
@@ -79,6 +82,7 @@ def movie(
     up: str | None = None,
     size: tuple[int, int] = (1280, 720),
     looks: Looks | None = None,
+    picked: Sequence[int] = (),
     rate: int = 30,
     speed: float | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -94,6 +98,7 @@ def movie(
         up: axis that points up, for example ``"z"`` or ``"-x"``.
         size: width and height [pixels], even numbers.
         looks: how bodies are drawn.
+        picked: numbers of particles, or of nodes or elements, to mark and chart.
         rate: pictures a second.
         speed: seconds of the run that pass in a second of the movie; by default each frame is one
             picture (of a very long run every other, or fewer).
@@ -104,7 +109,7 @@ def movie(
 
     Raises:
         DisplayError: where nothing can be drawn.
-        ValueError: for a field, size or file type that there is not.
+        ValueError: for a field, size, number or file type that there is not.
     """
     out = _writable(path, _MOVIES)
     if size[0] % 2 or size[1] % 2 or min(size) < 64:
@@ -113,7 +118,10 @@ def movie(
     looks, frames = settled(looks, view), shown_frames(view, rate, speed)
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
-        with _off_screen(view, size, looks) as draw, _encoder(partial, size, rate) as write:
+        with (
+            _off_screen(view, size, looks, picked) as draw,
+            _encoder(partial, size, rate) as write,
+        ):
             for count, frame in enumerate(frames, 1):
                 write(draw(int(frame)))
                 if progress is not None:
@@ -146,9 +154,10 @@ def _writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 
 @contextmanager
 def _off_screen(
-    view: View, size: tuple[int, int], looks: Looks
+    view: View, size: tuple[int, int], looks: Looks, picked: Sequence[int]
 ) -> Iterator[Callable[[int], np.ndarray]]:
     """A function from a frame to its picture (height, width, 3), uint8."""
+    picks = picks_of(view, picked)
     require_renderer()
     from vtkmodules.util.numpy_support import vtk_to_numpy
     from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
@@ -158,10 +167,12 @@ def _off_screen(
     try:
         stage = Stage(plotter, view, pixels=many)
         stage.dress(looks)
+        stage.inspector.picked = picks
         window, pixels = plotter.render_window, vtkUnsignedCharArray()
 
         def draw(frame: int) -> np.ndarray:
             stage.show(frame)
+            stage.inspector.finish()
             window.Render()
             window.GetPixelData(0, 0, many * size[0] - 1, many * size[1] - 1, 0, pixels, 0)
             large = vtk_to_numpy(pixels).reshape(many * size[1], many * size[0], 3)[::-1]

@@ -137,6 +137,33 @@ class Source:
         """A recorded field at a frame, shape (n, ...), or (e, ...) of the cells."""
         return self._read(name, frame)
 
+    @property
+    def has_velocity(self) -> bool:
+        """Whether velocities are recorded."""
+        return self._has_velocity
+
+    def rows(self, name: str, rows: np.ndarray, frames: range) -> np.ndarray:
+        """What is recorded of a few points or cells over frames that follow one another.
+
+        Args:
+            name: `x`, `v` or a recorded field.
+            rows: numbers of the points or cells, shape (m,).
+            frames: which.
+
+        Returns:
+            Shape (frames, m, ...).
+        """
+        own = self._trajectory
+        if self._on_disk:
+            if hasattr(own, "rows"):
+                return own.rows(name, rows, frames)
+            return np.stack([numpy_of(own.frame(k)[name])[rows] for k in frames])
+        if name in ("x", "v"):
+            values = getattr(own, name)
+        else:
+            values = (own.cell_fields if name in self.cell_shapes else own.fields)[name]
+        return numpy_of(values[frames.start : frames.stop][:, rows.tolist()])
+
     def sampled(self, count: int) -> np.ndarray:
         """At most `count` frames, spread evenly from the first to the last."""
         return np.unique(np.linspace(0, self.count - 1, min(count, self.count)).astype(int))

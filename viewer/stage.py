@@ -14,6 +14,7 @@ from .cross import Cross
 from .display import chosen_window
 from .figure import Figure
 from .flat import INK, draw, drawing, text
+from .inspector import Inspector
 from .looks import Looks, settled
 from .overlay import Ghosts
 from .ranges import Ranges
@@ -104,6 +105,7 @@ class Stage:
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
+        self.inspector = Inspector(plotter, view, self.bodies, pixels)
         self.lay_out()
         self.look(0)
         self.show(0)
@@ -186,6 +188,7 @@ class Stage:
                 renderer.SetViewport(*self._panels[0].GetViewport())
         self.plotter.renderers[len(self.view.sources)].SetViewport(0, 0, 1, below)
         self.strip.lay_out(width, round(below * height))
+        self.inspector.lay_out()
 
     def _head(self, panel: int) -> None:
         """Write the title of a panel and when its run ended, the title cut where both are too long.
@@ -324,3 +327,4 @@ class Stage:
             self._ghosts.head(self._titles[0], width, self.frame)
         self.strip.span = self._ranges.words(self.field, self.looks)
         self.strip.show(self.frame, scale)
+        self.inspector.show(self.frame, scale)

@@ -9,18 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from .clicks import Clicks
 from .display import require_window
 from .flat import INK, PALE, draw, drawing, text
+from .history import write_new
 from .looks import Looks
+from .picking import PICK_KEYS, picks_of
 from .playback import KEYS, Playback, Shown
 from .stage import Stage, plotter_for, quickly_drawn
 from .view import describe
 
 _TICK = 16
 _TURN = 0.4
+_READING = 0.012
 _KEY_INK = (0.17, 0.44, 0.70)
 _KEYS = (
     *KEYS,
+    *PICK_KEYS,
+    ("shift-x", "save the values of the chart in this folder"),
     ("x", "save a picture in this folder"),
     ("h", "show or hide this help"),
     ("escape", "close"),
@@ -39,6 +45,7 @@ def play(
     frame: int = 0,
     size: tuple[int, int] = (1280, 720),
     looks: Looks | None = None,
+    picked: Sequence[int] = (),
     watch: Callable[[Shown], None] | None = None,
 ) -> None:
     """Open a window and play a run; returns when it is closed. Press h for the keys.
@@ -53,14 +60,16 @@ def play(
         frame: place on the timeline to start from.
         size: width and height [pixels].
         looks: how bodies are drawn at first.
+        picked: numbers of particles, or of nodes or elements, that are picked at first.
         watch: called with what is shown whenever that has changed and is drawn.
 
     Raises:
         DisplayError: where no window can be opened.
-        ValueError: for a field or frame that there is not.
+        ValueError: for a field, frame or number that there is not.
     """
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
     playback = Playback(view, frame, not paused, looks)
+    playback.change(moved=False, picked=picks_of(view, picked))
     require_window()
     Window(playback, size, watch).run()
 
@@ -91,6 +100,7 @@ class Window:
         playback.toward = self._stage.toward
         self._preset = 0
         self._turning: tuple[int, int] | None = None
+        self._clicks = Clicks(playback, self._stage)
         self._due = True
         self._drawn: Shown | None = None
         self._told: Shown | None = None
@@ -172,6 +182,9 @@ class Window:
             self._stage.field = shown.field
             self._stage.dress(shown.looks)
             self._place_keys()
+            inspector = self._stage.inspector
+            inspector.picked, inspector.charted = shown.picked, shown.chart
+            inspector.covered = shown.help
             self._stage.show(shown.frame)
             for actor in self._help:
                 actor.SetVisibility(shown.help)
@@ -184,7 +197,8 @@ class Window:
     def _on_timer(self, _: Any) -> None:
         """Draw what has changed since the last time, and the frame that is due."""
         self._fit()
-        if self._playback.advance() or self._due:
+        more = self._stage.inspector.read(_READING)
+        if self._playback.advance() or self._due or more:
             self._draw()
 
     def _on_key(self, interactor: Any) -> None:
@@ -200,6 +214,8 @@ class Window:
             self._ask()
         elif key == "x":
             self._say(f"saved {self._save()}")
+        elif key == "X":
+            self._say(self._save_values())
         elif key in ("Escape", "q"):
             self._close()
 
@@ -209,7 +225,9 @@ class Window:
         x, y = interactor.GetEventPosition()
         strip = self._stage.strip
         frame = strip.frame_at(x, y)
-        if frame is not None:
+        if self._clicks.press(x, y):
+            self._ask()
+        elif frame is not None:
             self._playback.held = True
             self._change(frame=frame)
         elif strip.on_button(x, y):
@@ -221,7 +239,9 @@ class Window:
             self._turning = (x, y)
 
     def _on_move(self, style: Any) -> None:
-        if self._playback.held:
+        if self._clicks.move(self._plotter.iren.interactor.GetEventPosition()[0]):
+            self._ask()
+        elif self._playback.held:
             x, _ = self._plotter.iren.interactor.GetEventPosition()
             frame = self._stage.strip.frame_near(x)
             if frame != self._playback.shown.frame:
@@ -235,6 +255,10 @@ class Window:
             style.OnMouseMove()
 
     def _on_release(self, style: Any) -> None:
+        interactor = self._plotter.iren.interactor
+        x, y = interactor.GetEventPosition()
+        self._clicks.release(x, y, bool(interactor.GetShiftKey()))
+        self._ask()
         if self._playback.held:
             self._playback.held = False
             self._change()
@@ -283,6 +307,13 @@ class Window:
         draw(self._board, [(corners, (255, 255, 255))])
         for actor, x in zip(self._help[1:], (44, 172), strict=True):
             actor.SetPosition(x, low + 16 * part)
+
+    def _save_values(self) -> str:
+        """Write what is charted to a new file in the working folder; its name, in words."""
+        if not self._playback.shown.picked:
+            return "nothing is picked: click on a particle, node or element first"
+        self._draw()
+        return f"saved {write_new('rheograd', self._stage.inspector.table())}"
 
     def _save(self) -> str:
         """Write what is shown to a new file in the working folder; its name."""

@@ -30,6 +30,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     pair, _ = converter(tuple[float, float])
     pixels, _ = converter(tuple[int, int])
     whole, _ = converter(int)
+    several, _ = converter(tuple[int, ...])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--movie", type=Path, metavar="FILE", help="write .mp4 or .gif")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write .png or .jpg")
@@ -42,6 +43,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     )
     parser.add_argument("--limits", type=pair, metavar="LOW,HIGH", help="of the colours [SI]")
     parser.add_argument("--frame", type=int, metavar="K", help="frame to start from or to draw")
+    parser.add_argument(
+        "--pick", type=several, default=(), metavar="ID,ID", help="particles to mark and chart"
+    )
     parser.add_argument("--up", metavar="AXIS", help="the axis that points up, such as z or -x")
     parser.add_argument("--titles", metavar="A,B", help="names above the panels")
     parser.add_argument("--size", type=pixels, default=(1280, 720), metavar="W,H", help="[pixels]")
@@ -106,7 +110,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
         "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
-        "size": found.size, "looks": looks_of(found),
+        "size": found.size, "looks": looks_of(found), "picked": found.pick,
     }  # fmt: skip
     if found.screenshot is not None:
         frame = -1 if found.frame is None else found.frame
