@@ -34,14 +34,16 @@ SIZE = (640, 480)
 
 
 @contextmanager
-def staged(trajectories: Any, size: tuple[int, int] = SIZE, **how: Any) -> Iterator[Stage]:
+def staged(
+    trajectories: Any, size: tuple[int, int] = SIZE, *, most: int | None = None, **how: Any
+) -> Iterator[Stage]:
     """The first frame, drawn off screen."""
     if not display.render_window():
         pytest.skip("nothing can be drawn here: install libegl1 and libgl1-mesa-dri, or libosmesa6")
     view = describe(trajectories, **how)
     plotter = plotter_for(view, size, off_screen=True)
     try:
-        stage = Stage(plotter, view)
+        stage = Stage(plotter, view, most=most)
         drawn(stage)
         yield stage
     finally:
@@ -147,17 +149,12 @@ class TestByPixel:
                 number, at = front(stage, run.x[0], panel)
                 assert stage.inspector.find(*at) == Pick(panel, number)
 
-    def test_many_particles_of_which_some_are_drawn(self) -> None:
+    def test_many_particles_of_which_some_are_drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bodies, "without_gpu", lambda: False)
         run = scattered(4000)
-        view = describe(run)
-        body = bodies.Particles(view.sources[0], view.radii[0], 50)
-        assert not isinstance(body.kept, slice)
-        with staged(run) as stage:
-            renderer = stage.plotter.renderers[0]
-            for actor in stage.bodies[0].actors:
-                renderer.RemoveActor(actor)
-            renderer.AddActor(body.actors[0])
-            stage.bodies[0] = body
+        with staged(run, most=50) as stage:
+            body = stage.bodies[0]
+            assert isinstance(body, bodies.Particles) and not isinstance(body.kept, slice)
             drawn(stage)
             number, at = front(stage, run.x[0][body.kept])
             found = stage.inspector.find(*at)
