@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .bodies import Body, Cloud, Surface, particles
 from .fields import Field, Scale
 from .looks import Clip, Looks
-from .reconstruction import Reconstruction
 from .section import Section
 from .shading import ghostly, light
 from .source import Source, numpy_of
+
+if TYPE_CHECKING:
+    from .reconstruction import Reconstruction
 
 DOT = 0.34
 """Radius of a point by that of a sphere."""
@@ -103,6 +105,8 @@ class Figure:
         if shape != "surface":
             return body.show(frame, scale)
         if self._skin is None:
+            from .reconstruction import Reconstruction  # and with it Warp
+
             self._skin = Reconstruction(self._source)
             if self._ghost is not None:
                 ghostly(self._skin.actor, self._ghost, GHOST)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import warp as wp
 
+from rheograd.kernels.density import density_kernels
 from rheograd.kernels.dtypes import building
 
 from .fields import Scale
@@ -68,7 +70,6 @@ class Reconstruction:
     """What VTK draws."""
 
     def __init__(self, source: Source) -> None:
-        import warp as wp
         from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
 
         self.source = source
@@ -127,10 +128,6 @@ class Reconstruction:
 
     def _density(self, x: np.ndarray, values: np.ndarray | None, width: float) -> _Density:
         """Of points x (n, 3) [m] with values (n,), on nodes so far apart."""
-        import warp as wp
-
-        from rheograd.kernels.density import density_kernels
-
         grid = _around(x, width)
         self._dtype = wp.float64 if x.dtype == np.float64 else wp.float32
         kernels = density_kernels(self._dtype)
@@ -157,10 +154,6 @@ class Reconstruction:
 
     def _sampled(self, x: np.ndarray, density: _Density) -> tuple[np.ndarray, np.ndarray]:
         """The density at points x (n, 3) [m], and the largest at nodes around, each (n,)."""
-        import warp as wp
-
-        from rheograd.kernels.density import density_kernels
-
         out = [wp.zeros(len(x), dtype=wp.float32, device=self._device) for _ in range(2)]
         weight = wp.array(density.weight, dtype=wp.float32, device=self._device)
         with building:
@@ -171,16 +164,12 @@ class Reconstruction:
         return out[0].numpy(), out[1].numpy()
 
     def _points(self, x: np.ndarray) -> Any:
-        import warp as wp
-
         double = self._dtype is wp.float64
         x = np.ascontiguousarray(x, np.float64 if double else np.float32)
         return wp.array(x, dtype=wp.vec3d if double else wp.vec3f, device=self._device)
 
     def _of(self, grid: _Grid) -> tuple[Any, Any, Any]:
         """A grid as kernels take it."""
-        import warp as wp
-
         vec3 = wp.vec3d if self._dtype is wp.float64 else wp.vec3f
         return vec3(*grid.origin), self._dtype(grid.width), wp.vec3i(*grid.size)
 
