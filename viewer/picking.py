@@ -17,7 +17,7 @@ from .view import View
 MOST = 6
 """The most that are picked at once."""
 PICK_KEYS = (
-    ("click", "pick a particle, node or element; with shift more"),
+    ("click", "pick what is there; with shift several"),
     ("t", "show or hide the chart of what is picked"),
     ("escape", "pick nothing"),
 )
