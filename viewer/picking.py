@@ -19,7 +19,6 @@ MOST = 6
 PICK_KEYS = (
     ("click", "pick what is there; with shift several"),
     ("t", "show or hide the chart of what is picked"),
-    ("escape", "pick nothing"),
 )
 """Keys and what they do, for a window or page in which one can pick."""
 _REACH = 4
