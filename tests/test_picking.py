@@ -359,7 +359,7 @@ class TestPictures:
                 card = picture[SIZE[1] - low - high : SIZE[1] - low, left : left + wide]
                 blue = (np.abs(card.astype(int) - (44, 111, 179)).max(-1) < 30).sum(0)
                 cursors.append(int(blue.argmax()))
-                assert blue.max() > 60
+                assert blue.max() > 40
                 assert stage.inspector.frame_at(left + cursors[-1], low + high // 3) == frame
             assert cursors[0] < cursors[1] < cursors[2]
             stage.inspector.picked = ()
@@ -414,7 +414,7 @@ class TestPictures:
         assert close_to(marked, ats[1], colour_of(0)) > 25
         assert close_to(plain, ats[1], colour_of(0), off=70) == 0
         assert movie(run, tmp_path / "run.mp4", size=SIZE, picked=[4]) == 4
-        for frame, picture in enumerate(imageio.v3.imiter(tmp_path / "run.mp4")):
+        for frame, picture in enumerate(imageio.v3.imiter(tmp_path / "run.mp4", plugin="pyav")):
             assert close_to(picture, ats[frame], colour_of(0), off=70) > 12  # of pale colours
         with pytest.raises(ValueError, match="got particle 30"):
             screenshot(run, picked=[30])

@@ -39,6 +39,7 @@ _PRESETS = ("corner", "front", "side", "above")
 _KEYS = (
     *KEYS,
     *PICK_KEYS,
+    ("escape", "pick nothing"),
     ("shift-x", "download the values of the chart"),
     ("x", "download the picture"),
     ("h", "show or hide this help"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from .view import View
 _WIDTH, _LEAST, _PAD, _ABOVE = 372, 248, 14, 46
 _PART, _LESS, _CHART = 0.56, 0.42, 0.33
 _LOW, _HIGH = 128, 184
+_NOW_AND_THEN = 0.2
 _TALL, _SHORT = 37, 19
 _HELP = 520
 _PLATE, _EDGE = (255, 255, 255, 240), (196, 204, 213, 255)
@@ -58,6 +60,7 @@ class Inspector:
         self._frame = 0
         self._scale: Scale | None = None
         self._asked: tuple[Pick, ...] = ()
+        self._shown, self._done = 0.0, 1.0
         self._place = (0, 0, 0, 0)
         self._painted: Any = None
 
@@ -96,15 +99,20 @@ class Inspector:
         if scale is not self._scale or self.picked != self._asked:
             self._scale, self._asked = scale, self.picked
             self._histories.ask(scale.field.name, self.picked)
+            self._done = self._histories.done
         for panel, marks in enumerate(self._marks):
             marks.show(self.picked, int(self._view.frames[panel][frame]), scale.field.on_cells)
         if self.picked or self._place[2]:
             self._show()
 
     def read(self, seconds: float) -> bool:
-        """Read on for about some seconds, and show it; whether there was anything to read."""
+        """Read on for about some seconds, and show it now and then; whether it is shown."""
         if not (self.picked and self.charted and self._histories.read(seconds)):
             return False
+        now, done = time.perf_counter(), self._histories.done
+        if done < 1 and now - self._shown < _NOW_AND_THEN:
+            return False
+        self._shown, self._done = now, done
         self._show()
         return True
 
@@ -112,6 +120,7 @@ class Inspector:
         """Read all there is to chart."""
         if self._histories.done < 1:
             self._histories.finish()
+            self._done = 1.0
             self._show()
 
     def _rows(self, room: float) -> tuple[list[tuple[Pick, int]], bool]:
@@ -177,7 +186,7 @@ class Inspector:
         scale: Any = self._scale
         state = (
             self._place, rows, tall, self.charted, scale.field.name, scale.limits,
-            self._histories.done,
+            self._done,
         )  # fmt: skip
         if state == self._painted:
             return
@@ -191,7 +200,7 @@ class Inspector:
             key = np.array([(_PAD * u, y), ((_PAD + 20) * u, y)], float)
             canvas.dashed(key, (*colour_of(pick.colour), 255), 2.4 * u, dashes_of(panel, u))
         if self.charted:
-            lines, done = self._histories.lines, self._histories.done
+            lines, done = self._histories.lines, self._done
             runs = {line.panel: self._view.sources[line.panel].title for line in lines}
             told = len(rows) < len(lines)
             self._chart.draw(canvas, (left, low), (wide, high), lines, scale, done)

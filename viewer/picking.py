@@ -17,9 +17,8 @@ from .view import View
 MOST = 6
 """The most that are picked at once."""
 PICK_KEYS = (
-    ("click", "pick a particle, node or element; with shift more"),
+    ("click", "pick what is there; with shift several"),
     ("t", "show or hide the chart of what is picked"),
-    ("escape", "pick nothing"),
 )
 """Keys and what they do, for a window or page in which one can pick."""
 _REACH = 4

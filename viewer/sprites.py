@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-_FINER = 4
+_FINER = 3
+_MANY = 40
 WHITE = (255, 255, 255)
 
 
@@ -101,7 +102,8 @@ class Canvas:
             self.dot(points[0], width, colour)
             return
         at = [tuple(point) for point in (_FINER * np.asarray(points, float)).tolist()]
-        self._draw.line(at, tuple(colour), max(round(_FINER * width), 1), joint="curve")
+        joint = "curve" if len(at) < _MANY else None  # of many points the corners are not seen
+        self._draw.line(at, tuple(colour), max(round(_FINER * width), 1), joint=joint)
 
     def dashed(
         self, points: np.ndarray, colour: Sequence[int], width: float, dashes: Sequence[float]

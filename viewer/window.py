@@ -29,7 +29,7 @@ _KEYS = (
     ("shift-x", "save the values of the chart in this folder"),
     ("x", "save a picture in this folder"),
     ("h", "show or hide this help"),
-    ("escape", "close"),
+    ("escape", "pick nothing; then close"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
 )
 
