@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are looked at as they go on: no history, but sliders, and a hand that pulls."""
+
+from .run import LiveRun
+
+__all__ = ["LiveRun"]
