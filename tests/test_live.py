@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,11 +17,12 @@ from torch import Tensor
 from rheograd.engine.boundaries import Collider, Floor, Motion
 from rheograd.engine.fem import FESolver
 from rheograd.engine.fem.integrators import CentralDifferences, GeneralizedAlpha
-from rheograd.engine.live import LiveRun
+from rheograd.engine.live import LiveRecorder, LiveRun
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box, Sphere
 from rheograd.engine.simulate import simulate
+from rheograd.engine.trajectory import TrajectoryReader
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean
 from rheograd.materials.plastic import VonMises
@@ -258,3 +262,44 @@ def test_solvers_without_steps_in_time_are_refused() -> None:
 
     with pytest.raises(ValueError, match="FESolver with load steps for a live run"):
         LiveRun(cube(Wall("y-", "sticky")), FESolver(size=0.1))
+
+
+def test_what_was_seen_is_recorded_through_a_reset(tmp_path: Path) -> None:
+    run = LiveRun(cube(Floor(), ball()), solver("particles"), every=5)
+    recorder = LiveRecorder(run, tmp_path / "seen.vtkhdf", fields={"v": 3, "F": (3, 3)})
+    for _ in range(4):
+        run.frame()
+    run.set("collider x", -0.05)
+    run.frame()
+    run.reset()
+    for _ in range(3):
+        run.frame()
+    last = run.state
+    recorder.close()
+    run.frame()
+    with TrajectoryReader(tmp_path / "seen.vtkhdf") as seen:
+        assert len(seen) == recorder.frames == 9
+        assert np.all(np.diff(seen.time) > 0)
+        assert np.diff(seen.time) == pytest.approx(run.interval)
+        frame = seen.frame(-1)
+        assert frame["x"] == pytest.approx(last.x.numpy(), abs=1e-6)
+        assert frame["F"] == pytest.approx(last.F.numpy(), abs=1e-5)
+        assert seen.frame(6)["x"] == pytest.approx(seen.frame(1)["x"], abs=1e-6)
+        (sphere,) = json.loads(seen.metadata["colliders"])
+    assert sphere["path"][0] == [0.0, 0.0, 0.0]
+    assert sphere["path"][4] == [0.0, 0.0, 0.0]
+    assert -0.05 < sphere["path"][5][0] < 0.0
+    assert sphere["path"][6] == [-0.05, 0.0, 0.0]
+
+
+def test_a_mesh_is_recorded_too_and_other_files_are_refused(tmp_path: Path) -> None:
+    run = LiveRun(cube(), solver("explicit"), every=5)
+    recorder = LiveRecorder(run, tmp_path / "mesh.vtkhdf", cell_fields={"stress": (3, 3)})
+    run.frame()
+    recorder.close()
+    with TrajectoryReader(tmp_path / "mesh.vtkhdf") as seen:
+        assert len(seen) == 2
+        assert seen.cells is not None
+        assert seen.frame(1)["stress"].shape == (27, 3, 3)
+    with pytest.raises(ValueError, match=r"seen\.npz for a live run, expected a \.vtkhdf file"):
+        LiveRecorder(run, tmp_path / "seen.npz")
