@@ -76,7 +76,7 @@ class LiveRun:
         low, high = (torch.tensor(c, dtype=torch.float64) for c in
                      (scene.domain.lower, scene.domain.upper))  # fmt: skip
         self._diagonal = float((high - low).norm())
-        self._next = self.interval
+        self._framed = 0.0
         self._cost = 0.0
 
     @property
@@ -88,6 +88,11 @@ class LiveRun:
     def interval(self) -> float:
         """From frame to frame [s]."""
         return self.every * self.stepper.dt * self.stepper.substeps
+
+    @property
+    def _next(self) -> float:
+        """When the next frame is due [s]."""
+        return self._framed + self.interval
 
     @property
     def time(self) -> float:
@@ -156,7 +161,7 @@ class LiveRun:
         self.stepper.place(self._displaced)
         with torch.no_grad():
             self.state = self.begin = self.stepper.begin()
-        self._next = self.interval
+        self._framed = 0.0
 
     def grab(self, point: int, radius: float | None = None) -> Spring:
         """Take hold of a point, by its number, and of those of its body within a radius [m]."""
@@ -184,8 +189,8 @@ class LiveRun:
 
     def frame(self) -> None:
         """Go on to the next frame."""
-        aim = self._next
-        while not self.failure and self._next == aim:
+        last = self._framed
+        while not self.failure and self._framed == last:
             self._steps(self._to_frame())
 
     def advance(self, budget: float = math.inf, span: float = math.inf) -> float:
@@ -236,7 +241,7 @@ class LiveRun:
         if speeds is not None:
             self._displaced += speeds.double().cpu() * count * self.dt
         if self.state.time > self._next - 0.5 * self.dt:
-            self._next = self.state.time + self.interval
+            self._framed = self.state.time
             if self.sink is not None:
                 self.sink(self.state)
 
