@@ -29,7 +29,7 @@ _PICTURE = 1 / 30
 _MOST = 0.05
 _AHEAD = 0.1
 _MEASURED = 1.0
-_TWICE = 0.4
+_TWICE, _NEAR = 0.4, 5.0
 _WARNING = (0.70, 0.16, 0.12)
 _NARROWEST = 2.2
 
@@ -181,7 +181,8 @@ class LiveWindow(Window):
         self._behind = drawing(self._plotter.renderers[0])
         self._alarm = text(self._plotter.renderers[0], 1, 14, _WARNING)
         self._knob: Any = None
-        self._clicked = ("", 0.0)
+        self._stopped: KeyboardInterrupt | None = None
+        self._clicked = ("", 0.0, 0.0)
         self._docked: object = None
         self._cost = 0.0
         bottom = self._plotter.renderers[1]
@@ -197,6 +198,24 @@ class LiveWindow(Window):
         renderer = vtkRenderer()
         self._window.AddRenderer(renderer)
         return Sliders(renderer, self._live.knobs)
+
+    def run(self) -> None:
+        """Show it until it is closed; Ctrl-C closes it as well, and is then raised."""
+        super().run()
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _guarded(self, handler: Callable[[Any], None]) -> Callable[..., None]:
+        """See `Window._guarded`."""
+
+        def stoppable(caller: Any) -> None:
+            try:
+                handler(caller)
+            except KeyboardInterrupt as stop:
+                self._stopped = stop
+                self._close()
+
+        return super()._guarded(stoppable)
 
     def _listen(self) -> None:
         """See `Window._listen`; the right button and the wheel as well."""
@@ -357,10 +376,10 @@ class LiveWindow(Window):
         """Take hold of a slider; by a double click put it back."""
         if knob is None:
             return
-        now, (before, when) = time.perf_counter(), self._clicked
-        self._clicked = (knob.name, now)
-        if before == knob.name and now - when < _TWICE:
-            self._clicked = ("", 0.0)
+        now, (before, where, when) = time.perf_counter(), self._clicked
+        self._clicked = (knob.name, x, now)
+        if before == knob.name and abs(x - where) < _NEAR and now - when < _TWICE:
+            self._clicked = ("", 0.0, 0.0)
             self._live.set(knob.name, knob.start)
             self._tell()
             return
