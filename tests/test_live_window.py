@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import ImageGrab
 from test_window import Driven, opened
 
@@ -279,3 +281,53 @@ def test_what_does_not_go_together(
     words: tuple[str, ...], told: str, small: str, refuse: Callable[..., str]
 ) -> None:
     assert told in refuse("run", small, *words)
+
+
+def test_fields_and_ranges_follow_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rheograd.engine.live import LiveRun
+    from rheograd.scenes import bouncing_ball
+    from rheograd.viewer import present
+
+    run = LiveRun(bouncing_ball.build(), bouncing_ball.solver(n=2), every=10)
+    view = present.view_of(run, None, None)
+    assert {"speed", "displacement", "von Mises stress", "pressure"} <= set(view.fields)
+    source = view.sources[0]
+    for _ in range(3):
+        run.frame()
+        speed = view.fields["speed"].values(source, present.NOW)
+        assert speed == pytest.approx(run.state.v.norm(dim=1).numpy())
+        moved = view.fields["displacement"].values(source, present.NOW)
+        assert moved == pytest.approx((run.state.x - run.begin.x).norm(dim=1).numpy())
+        view.fields["von Mises stress"].values(source, present.NOW)
+    clock = [100.0]
+    monkeypatch.setattr(present.time, "perf_counter", lambda: clock[0])
+    ranges, highs = present.Ranges(view), []
+    for factor in (1.0, 40.0, 10.0, 10.0, 1e-3, 1e-3):
+        run.state = replace(run.state, v=torch.full_like(run.state.v, 0.1 * factor))
+        clock[0] += 1.5
+        ranges.follow("speed")
+        highs.append(view.scale("speed").limits[1])
+    assert highs[0] < 1.0 < highs[1]
+    assert highs[1] == highs[2] > highs[3] >= 1.0
+    assert highs[4:] == highs[3:4] * 2
+
+
+def test_pictures_wait_for_no_more_than_the_run_may_take() -> None:
+    from rheograd.engine.live import LiveRun
+    from rheograd.scenes import drop
+    from rheograd.viewer.live import LivePlayback
+    from rheograd.viewer.present import view_of
+
+    run = LiveRun(drop.build(), drop.solver(), every=10)
+    playback = LivePlayback(view_of(run, None, None), run, True)
+    time.sleep(0.05)
+    playback.advance()
+    # no faster than real time, however quick the machine
+    assert 0.0 < run.time < 0.2
+    playback.press("Down", False)
+    assert playback.shown.speed == 0.5
+    playback.press("space", False)
+    stood = run.time
+    time.sleep(0.02)
+    assert not playback.advance()
+    assert run.time == stood

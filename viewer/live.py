@@ -19,10 +19,10 @@ from .flat import draw, drawing, text
 from .hand import Hand
 from .live_strip import LiveStrip
 from .playback import SPEEDS, Playback, Shown
-from .present import NOW, Present, Ranges, put_colliders
+from .present import NOW, Ranges, put_colliders, view_of
 from .sliders import Sliders
 from .strip import Strip
-from .view import View, describe
+from .view import View
 from .window import Window
 
 _PICTURE = 1 / 30
@@ -443,5 +443,5 @@ def drive(
         ValueError: for a field that there is not.
     """
     require_window()
-    view = describe(Present(run), field=field, up=up)
-    LiveWindow(LivePlayback(view, run, not paused), size, watch).run()
+    playback = LivePlayback(view_of(run, field, up), run, not paused)
+    LiveWindow(playback, size, watch).run()

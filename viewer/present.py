@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from rheograd.engine.description import described_collider, surroundings
 from rheograd.engine.live import LiveRun
 
 from .fields import Scale, scale_of
-from .view import View
+from .view import View, describe
 
 NOW = 1
 """Frame of the present; that of the start is 0."""
+_AROUND = 1.0
 _LOOK = 0.25
 _PATIENCE = 2.0
 _ROOM = 0.4
@@ -62,7 +64,7 @@ class Present:
         """The fields of points, or of cells, that can be shown."""
         return {
             name: _Array(
-                tuple(values.shape[1:]),
+                tuple(values.shape),
                 lambda frame, name=name: self._fields(frame, cells)[name],
             )
             for name, values in self._fields(0, cells).items()
@@ -92,6 +94,25 @@ def _colliders(run: LiveRun) -> list[dict[str, Any]]:
             described |= {"path": [[0.0] * 3], "turn": [[0.0, 0.0, 0.0, 1.0]], "number": number}
             found.append(described)
     return found
+
+
+def view_of(run: LiveRun, field: str | None, up: str | None) -> View:
+    """What is seen of a live run, with room around the bodies for where they may go.
+
+    Raises:
+        ValueError: As `view.describe`.
+    """
+    view = describe(Present(run), field=field, up=up)
+    low, high = view.motion
+    room = _AROUND * float((high - low).max())
+    low, high = low - room, high + room
+    box = view.domains[0]
+    if box is not None:
+        low, high = (
+            np.minimum(np.maximum(low, box[0]), view.motion[0]),
+            np.maximum(np.minimum(high, box[1]), view.motion[1]),
+        )
+    return replace(view, motion=np.stack([low, high]))
 
 
 def put_colliders(view: View, run: LiveRun) -> None:
@@ -130,6 +151,7 @@ class Ranges:
         self._widest[name] = max(self._widest.get(name, 0.0), most - least)
         used = max(most - least, _LEAST * self._widest[name])
         if least < low - 1e-9 * (high - low) or most > high + 1e-9 * (high - low):
+            self._needed = now
             self._take(scale_of(field, self._view.sources, (min(low, least), max(high, most))))
         elif used > _ROOM * (high - low):
             self._needed = now
