@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..boundaries import FACES, Collider, Wall
 from ..fit.parameter import ORDINARY
@@ -132,7 +132,7 @@ def _of_law(name: str, word: str, parameter: nn.Parameter) -> Knob:
 def _walls(scene: Scene) -> Iterator[Knob]:
     """The floor, and the other walls together where they are alike."""
     walls = [b for b in scene.boundaries if isinstance(b, Wall) and b.mode == "contact"]
-    starts = {w.face: float(torch.as_tensor(w.friction).detach()) for w in walls}
+    starts = {wall.face: _number(wall.friction) for wall in walls}
     if _FLOOR in starts:
         yield _of_walls("floor friction", starts.pop(_FLOOR), (_FLOOR,))
     if len(set(starts.values())) == 1:
@@ -154,10 +154,14 @@ def _colliders(scene: Scene) -> Iterator[Knob]:
         noun = "grip" if collider.mode == "sticky" else "collider"
         name = f"{noun} {number + 1}" if len(listed) > 1 else noun
         if collider.mode == "contact":
-            start = float(torch.as_tensor(collider.friction).detach())
+            start = _number(collider.friction)
             yield Knob(
                 f"{name} friction", "-", 0.0, max(_FRICTION, 2 * start), start, "friction", number
             )
         for axis, letter in enumerate(AXES):
             reach = 0.5 * (high[axis] - low[axis])
             yield Knob(f"{name} {letter}", "m", -reach, reach, 0.0, "place", number, axis)
+
+
+def _number(value: float | Tensor) -> float:
+    return float(value.detach()) if isinstance(value, Tensor) else float(value)
