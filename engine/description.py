@@ -28,7 +28,7 @@ def surroundings(scene: Scene, dt: float, steps: Sequence[int]) -> dict[str, str
         steps: The steps that are frames, for colliders that move.
     """
     colliders = [
-        _collider(boundary, dt, steps)
+        described_collider(boundary, dt, steps)
         for boundary in scene.boundaries
         if isinstance(boundary, Collider)
     ]
@@ -41,7 +41,8 @@ def surroundings(scene: Scene, dt: float, steps: Sequence[int]) -> dict[str, str
     }
 
 
-def _collider(collider: Collider, dt: float, steps: Sequence[int]) -> dict[str, Any]:
+def described_collider(collider: Collider, dt: float, steps: Sequence[int]) -> dict[str, Any]:
+    """Shape of a collider, with its poses at the steps if it moves; empty if it is too fine."""
     described = _shape(collider.shape)
     if not described or collider.motion.at_rest:
         return described

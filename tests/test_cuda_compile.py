@@ -28,6 +28,7 @@ from rheograd.kernels.neighbours import neighbour_kernels
 from rheograd.kernels.raycast import ray_kernels
 from rheograd.kernels.relaxation import relaxation_kernels
 from rheograd.kernels.splatting import splat_kernels
+from rheograd.kernels.springs import spring_kernels
 from rheograd.kernels.tangents import linearize_kernel, piola_kernels
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
 from rheograd.kernels.transfers import transfers
@@ -71,6 +72,8 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("neighbours-float64", lambda: neighbour_kernels(wp.float64)),
     ("splatting", lambda: splat_kernels(wp.float32)),
     ("splatting-float64", lambda: splat_kernels(wp.float64)),
+    ("springs", lambda: spring_kernels(wp.float32)),
+    ("springs-float64", lambda: spring_kernels(wp.float64)),
 ]
 
 

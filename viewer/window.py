@@ -86,6 +86,9 @@ class Window:
         watch: called with what is shown whenever that has changed and is drawn.
     """
 
+    keys: tuple[tuple[str, str], ...] = _KEYS
+    """Keys and what they do, as the help lists them."""
+
     def __init__(
         self,
         playback: Playback,
@@ -288,7 +291,7 @@ class Window:
         renderer = self._plotter.renderers[0]
         board = drawing(renderer)
         columns = [text(renderer, 1, 14, colour) for colour in (_KEY_INK, INK)]
-        for actor, words in zip(columns, zip(*_KEYS, strict=True), strict=True):
+        for actor, words in zip(columns, zip(*self.keys, strict=True), strict=True):
             actor.SetInput("\n".join(words))
             actor.GetTextProperty().SetLineSpacing(1.35)
         self._board = board
@@ -298,8 +301,8 @@ class Window:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
         self._hint.SetPosition(24, top)
-        part = min(1.0, (top - 8) / (18 * len(_KEYS) + 30))  # smaller where they do not fit
-        high, wide = part * (18 * len(_KEYS) + 30), 470
+        part = min(1.0, (top - 8) / (18 * len(self.keys) + 30))  # smaller where they do not fit
+        high, wide = part * (18 * len(self.keys) + 30), 470
         low = top - high
         for column in self._help[1:]:
             column.GetTextProperty().SetFontSize(int(14 * part))

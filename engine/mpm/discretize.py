@@ -131,7 +131,7 @@ def _step(solver: MPMSolver, scenes: Sequence[Scene]) -> float:
     2/ω (sqrt(1 + ζ²) − ζ); the fastest of the grid has 2/ω = cell / c.
     """
     bodies = [b for s in scenes for b in s.bodies]
-    limits = [_limits(b, solver.cell) for b in bodies]
+    limits = [step_limits(b, solver.cell) for b in bodies]
     shortest, culprit = min(zip(limits, bodies, strict=True), key=lambda pair: pair[0][1])
     acoustic, limit = shortest
     if solver.dt is None:
@@ -149,7 +149,7 @@ def _step(solver: MPMSolver, scenes: Sequence[Scene]) -> float:
     return solver.dt
 
 
-def _limits(body: Body, cell: float) -> tuple[float, float]:
+def step_limits(body: Body, cell: float) -> tuple[float, float]:
     """Longest explicit step without damping and with it [s]."""
     density = float(torch.as_tensor(body.density).detach())
     modulus = max(body.law.wave_modulus(), 1e-12)

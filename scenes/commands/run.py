@@ -2,7 +2,8 @@
 """Simulate a scene and write its frames.
 
 Frames are written as they are made, so a run that is stopped keeps them; with --resume it goes on
-to the same result, to the last bit on a CPU. Without --out nothing is written.
+to the same result, to the last bit on a CPU. Without --out nothing is written. With --live a window
+opens in which it runs: gravity, materials and colliders have sliders, and bodies can be pulled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import cells, fields, laws, reduced, selection
+from .. import cells, fields, laws, live, reduced, selection
 from ..clock import Clock
 from ..options import Parser, count, number
 from ..outputs import read_by, require_new
@@ -54,7 +55,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--duration", type=number, metavar="S", help="time to simulate [s]")
     parser.add_argument("--every", type=count, metavar="K", help="steps between frames")
     parser.add_argument("--frames", type=count, metavar="N", help="frames after the first, about")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=".npz or .vtkhdf")
+    parser.add_argument("--out", "--record", type=Path, metavar="FILE", help=".npz or .vtkhdf")
     parser.add_argument(
         "--fields",
         metavar="A,B",
@@ -72,8 +73,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         help="adds to the summary the derivative of the scene's first"
         " result by parameters of its law, such as young",
     )
+    live.add_arguments(parser)
     found, script = selection.read(parser, tokens)
     assert script is not None
+    live.check(found)
     if found.resume and found.out is None:
         raise ValueError("--resume needs --out: the file of the run to go on with")
     if found.resume and found.force:
@@ -86,7 +89,28 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         raise ValueError("--gradient needs --json: the file that the derivatives go to")
     if found.steps is not None and found.duration is not None:
         raise ValueError("got --steps and --duration, expected one of them")
+    if found.live:
+        return live.drive(found, *_scene_and_solver(found, script))
     return Run(found, script).go()
+
+
+def _scene_and_solver(found: argparse.Namespace, script: Script) -> tuple[Any, Any]:
+    """What is simulated, and how.
+
+    Raises:
+        ValueError: A choice does not fit.
+    """
+    solver: Any = reduced.solver(found) or selection.make_solver(script, found)
+    if found.micro is None:
+        law = laws.load_for(found.law, solver)
+    else:
+        law = cells.micro(found.micro, cells.phase_laws(found.phase))
+    scene = selection.make_scene(script, law, found)
+    if found.duration is not None:
+        if not found.duration > 0:
+            raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
+        scene = dataclasses.replace(scene, duration=found.duration)
+    return scene, solver
 
 
 class Run:
@@ -110,16 +134,7 @@ class Run:
         require_new((found.out, found.json), force=True, inputs=inputs)
         if found.out is not None and not (found.resume or found.force):
             require_free(found.out)
-        self.solver: Any = reduced.solver(found) or selection.make_solver(script, found)
-        if found.micro is None:
-            law = laws.load_for(found.law, self.solver)
-        else:
-            law = cells.micro(found.micro, cells.phase_laws(found.phase))
-        scene = selection.make_scene(script, law, found)
-        if found.duration is not None:
-            if not found.duration > 0:
-                raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
-            scene = dataclasses.replace(scene, duration=found.duration)
+        scene, self.solver = _scene_and_solver(found, script)
         self.scene = scene
         self.model: Any = self.solver.discretize(scene)
         self.clock = Clock()  # the first frames of a reduced motion are simulated at its start
