@@ -301,7 +301,7 @@ def test_fields_and_ranges_follow_the_present(monkeypatch: pytest.MonkeyPatch) -
         view.fields["von Mises stress"].values(source, present.NOW)
     clock = [100.0]
     monkeypatch.setattr(present.time, "perf_counter", lambda: clock[0])
-    ranges, highs = present.Ranges(view), []
+    ranges, highs = present.RollingRanges(view), []
     for factor in (1.0, 40.0, 10.0, 10.0, 1e-3, 1e-3):
         run.state = replace(run.state, v=torch.full_like(run.state.v, 0.1 * factor))
         clock[0] += 1.5
