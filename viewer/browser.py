@@ -168,7 +168,7 @@ class Site:
         server, view = self._server, self._playback.view
         state = server.state
         state.update({
-            "last": self._playback.last, "fields": list(view.fields), "speeds": list(SPEEDS),
+            "fields": list(view.fields), "speeds": list(SPEEDS),
             "presets": list(_PRESETS), "keys": [list(pair) for pair in _KEYS],
             "remark": self._stage.remark, "held": -1, "trame__favicon": _ICON,
             "trame__template_error": f"<trame-style :css='style'/>{page.GONE}", "style": page.STYLE,
@@ -205,6 +205,7 @@ class Site:
             self._playback.pace,
         ]
         self._server.state.update({
+            "last": self._playback.last,
             "frame": shown.frame, "playing": shown.playing, "field": shown.field,
             "speed": shown.speed, "loop": shown.loop, "help": shown.help,
             "preset": -1 if self._turned else self._preset,

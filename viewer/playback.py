@@ -14,7 +14,7 @@ SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 KEYS = (
     ("space", "play or pause"),
     ("left, right", "one frame back or on; with shift ten"),
-    ("home, end", "first or last frame"),
+    ("home, end", "first or last frame; end follows a run"),
     ("up, down", "faster or slower"),
     ("l", "play in a loop or once"),
     ("c, shift-c", "colour by the next field, or the one before"),
@@ -42,6 +42,10 @@ class Shown:
     """Whether it starts again at the end."""
     help: bool
     """Whether the keys are listed."""
+    frames: int = 1
+    """Length of the timeline, which grows where a file is followed."""
+    news: int = 0
+    """How often something new came in."""
 
 
 class Playback:
@@ -62,7 +66,9 @@ class Playback:
             raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
         self.view = view
         self.last = count - 1
-        self.shown = Shown(frame % count, playing and count > 1, view.field, 1.0, True, False)
+        plays = playing and (count > 1 or (view.live is not None and view.live.awaited))
+        self.shown = Shown(frame % count, plays, view.field, 1.0, True, False, count)
+        self._newest = False  # whether the newest frame is followed
         self.held = False
         """Whether the timeline is held, so that time stands still."""
         self._rate = max(_RATE, count / _LONGEST)
@@ -85,20 +91,38 @@ class Playback:
 
     def advance(self) -> bool:
         """Go to the frame that is due; whether that is another than before."""
+        live = self.view.live
+        grown = live is not None and live.look(self.view)
+        if grown:
+            self._grow()
         shown = self.shown
         if not shown.playing or self.held:
-            return False
+            return grown
         start, frame = self._origin
         due = frame + int((time.perf_counter() - start) * self._rate * shown.speed)
         if due == shown.frame:
-            return False
+            return grown
         if due <= self.last:
             self.change(moved=False, frame=due)
+        elif live is not None and live.awaited:
+            if shown.frame == self.last:
+                return grown
+            self.change(frame=self.last)
         elif shown.loop:
             self.change(frame=0)
         else:
             self.change(frame=self.last, playing=False)
         return True
+
+    def _grow(self) -> None:
+        """Take over frames that came in: wait no longer at the end, or go to the newest of them."""
+        before, count, rate = self.last, len(self.view.times), self._rate
+        self.last, self._rate = count - 1, max(_RATE, count / _LONGEST)
+        shown = self.shown
+        ended = shown.frame >= before
+        frame = self.last if ended and self._newest else min(shown.frame, self.last)
+        values = {"frame": frame, "frames": count, "news": shown.news + 1}
+        self.change(moved=ended or rate != self._rate, **values)
 
     def toggle(self) -> None:
         """Play or pause; from the last frame play starts over."""
@@ -108,6 +132,7 @@ class Playback:
 
     def go(self, frame: int) -> None:
         """Show a frame, the first or last instead of one beyond it; what plays goes on from it."""
+        self._newest = False
         self.change(frame=min(max(frame, 0), self.last))
 
     def step(self, by: int) -> None:
@@ -134,6 +159,7 @@ class Playback:
             self.step((10 if shift else 1) * (1 if key == "Right" else -1))
         elif key in ("Home", "End"):
             self.go(0 if key == "Home" else self.last)
+            self._newest = key == "End"  # which `go` ended
         elif key in ("Up", "Down"):
             place = SPEEDS.index(shown.speed) + (1 if key == "Up" else -1)
             self.change(speed=SPEEDS[min(max(place, 0), len(SPEEDS) - 1)])
