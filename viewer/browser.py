@@ -314,6 +314,10 @@ class Site:
     def _draw(self) -> None:
         """Draw what is shown and tell the pages and who watches."""
         shown, self._due = self._playback.shown, False
+        if self._stage.view is not (view := self._playback.view):
+            self._stage.clear()
+            self._stage = Stage(self._plotter, view, most=quickly_drawn(view), timeline=False)
+            self._server.state.fields = list(view.fields)
         if shown != self._shown:
             pace = self._playback.pace
             self._stage.strip.note = f",  {pace}" if pace else ""

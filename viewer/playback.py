@@ -116,6 +116,9 @@ class Playback:
 
     def _grow(self) -> None:
         """Take over frames that came in: wait no longer at the end, or go to the newest of them."""
+        if self.view.successor is not None:
+            self.view = self.view.successor
+            self.change(field=self.view.field)
         before, count, rate = self.last, len(self.view.times), self._rate
         self.last, self._rate = count - 1, max(_RATE, count / _LONGEST)
         shown = self.shown

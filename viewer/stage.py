@@ -89,6 +89,9 @@ class Stage:
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
+        self.below = 0.0
+        for extra in view.extras:
+            extra.begin(self)
         self.lay_out()
         self.look(0)
         self.show(0)
@@ -133,19 +136,20 @@ class Stage:
     def lay_out(self) -> None:
         """Fit the panels and the strip to the window: panels in rows, the strip below."""
         self.size = width, height = tuple(self.plotter.render_window.GetSize())
-        below = min(Strip.HEIGHT * self.pixels / height, 0.5)
+        below = 0.0 if self.view.bare else min(Strip.HEIGHT * self.pixels / height, 0.5)
         count = len(self.view.sources)
+        self.below, room = below, 1.0 - sum(extra.share for extra in self.view.extras)
 
         def size(columns: int) -> float:
             """Shorter side of a panel, taken as a little wider than high."""
-            return min(width / columns / 1.2, (1 - below) * height / -(-count // columns))
+            return min(room * width / columns / 1.2, (1 - below) * height / -(-count // columns))
 
         columns = max(range(1, count + 1), key=size)
         rows = -(-count // columns)
         for panel in range(count):
             row, column = divmod(panel, columns)
             across = min(columns, count - row * columns)
-            wide, high = 1 / across, (1 - below) / rows
+            wide, high = room / across, (1 - below) / rows
             corner = np.array([column * wide, 1 - (row + 1) * high])
             self.plotter.renderers[panel].SetViewport(*corner, corner[0] + wide, corner[1] + high)
             top = high * height - 36 * self.pixels
@@ -159,7 +163,10 @@ class Stage:
                 shapes = [np.array([(x, 0), (w, 0), (w, h), (x, h)], float) for x, w, h in sides]
                 draw(self._dividers[panel], [(shape, _DIVIDER) for shape in shapes])
         self.plotter.renderers[count].SetViewport(0, 0, 1, below)
+        self.plotter.renderers[count].SetDraw(not self.view.bare)
         self.strip.lay_out(width, round(below * height))
+        for extra in self.view.extras:
+            extra.lay_out(self)
 
     def _head(self, panel: int) -> None:
         """Write the title of a panel and when its run ended, the title cut where both are too long.
@@ -277,3 +284,13 @@ class Stage:
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
         self.strip.show(self.frame, scale)
+        for extra in self.view.extras:
+            extra.show(self)
+
+    def clear(self) -> None:
+        """Take all that is drawn away, so that another stage can be made of the plotter."""
+        for extra in self.view.extras:
+            extra.end(self)
+        for renderer in self.plotter.renderers:
+            renderer.RemoveAllViewProps()
+            renderer.RemoveObservers("StartEvent")  # by which some of that follows the camera

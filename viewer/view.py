@@ -31,7 +31,9 @@ import numpy as np
 from rheograd.engine.suggestion import did_you_mean
 
 from .comparison import ERROR, Comparison
+from .extra import Extra
 from .fields import Field, Scale, exceeds, fields_of, scale_of
+from .fit_folder import folder_of
 from .live import Live, growth
 from .source import Source, sources_of
 
@@ -70,6 +72,12 @@ class View:
     """Radius of a particle [m], one a source; 0 for a mesh."""
     live: Live | None = None
     """What brings it up to date while its files are written; None where nothing can change."""
+    extras: tuple[Extra, ...] = ()
+    """What is drawn beside or over the panels."""
+    bare: bool = False
+    """Whether there is no motion: its panel and the timeline give way to the extras."""
+    successor: View | None = None
+    """What is to be shown from now on instead of this."""
     _scales: dict[str, Scale] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def scale(self, name: str) -> Scale:
@@ -94,6 +102,12 @@ class View:
             if not fixed and any(exceeds(scale, *one) for one in newest):
                 del self._scales[name]
                 self.scale(name)
+
+    def refill(self) -> None:
+        """Take over other frames of the same points: times, bounds and ranges of colours."""
+        self.times, self.frames = _timeline(self.sources)
+        self.motion = _motion(self.sources)
+        self._scales.clear()
 
     def ended(self, panel: int, place: int) -> str:
         """When the run of a panel ended, in words, where a frame more would be due by this place.
@@ -138,7 +152,8 @@ def describe(
     """Look at one trajectory, or at several side by side.
 
     Args:
-        trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed.
+        trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed. Or the
+            folder of a fit, alone.
         field: what to colour by; by default the first there is, the speed.
         titles: names shown above the panels.
         limits: range of that field in SI units; by default that of the whole run.
@@ -147,6 +162,10 @@ def describe(
     Raises:
         ValueError: for an unknown field or axis, an empty range, or titles that do not match.
     """
+    if (folder := folder_of(trajectories)) is not None:
+        from .fit_watch import watched
+
+        return watched(folder, field=field, titles=titles, limits=limits, up=up)
     sources = sources_of(trajectories, titles)
     upward = _upward(sources[0], up)
     fields = fields_of(sources, upward)

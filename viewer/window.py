@@ -91,9 +91,20 @@ class Window:
         self._drawn: Shown | None = None
         self._told: Shown | None = None
         self._failure: Exception | None = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Put up the list of keys and the hint."""
         self._help = self._list_keys()
         self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
         self._say(";  ".join(filter(None, ("h lists the keys", self._stage.remark))))
+
+    def _restage(self) -> None:
+        """Show another view than before in the same window."""
+        view = self._playback.view
+        self._stage.clear()
+        self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
+        self._hang_up()
 
     def run(self) -> None:
         """Show it until it is closed."""
@@ -160,6 +171,8 @@ class Window:
     def _draw(self) -> None:
         """Draw what is shown and tell who watches."""
         shown, self._due = self._playback.shown, False
+        if self._stage.view is not self._playback.view:
+            self._restage()
         if shown != self._drawn:
             self._drawn = shown
             strip, pace = self._stage.strip, self._playback.pace

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 RANK = 2
 WRITTEN = (
     "config.json", "metrics.jsonl", "checkpoint.safetensors", "law_start.safetensors",
-    "law.safetensors", "report.json", "report.html",
+    "law.safetensors", "report.json", "report.html", "predicted.vtkhdf", "observed.vtkhdf",
 )  # fmt: skip
 """Files of the folder of a fit."""
 ITERATIONS = 20
@@ -104,6 +104,11 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and batches")
     parser.add_argument("--resume", action="store_true", help="go on with the fit in --out")
+    parser.add_argument(
+        "--predict", type=number, default=5.0, metavar="S",
+        help="seconds between two predictions of the motion that are written to --out, for"
+        " rheograd view FOLDER (default: 5; 0: none)",
+    )  # fmt: skip
     group = parser.add_argument_group("training")
     group.add_argument(
         "--recipe", type=recipe, default="rheograd", metavar="rheograd|published|polish",
@@ -169,7 +174,8 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
                 scenes(law), solver, seen, folder=folder, states=states, recipe=recipe,
                 truth=truths if known else None, names=[e.name for e in read],
                 hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
-                resume=found.resume, source=sources(found), command=again, tell=progress,
+                resume=found.resume, predict=found.predict, source=sources(found),
+                command=again, tell=progress,
             )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
 
@@ -221,7 +227,7 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
             max_iterations=iterations, numerics=numerics(found, solver, seen),
-            resume=found.resume, source=sources(found), command=again,
+            resume=found.resume, predict=found.predict, source=sources(found), command=again,
             settings=cameras(read), team=team, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
