@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rheograd.engine.fit.plots import FITTED, INK, MUTED, STYLE, log_marks
-from rheograd.engine.fit.quantity import quantity, scale
+from rheograd.engine.fit.quantity import SUPERSCRIPT, number, scale
 
 from .extra import Extra
 from .fit_folder import Curve, FitFolder
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 _SHARE = 0.4
 _DPI = 96
 _MOST = 12
+_LEAST = 190
+"""Least width and height of all of them [px]."""
 _NARROW = 240
 """Least width of a chart [px]."""
 _BAND = "#cfe3f1"
 _DOT = 4.0
+_LETTER = 6.2
+"""Width of a letter [px]."""
 
 
 class FitCharts(Extra):
@@ -131,9 +135,9 @@ def picture(folder: FitFolder, size: tuple[int, int], pixels: int = 1) -> np.nda
 def _charts(figure: Figure, folder: FitFolder, size: tuple[int, int], pixels: int) -> None:
     """The losses large, all others in as many columns as there is room for."""
     curves = folder.curves()[:_MOST]
-    if not curves:
-        return
     wide, high = (side / pixels for side in size)
+    if not curves or min(wide, high) < _LEAST:
+        return
     columns = int(np.clip(wide // _NARROW, 1, 4))
     large = sum(curve.name.startswith(("training", "validation")) for curve in curves)
     rest = len(curves) - large
@@ -150,24 +154,39 @@ def _charts(figure: Figure, folder: FitFolder, size: tuple[int, int], pixels: in
     for row in range(len(heights)):
         top = bool(large) and row == 0
         count = large if top else columns
-        inner = grid[row].subgridspec(1, count, wspace=66 * count / max(wide - 92, 1))
+        inner = grid[row].subgridspec(1, count, wspace=76 * count / max(wide - 92, 1))
         for column in range(count):
             if shown < len(curves):
                 axes = figure.add_subplot(inner[column])
-                _chart(axes, curves[shown])
+                _chart(axes, curves[shown], (wide - 92 - 76 * (count - 1)) / count)
                 if row == len(heights) - 1:
                     axes.set_xlabel(folder.turn, labelpad=2)
                 shown += 1
 
 
-def _chart(axes: Axes, curve: Curve) -> None:
-    """One number by epoch, its name above, what it is now beside that."""
+def short(value: float, digits: int) -> str:
+    """A number in few letters, such as "10⁻⁵", "5.7e-15" or "0.25".
+
+    Args:
+        value: The number.
+        digits: Significant ones at most.
+    """
+    if value == 0.0 or 1e-3 <= abs(value) < 1e5:
+        return number(float(f"{value:.{digits - 1}e}"), digits=None)
+    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    if mantissa == "1":
+        return f"10{str(int(power)).translate(SUPERSCRIPT)}"
+    return f"{mantissa}e{int(power)}".replace("-", "\u2212")
+
+
+def _chart(axes: Axes, curve: Curve, room: float) -> None:
+    """One number by epoch, its name above, what it is now beside that if there is room [px]."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
     x, y = np.array(curve.epochs, float), np.array(curve.values, float)
     unit = scale(float(np.abs(y).max(initial=0.0)), curve.unit)
     y = y / unit.factor
-    bands = [np.nan if b is None else b for b in curve.bands]
     if any(b is not None for b in curve.bands):
         ends = np.array([(np.nan, np.nan) if b is None else b for b in curve.bands], float)
         low, high = (ends / unit.factor).T
@@ -179,22 +198,23 @@ def _chart(axes: Axes, curve: Curve) -> None:
     if curve.logarithmic:
         axes.set_yscale("log")
         bottom, top = float(y.min()), float(y.max())
-        room = max(0.08 * math.log(top / bottom), 0.05)
-        bottom, top = bottom * math.exp(-room), top * math.exp(room)
+        more = math.exp(max(0.08 * math.log(top / bottom), 0.05))
+        bottom, top = bottom / more, top * more
         axes.set_ylim(bottom, top)
         marks = log_marks(bottom, top)
         axes.yaxis.set_major_locator(FixedLocator([value for value, _ in marks]))
-        axes.yaxis.set_major_formatter(FixedFormatter([words for _, words in marks]))
+        axes.yaxis.set_major_formatter(FixedFormatter([short(value, 2) for value, _ in marks]))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        if bands:
+        if curve.bands:
             _frame_bands(axes, y)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axes.ticklabel_format(axis="y", useOffset=False)
-    words = "" if unit.unit in ("", "-") else f" [{unit.unit}]"
-    axes.set_title(f"{curve.name}{words}", loc="left", color=MUTED, pad=5)
-    now = quantity(float(y[-1]), "-", digits=4)
-    axes.set_title(now, loc="right", color=INK, pad=5)
+    words = curve.name + ("" if unit.unit in ("", "-") else f" [{unit.unit}]")
+    axes.set_title(words, loc="left", color=MUTED, pad=5)
+    now = short(float(y[-1]), 4)
+    if _LETTER * (len(words) + len(now) + 2) < room:
+        axes.set_title(now, loc="right", color=INK, pad=5)
     axes.tick_params(labelsize=7.5, labelcolor=MUTED, pad=2)
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 COLOUR = (0.90, 0.55, 0.05)
 WORDS = "orange: observed"
 _MOST = 2000
-_FEW = 500
 _POINT = 0.008
 _SEED = 7
 
@@ -37,11 +36,13 @@ class Ghost(Extra):
     def __init__(self, source: Source, radius: float, size: float) -> None:
         self.source = source
         count = source.particles
-        few = count <= _FEW
+        markers = "markers" in source.metadata  # else particles, of which many may be drawn
         generator = np.random.default_rng(_SEED)
         chosen = generator.choice(count, min(count, _MOST), replace=False)
         self._kept = np.sort(chosen)
-        self._radius = max(1.25 * radius, _POINT * size) if few else 0.8 * radius or _POINT * size
+        self._radius = (
+            max(1.25 * radius, _POINT * size) if markers else 0.8 * radius or _POINT * size
+        )
         self._points: Any = None
 
     def begin(self, stage: Stage) -> None:

@@ -58,6 +58,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
     add_arguments(parser)
+    add_watching(parser)
     found, script = selection.read(parser, tokens)
     assert script is not None
     folder = found.out or Path("runs") / script.name
@@ -104,11 +105,6 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and batches")
     parser.add_argument("--resume", action="store_true", help="go on with the fit in --out")
-    parser.add_argument(
-        "--predict", type=number, default=5.0, metavar="S",
-        help="seconds between two predictions of the motion that are written to --out, for"
-        " rheograd view FOLDER (default: 5; 0: none)",
-    )  # fmt: skip
     group = parser.add_argument_group("training")
     group.add_argument(
         "--recipe", type=recipe, default="rheograd", metavar="rheograd|published|polish",
@@ -141,6 +137,15 @@ def add_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--frame-rate", type=number, metavar="HZ", help="frames per second")
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
+
+
+def add_watching(parser: Parser) -> None:
+    """What is written for those who watch."""
+    parser.add_argument(
+        "--predict", type=number, default=5.0, metavar="S",
+        help="seconds between two predictions of the motion that are written to --out, for"
+        " rheograd view FOLDER (default: 5; 0: none)",
+    )  # fmt: skip
 
 
 def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
