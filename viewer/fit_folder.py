@@ -184,8 +184,8 @@ def folder_of(trajectories: Any) -> Path | None:
     Raises:
         ValueError: It is not alone.
     """
-    alone = isinstance(trajectories, str | Path) or not isinstance(trajectories, Sequence)
-    listed = [trajectories] if alone else list(trajectories)
+    several = isinstance(trajectories, Sequence) and not isinstance(trajectories, str | Path)
+    listed: list[Any] = list(trajectories) if several else [trajectories]
     folders = [Path(p) for p in listed if isinstance(p, str | Path) and Path(p).is_dir()]
     if folders and len(listed) > 1:
         raise ValueError(

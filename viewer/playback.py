@@ -66,6 +66,7 @@ class Playback:
             raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
         self.view = view
         self.last = count - 1
+        self._plays = playing
         plays = playing and (count > 1 or (view.live is not None and view.live.awaited))
         self.shown = Shown(frame % count, plays, view.field, 1.0, True, False, count)
         self._newest = False  # whether the newest frame is followed
@@ -118,7 +119,7 @@ class Playback:
         """Take over frames that came in: wait no longer at the end, or go to the newest of them."""
         if self.view.successor is not None:
             self.view = self.view.successor
-            self.change(field=self.view.field)
+            self.change(field=self.view.field, playing=self._plays)
         before, count, rate = self.last, len(self.view.times), self._rate
         self.last, self._rate = count - 1, max(_RATE, count / _LONGEST)
         shown = self.shown
@@ -130,6 +131,7 @@ class Playback:
     def toggle(self) -> None:
         """Play or pause; from the last frame play starts over."""
         shown = self.shown
+        self._plays = not shown.playing
         ended = shown.frame == self.last and not shown.playing
         self.change(playing=not shown.playing, frame=0 if ended else shown.frame)
 

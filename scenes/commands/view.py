@@ -110,11 +110,9 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     window = found.screenshot is None and found.movie is None
     start_engine()  # by which many particles are drawn, and errors found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
-    if not found.titles and read != found.files:
-        titles = None  # that of the fit
     common: dict[str, Any] = {
-        "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
-        "size": found.size,
+        "field": found.colour, "titles": titles if found.titles or read else None,
+        "limits": found.limits, "up": found.up, "size": found.size,
     }  # fmt: skip
     if found.screenshot is not None:
         frame = -1 if found.frame is None else found.frame
