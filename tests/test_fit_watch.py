@@ -31,7 +31,7 @@ from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.elastic import Corotated
 from rheograd.scenes.cli import main
 from rheograd.viewer import live, movie, screenshot
-from rheograd.viewer.fit_charts import picture, short
+from rheograd.viewer.fit_charts import _told_apart, picture, short
 from rheograd.viewer.fit_folder import FitFolder
 from rheograd.viewer.playback import Playback
 from rheograd.viewer.view import describe
@@ -258,6 +258,7 @@ class TestWatching:
 def test_numbers_in_few_letters() -> None:
     told = [short(v, 3) for v in (0.0, 20.0, 1e-5, 5.678e-15, -2.5e7, 0.25)]
     assert told == ["0", "20", "10⁻⁵", "5.68e−15", "−2.5e7", "0.25"]
+    assert _told_apart([2.401, 2.402, 2.45]) == ["2.401", "2.402", "2.45"]
 
 
 def test_charts_change_with_what_is_in_the_folder(tmp_path: Path) -> None:

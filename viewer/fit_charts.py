@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rheograd.engine.fit.plots import FITTED, INK, MUTED, STYLE, log_marks
-from rheograd.engine.fit.quantity import SUPERSCRIPT, number, scale
+from rheograd.engine.fit.quantity import SUPERSCRIPT, scale
 
 from .extra import Extra
 from .fit_folder import Curve, FitFolder
@@ -172,12 +173,22 @@ def short(value: float, digits: int) -> str:
         digits: Significant ones at most.
     """
     if value == 0.0 or 1e-3 <= abs(value) < 1e5:
-        return number(float(f"{value:.{digits - 1}e}"), digits=None)
+        plain = f"{float(f'{value:.{digits - 1}e}'):.12f}".rstrip("0").rstrip(".")
+        return plain.replace("-", "\u2212")
     mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     if mantissa == "1":
         return f"10{str(int(power)).translate(SUPERSCRIPT)}"
     return f"{mantissa}e{int(power)}".replace("-", "\u2212")
+
+
+def _told_apart(values: Sequence[float]) -> list[str]:
+    """Different numbers in so many letters that no two of them look alike."""
+    for digits in range(2, 9):
+        words = [short(value, digits) for value in values]
+        if len(set(words)) == len(words):
+            return words
+    return [f"{value:g}" for value in values]
 
 
 def _chart(axes: Axes, curve: Curve, room: float) -> None:
@@ -203,7 +214,7 @@ def _chart(axes: Axes, curve: Curve, room: float) -> None:
         axes.set_ylim(bottom, top)
         marks = log_marks(bottom, top)
         axes.yaxis.set_major_locator(FixedLocator([value for value, _ in marks]))
-        axes.yaxis.set_major_formatter(FixedFormatter([short(value, 2) for value, _ in marks]))
+        axes.yaxis.set_major_formatter(FixedFormatter(_told_apart([value for value, _ in marks])))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         if curve.bands:

@@ -36,13 +36,13 @@ class Ghost(Extra):
     def __init__(self, source: Source, radius: float, size: float) -> None:
         self.source = source
         count = source.particles
-        markers = "markers" in source.metadata  # else particles, of which many may be drawn
         generator = np.random.default_rng(_SEED)
         chosen = generator.choice(count, min(count, _MOST), replace=False)
         self._kept = np.sort(chosen)
-        self._radius = (
-            max(1.25 * radius, _POINT * size) if markers else 0.8 * radius or _POINT * size
-        )
+        self._radius = 0.8 * radius or _POINT * size
+        if "markers" in source.metadata:  # else particles
+            large = max(1.25 * radius, _POINT * size)
+            self._radius = float(np.clip(0.5 * source.spacing, 0.5 * large, large))
         self._points: Any = None
 
     def begin(self, stage: Stage) -> None:
