@@ -179,7 +179,7 @@ class TestFolder:
         for name in ("config.json", "metrics.jsonl"):
             os.utime(path / name, (past, past))
         folder.read()
-        told = f"unfinished after iteration 2: nothing was written since {live.clock(past)}"
+        told = f"unfinished after iteration 2, last written at {live.clock(past)}"
         assert folder.said == told
         (path / "report.json").write_text("{}")
         assert folder.read() and folder.said == "finished: 2 iterations in 500 ms"

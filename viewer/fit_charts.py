@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,8 @@ _NARROW = 240
 """Least width of a chart [px]."""
 _BAND = "#cfe3f1"
 _DOT = 4.0
+_LOW = 96
+"""Least height of a chart with its name and ticks [px]."""
 _LETTER = 6.2
 """Width of a letter [px]."""
 
@@ -127,7 +130,9 @@ def picture(folder: FitFolder, size: tuple[int, int], pixels: int = 1) -> np.nda
         unit = pixels / size[1]
         left = 24 * pixels / size[0]
         figure.text(left, 1 - 24 * unit, folder.title, fontsize=12.5, color=INK, va="center")
-        figure.text(left, 1 - 48 * unit, folder.said, fontsize=9, color=MUTED, va="center")
+        letters = max(int((size[0] / pixels - 48) / _LETTER), 12)
+        said = "\n".join(wrap(folder.said, letters)[:2])
+        figure.text(left, 1 - 41 * unit, said, fontsize=9, color=MUTED, va="top")
         _charts(figure, folder, size, pixels)
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -143,8 +148,8 @@ def _charts(figure: Figure, folder: FitFolder, size: tuple[int, int], pixels: in
     large = sum(curve.name.startswith(("training", "validation")) for curve in curves)
     rest = len(curves) - large
     rows = -(-rest // columns)
-    heights = [2.0] * bool(large) + [1.0] * rows
-    fits = max(1, int((high - 90) // 118))
+    heights = [1.6] * bool(large) + [1.0] * rows
+    fits = max(1, int((high - 90) // _LOW))
     while len(heights) > 1 and sum(heights) > fits:
         heights.pop()
     grid = figure.add_gridspec(

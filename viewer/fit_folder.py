@@ -135,12 +135,12 @@ class FitFolder:
         patience = max(PATIENCE, SLOWER * max(seconds, default=0.0))
         idle = bool(self.changed) and time.time() - self.changed > patience
         if not count:
-            since = f": nothing was written since {clock(self.changed)}" if idle else ""
+            since = f", last written at {clock(self.changed)}" if idle else ""
             return f"waiting for the first {turn}{since}"
         of = f" of {self.planned}" if self.planned else ""
         done = f"{turn} {count}{of}"
         if idle:
-            return f"unfinished after {done}: nothing was written since {clock(self.changed)}"
+            return f"unfinished after {done}, last written at {clock(self.changed)}"
         return f"{done}, {duration(seconds[-1])} each" if seconds else done
 
     def curves(self) -> list[Curve]:

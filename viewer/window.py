@@ -280,7 +280,7 @@ class Window:
     def _place_keys(self) -> None:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
-        self._hint.SetPosition(24, top)
+        self._hint.SetPosition(24, 8 if self._stage.view.bare else top)
         high, wide = 18 * len(_KEYS) + 30, 470
         low = top - high
         corners = np.array([(24, low), (24 + wide, low), (24 + wide, top), (24, top)], float)
