@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import imageio.v3
 import numpy as np
 import pytest
 import test_browser
+import torch
 from command_line import SMALL
 from test_browser import address, process
+from test_markers import ARMS, block, bound, rigid
 from test_window import Driven, opened
 from throws import SOLVER, particles, pixels, scene
 
@@ -119,8 +122,6 @@ class TestPredictions:
         seen = pixels()
         off = seen.tracks.pixels + np.array([3.0, -2.0])
         off[4, seen.bound[0]] = np.nan
-        from dataclasses import replace
-
         moved = replace(seen, tracks=replace(seen.tracks, pixels=off))
         ghost = observed(moved, particles().trajectory)
         assert ghost is not None and ghost.x.shape == (len(off), len(seen.bound), 3)
@@ -129,6 +130,19 @@ class TestPredictions:
         told = off[:, seen.bound]
         known = np.isfinite(told)
         np.testing.assert_allclose(there.numpy()[known], told[known], atol=1e-3)
+
+    def test_markers_lie_where_the_estimated_setup_puts_them(self) -> None:
+        seen, motion = bound(gaps=True), rigid(block())
+        ghost = observed(seen, motion)
+        assert ghost is not None
+        there = seen.seen()
+        assert torch.equal(ghost.x.isfinite().all(-1), there) and not bool(there.all())
+        off = seen.residual(motion)[there].norm(dim=-1)
+        assert float(off.max()) < 1e-3
+        # the block's centre goes along `travel`; markers stay at the length of their arms from it
+        arms = ghost.x.double() - motion.x.mean(1, keepdim=True)
+        length = ARMS.norm(dim=1).expand(len(arms), -1)
+        torch.testing.assert_close(arms.norm(dim=-1)[there], length[there], rtol=0, atol=3e-3)
 
     def test_a_fit_of_numbers_writes_them_and_comes_out_as_without(self, tmp_path: Path) -> None:
         fits = [
