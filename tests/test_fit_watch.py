@@ -33,7 +33,7 @@ from rheograd.engine.scene import Scene
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.elastic import Corotated
 from rheograd.scenes.cli import main
-from rheograd.viewer import live, movie, screenshot
+from rheograd.viewer import following, movie, screenshot
 from rheograd.viewer.fit_charts import _told_apart, picture, short
 from rheograd.viewer.fit_folder import FitFolder
 from rheograd.viewer.playback import Playback
@@ -95,8 +95,8 @@ def predict(folder: Path, epoch: int, off: float) -> None:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at folders at every chance."""
-    monkeypatch.setattr(live, "INTERVAL", 0.0)
-    monkeypatch.setattr(live, "COSTLY", 0.0)
+    monkeypatch.setattr(following, "INTERVAL", 0.0)
+    monkeypatch.setattr(following, "COSTLY", 0.0)
 
 
 class TestPredictions:
@@ -193,7 +193,7 @@ class TestFolder:
         for name in ("config.json", "metrics.jsonl"):
             os.utime(path / name, (past, past))
         folder.read()
-        told = f"unfinished after iteration 2, last written at {live.clock(past)}"
+        told = f"unfinished after iteration 2, last written at {following.clock(past)}"
         assert folder.said == told
         (path / "report.json").write_text("{}")
         assert folder.read() and folder.said == "finished: 2 iterations in 500 ms"

@@ -19,7 +19,7 @@ from test_browser import address, process
 from test_window import Driven, opened
 
 from rheograd.engine.trajectory import TrajectoryWriter
-from rheograd.viewer import live
+from rheograd.viewer import following
 from rheograd.viewer.playback import Playback
 from rheograd.viewer.view import describe
 
@@ -99,8 +99,8 @@ def append(writer: TrajectoryWriter, k: int, scale: float = 0.01) -> None:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files at every chance."""
-    monkeypatch.setattr(live, "INTERVAL", 0.0)
-    monkeypatch.setattr(live, "COSTLY", 0.0)
+    monkeypatch.setattr(following, "INTERVAL", 0.0)
+    monkeypatch.setattr(following, "COSTLY", 0.0)
 
 
 @pytest.mark.usefixtures("eager")
@@ -193,7 +193,7 @@ class TestPlayback:
         playback = Playback(view, 0, True)
         playback.advance()
         told = view.sources[0].remark
-        assert told == f"unfinished, last written at {live.clock(before)}" and ":" in told
+        assert told == f"unfinished, last written at {following.clock(before)}" and ":" in told
         assert view.ended(0, 0) == told and view.live is not None and not view.live.awaited
         append(writer, 3)
         playback.advance()

@@ -14,7 +14,7 @@ from typing import Any
 
 from rheograd.engine.fit.quantity import duration
 
-from .live import PATIENCE, SLOWER, clock, signature
+from .following import PATIENCE, SLOWER, clock, signature
 
 CONFIG, METRICS, REPORT = "config.json", "metrics.jsonl", "report.json"
 _FILES = (CONFIG, METRICS, REPORT)

@@ -14,7 +14,7 @@ from .fields import Field
 from .fit_charts import FitCharts
 from .fit_folder import FitFolder
 from .fit_ghost import WORDS, Ghost
-from .live import Live, signature
+from .following import Live, signature
 from .source import Source
 from .view import View, describe
 

@@ -34,7 +34,7 @@ from .comparison import ERROR, Comparison
 from .extra import Extra
 from .fields import Field, Scale, exceeds, fields_of, scale_of
 from .fit_folder import folder_of
-from .live import Live, growth
+from .following import Live, growth
 from .source import Source, sources_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
