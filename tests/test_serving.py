@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from test_viewer import falling
 
-from rheograd.viewer import DisplayError, browser, display, playback, serve, stream
+from rheograd.viewer import DisplayError, connection, display, playback, serve, stream
 from rheograd.viewer.stage import Stage, plotter_for
 from rheograd.viewer.view import describe
 
@@ -87,7 +87,7 @@ class TestRefusals:
     def test_a_page_that_leaves_is_no_failure(self, caplog: pytest.LogCaptureFixture) -> None:
         loop = asyncio.new_event_loop()
         for error in (ConnectionResetError("left"), ValueError("wrong")):
-            browser._untold(loop, {"message": str(error), "exception": error})
+            connection.untold(loop, {"message": str(error), "exception": error})
         loop.close()
         assert [record.message.partition("\n")[0] for record in caplog.records] == ["wrong"]
 
@@ -98,9 +98,9 @@ class TestRefusals:
         monkeypatch.setattr("webbrowser.open", asked.put)
         monkeypatch.delenv("DISPLAY", raising=False)
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-        browser._open("http://none")
+        connection.open_page("http://none")
         monkeypatch.setenv("DISPLAY", ":7")
-        browser._open("http://some")
+        connection.open_page("http://some")
         assert asked.get(timeout=10) == "http://some"
 
     def test_a_frame_that_there_is_not(self) -> None:
@@ -109,7 +109,7 @@ class TestRefusals:
 
     def test_what_it_is_called_from_afar(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket, "gethostname", lambda: "far")
-        got = [browser._reached(host) for host in ("0.0.0.0", "127.0.0.1", "::1")]
+        got = [connection.reached(host) for host in ("0.0.0.0", "127.0.0.1", "::1")]
         assert got == ["far", "127.0.0.1", "[::1]"]
 
 

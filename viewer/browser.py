@@ -7,19 +7,14 @@ import asyncio
 import contextlib
 import importlib
 import itertools
-import os
 import secrets
 import signal
-import socket
-import threading
-import webbrowser
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import look_controls, page
+from . import connection, look_controls, page
 from .clicks import Clicks
 from .display import DisplayError, require_renderer
 from .looks import Looks
@@ -157,10 +152,7 @@ class Site:
         from trame.app import get_server
 
         self._playback, self._plotter, self._watch = playback, plotter, watch
-        view = playback.view
-        self._stage = Stage(plotter, view, most=quickly_drawn(view), timeline=False)
-        playback.toward = self._stage.toward
-        self._clicks = Clicks(playback, self._stage)
+        self._stage = self._new_stage()
         self._preset, self._turned = 0, False
         self._due, self._still = True, False
         self._shown: Shown | None = None
@@ -170,6 +162,14 @@ class Site:
         self._stream = Stream(self._fit, self._move)
         self._server: Any = get_server(f"rheograd-{next(_names)}", client_type="vue3")
         self._build()
+
+    def _new_stage(self) -> Stage:
+        """A stage for the view that is played, which keys and clicks know of."""
+        view = self._playback.view
+        stage = Stage(self._plotter, view, most=quickly_drawn(view), timeline=False)
+        self._playback.toward = stage.toward
+        self._clicks = Clicks(self._playback, stage)
+        return stage
 
     # what the page is made of
 
@@ -182,7 +182,7 @@ class Site:
         server, view = self._server, self._playback.view
         state = server.state
         state.update({
-            "last": self._playback.last, "fields": list(view.fields), "speeds": list(SPEEDS),
+            "fields": list(view.fields), "speeds": list(SPEEDS),
             "presets": list(_PRESETS), "keys": [list(pair) for pair in _KEYS],
             "remark": self._stage.remark, "held": -1, "trame__favicon": _ICON,
             "trame__template_error": f"<trame-style :css='style'/>{page.GONE}", "style": page.STYLE,
@@ -194,7 +194,7 @@ class Site:
         self._tell()
         server.controller.trigger("act")(self._act)
         server.controller.trigger("picture")(self._picture)
-        server.controller.trigger("values")(self._stage.inspector.table)
+        server.controller.trigger("values")(self._values)
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
             client.Style(look_controls.STYLE)
@@ -223,6 +223,7 @@ class Site:
             self._playback.pace,
         ]
         self._server.state.update({
+            "last": self._playback.last,
             "frame": shown.frame, "playing": shown.playing, "field": shown.field,
             "speed": shown.speed, "loop": shown.loop, "help": shown.help,
             "picked": len(shown.picked), "chart": shown.chart,
@@ -322,6 +323,10 @@ class Site:
         self._draw()
         return png(self._pixels())
 
+    def _values(self) -> str:
+        """What is charted, as CSV."""
+        return self._stage.inspector.table()
+
     # drawing
 
     async def _play(self) -> None:
@@ -344,6 +349,11 @@ class Site:
     def _draw(self) -> None:
         """Draw what is shown and tell the pages and who watches."""
         shown, self._due = self._playback.shown, False
+        if self._stage.view is not (view := self._playback.view):
+            self._stage.clear()
+            self._stage = self._new_stage()
+            self._server.state.fields = list(view.fields)
+            self._server.state.looked = look_controls.offered(view)
         if shown != self._shown:
             pace = self._playback.pace
             self._stage.strip.note = f",  {pace}" if pace else ""
@@ -375,12 +385,12 @@ class Site:
         self, host: str, port: int, open_browser: bool, ready: Callable[[str], None] | None
     ) -> None:
         """Serve until it is ended."""
-        asyncio.get_running_loop().set_exception_handler(_untold)
+        asyncio.get_running_loop().set_exception_handler(connection.untold)
         key = secrets.token_urlsafe(12)
         self._server.controller.on_server_bind.add(
-            lambda bound: bound.app.middlewares.append(_locked(key))
+            lambda bound: bound.app.middlewares.append(connection.locked(key))
         )
-        with _arguments():
+        with connection.arguments():
             start = self._server.start(
                 host=host,
                 port=port,
@@ -398,12 +408,12 @@ class Site:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if serving.done():
-                _refuse(serving, host, port)
-            url = f"http://{_reached(host)}:{self._server.port}/?key={key}"
+                connection.refuse(serving, host, port)
+            url = f"http://{connection.reached(host)}:{self._server.port}/?key={key}"
             if ready is not None:
                 ready(url)
             if open_browser:
-                _open(url)
+                connection.open_page(url)
             await self._until_ended()
         finally:
             self._stream.close()
@@ -424,71 +434,3 @@ class Site:
         finally:
             for task in tasks:
                 task.cancel()
-
-
-@contextmanager
-def _arguments() -> Iterator[None]:
-    """Have trame take its options from here, not from the command line of this program."""
-    before = os.environ.get("TRAME_ARGS")
-    os.environ["TRAME_ARGS"] = "--no-ws-compress"  # pictures are compressed already
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TRAME_ARGS"]
-        else:
-            os.environ["TRAME_ARGS"] = before
-
-
-def _untold(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say nothing of a page that leaves while something is sent to it."""
-    if not isinstance(context.get("exception"), ConnectionError):
-        loop.default_exception_handler(context)
-
-
-def _refuse(serving: asyncio.Future, host: str, port: int) -> None:
-    """Raise why it is not served."""
-    try:
-        serving.result()
-    except OSError as error:
-        reason = (error.strerror or str(error)).rpartition(": ")[2]
-        raise OSError(
-            f"nothing can be served at port {port} of {host}: got {reason!r}, expected a port that "
-            "is free and a name or address of this machine; choose others (--port, --host), or "
-            "port 0 for any that is free"
-        ) from error
-
-
-def _locked(key: str) -> Any:
-    """What lets only those in who came with the key once; a cookie remembers them."""
-    from aiohttp import web
-
-    @web.middleware
-    async def admit(request: Any, handler: Callable) -> Any:
-        name = f"rheograd-{request.url.port}"  # the ports of a host share their cookies
-        if secrets.compare_digest(request.cookies.get(name, ""), key):
-            return await handler(request)
-        if secrets.compare_digest(request.query.get("key", ""), key):
-            answer = web.Response(status=302, headers={"Location": "/"})
-            answer.set_cookie(name, key, httponly=True, samesite="Lax")
-            return answer
-        return web.Response(
-            status=403, text="Open the whole address that rheograd printed, with its key.\n"
-        )
-
-    return admit
-
-
-def _reached(host: str) -> str:
-    """The name by which a browser reaches what listens at a host."""
-    if host in ("", "0.0.0.0", "::"):
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
-
-
-def _open(url: str) -> None:
-    """Open a page in a browser of this machine if it has a display."""
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            return
-    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

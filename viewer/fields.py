@@ -266,6 +266,18 @@ def scale_of(
     return replace(scale, limits=(low, high), ticks=tuple(ticks))
 
 
+def exceeds(scale: Scale, source: Source, frame: int) -> bool:
+    """Whether more than a few values of a frame lie beyond the ends of a scale."""
+    if scale.field.labels:
+        return False
+    values = np.asarray(scale.field.values(source, frame), float)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return False
+    low, high = np.percentile(values, (0.5, 99.5))
+    return bool(low < scale.limits[0] or high > scale.limits[1])
+
+
 def _extent(
     field: Field, sources: Sequence[Source], frames: Sequence[int] | None = None
 ) -> tuple[float, float]:

@@ -53,16 +53,21 @@ class Inspector:
             for panel, body in enumerate(bodies)
         ]
         self._histories = Histories(view)
-        renderer = _over_all(plotter.render_window)
-        self._card = Sprite(renderer)
-        self._words = Words(renderer, pixels)
-        self._chart = Chart(renderer, view, pixels)
+        self._above = _over_all(plotter.render_window)
+        self._card = Sprite(self._above)
+        self._words = Words(self._above, pixels)
+        self._chart = Chart(self._above, view, pixels)
         self._frame = 0
         self._scale: Scale | None = None
         self._asked: tuple[Pick, ...] = ()
+        self._version = view.version
         self._shown, self._done = 0.0, 1.0
         self._place = (0, 0, 0, 0)
         self._painted: Any = None
+
+    def end(self) -> None:
+        """Take it out of the window."""
+        self._plotter.render_window.RemoveRenderer(self._above)
 
     def find(self, x: int, y: int) -> Pick | None:
         """What is at a pixel of the picture drawn last, from its lower left; None for nothing."""
@@ -96,6 +101,9 @@ class Inspector:
     def show(self, frame: int, scale: Scale) -> None:
         """Show what is picked at a place of the timeline, by a scale."""
         self._frame = frame
+        if self._version != self._view.version:  # what was read is of other frames
+            self._version, self._asked, self._painted = self._view.version, (), None
+            self._histories = Histories(self._view)
         if scale is not self._scale or self.picked != self._asked:
             self._scale, self._asked = scale, self.picked
             self._histories.ask(scale.field.name, self.picked)

@@ -22,7 +22,7 @@ SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 KEYS = (
     ("space", "play or pause"),
     ("left, right", "one frame back or on; with shift ten"),
-    ("home, end", "first or last frame"),
+    ("home, end", "first or last frame; end follows a run"),
     ("up, down", "faster or slower"),
     ("l", "play in a loop or once"),
     ("c, shift-c", "colour by the next field, or the one before"),
@@ -57,6 +57,10 @@ class Shown:
     """Particles, nodes or elements that are picked."""
     chart: bool = True
     """Whether what is picked is charted."""
+    frames: int = 1
+    """Length of the timeline, which grows where a file is followed."""
+    news: int = 0
+    """How often something new came in."""
 
 
 class Playback:
@@ -78,10 +82,13 @@ class Playback:
             raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
         self.view = view
         self.last = count - 1
+        self._plays = playing
+        plays = playing and (count > 1 or (view.live is not None and view.live.awaited))
         self.shown = Shown(
-            frame % count, playing and count > 1, view.field, 1.0, True, False,
-            looking.settled(looks, view),
+            frame % count, plays, view.field, 1.0, True, False, looking.settled(looks, view),
+            frames=count,
         )  # fmt: skip
+        self._newest = False  # whether the newest frame is followed
         self.toward: Callable[[], np.ndarray] = lambda: np.ones(3)
         """Direction to the eye, shape (3,): to be set by who holds a camera."""
         self._ranges = Ranges(view)
@@ -107,29 +114,53 @@ class Playback:
 
     def advance(self) -> bool:
         """Go to the frame that is due; whether that is another than before."""
+        live = self.view.live
+        grown = live is not None and live.look(self.view)
+        if grown:
+            self._grow()
         shown = self.shown
         if not shown.playing or self.held:
-            return False
+            return grown
         start, frame = self._origin
         due = frame + int((time.perf_counter() - start) * self._rate * shown.speed)
         if due == shown.frame:
-            return False
+            return grown
         if due <= self.last:
             self.change(moved=False, frame=due)
+        elif live is not None and live.awaited:
+            if shown.frame == self.last:
+                return grown
+            self.change(frame=self.last)
         elif shown.loop:
             self.change(frame=0)
         else:
             self.change(frame=self.last, playing=False)
         return True
 
+    def _grow(self) -> None:
+        """Take over frames that came in: wait no longer at the end, or go to the newest of them."""
+        if self.view.successor is not None:
+            self.view = self.view.successor
+            self._ranges = Ranges(self.view)
+            self.change(field=self.view.field, playing=self._plays, picked=())
+        before, count, rate = self.last, len(self.view.times), self._rate
+        self.last, self._rate = count - 1, max(_RATE, count / _LONGEST)
+        shown = self.shown
+        ended = shown.frame >= before
+        frame = self.last if ended and self._newest else min(shown.frame, self.last)
+        values = {"frame": frame, "frames": count, "news": shown.news + 1}
+        self.change(moved=ended or rate != self._rate, **values)
+
     def toggle(self) -> None:
         """Play or pause; from the last frame play starts over."""
         shown = self.shown
+        self._plays = not shown.playing
         ended = shown.frame == self.last and not shown.playing
         self.change(playing=not shown.playing, frame=0 if ended else shown.frame)
 
     def go(self, frame: int) -> None:
         """Show a frame, the first or last instead of one beyond it; what plays goes on from it."""
+        self._newest = False
         self.change(frame=min(max(frame, 0), self.last))
 
     def step(self, by: int) -> None:
@@ -160,6 +191,7 @@ class Playback:
             self.step((10 if shift else 1) * (1 if key == "Right" else -1))
         elif key in ("Home", "End"):
             self.go(0 if key == "Home" else self.last)
+            self._newest = key == "End"  # which `go` ended
         elif key in ("Up", "Down"):
             place = SPEEDS.index(shown.speed) + (1 if key == "Up" else -1)
             self.change(speed=SPEEDS[min(max(place, 0), len(SPEEDS) - 1)])

@@ -26,7 +26,7 @@ class Ranges:
             return self._once((name, low, high), limits=(low, high))
         if looks.span == "frame" and not field.labels:
             frames = tuple(int(frames[place]) for frames in view.frames)
-            return self._once((name, frames), frames=frames)
+            return self._once((name, frames, view.version), frames=frames)
         return view.scale(name)
 
     def words(self, name: str, looks: Looks) -> str:

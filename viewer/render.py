@@ -115,6 +115,11 @@ def movie(
     if size[0] % 2 or size[1] % 2 or min(size) < 64:
         raise ValueError(f"size of a movie: got {size}, expected even numbers from 64")
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    if view.bare:
+        raise ValueError(
+            f"a movie of {view.sources[0].title}: got no prediction of its motion, expected one;"
+            " wait for it, or take a --screenshot of the curves"
+        )
     looks, frames = settled(looks, view), shown_frames(view, rate, speed)
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:

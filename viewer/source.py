@@ -51,6 +51,8 @@ class Source:
     """Recorded fields of the cells: shape per cell by name."""
     metadata: Mapping[str, str]
     """What the file or solver says of the scene."""
+    remark: str = ""
+    """What is said of it beside its title, such as that its file is being written."""
 
     def __init__(self, trajectory: Any, title: str = "") -> None:
         if isinstance(trajectory, str | Path):
@@ -119,6 +121,18 @@ class Source:
                 self._recent.pop(next(iter(self._recent)))
             self._recent[frame] = own.frame(frame)
         return numpy_of(self._recent[frame][name])
+
+    @property
+    def reader(self) -> Any:
+        """What reads it from a file that may be written to meanwhile; None for all else."""
+        return self._trajectory if self._on_disk and hasattr(self._trajectory, "capacity") else None
+
+    def follow(self, trajectory: Any) -> None:
+        """Show a trajectory of the same particles and fields instead: more frames, or others."""
+        self._trajectory = trajectory
+        self._recent.clear()
+        self.count = len(trajectory)
+        self.times = numpy_of(trajectory.time) * 1.0
 
     def positions(self, frame: int) -> np.ndarray:
         """Positions [m], shape (n, 3); NaN where a particle is not seen."""

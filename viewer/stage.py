@@ -106,6 +106,9 @@ class Stage:
             self._furnish(panel, body)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
         self.inspector = Inspector(plotter, view, self.bodies, pixels)
+        self.below = 0.0
+        for extra in view.extras:
+            extra.begin(self)
         self.lay_out()
         self.look(0)
         self.show(0)
@@ -156,19 +159,20 @@ class Stage:
     def lay_out(self) -> None:
         """Fit the panels and the strip to the window: panels in rows, the strip below."""
         self.size = width, height = tuple(self.plotter.render_window.GetSize())
-        below = min(Strip.HEIGHT * self.pixels / height, 0.5)
+        below = 0.0 if self.view.bare else min(Strip.HEIGHT * self.pixels / height, 0.5)
         count = 1 if self.looks.overlay else len(self.view.sources)
+        self.below, room = below, 1.0 - sum(extra.share for extra in self.view.extras)
 
         def size(columns: int) -> float:
             """Shorter side of a panel, taken as a little wider than high."""
-            return min(width / columns / 1.2, (1 - below) * height / -(-count // columns))
+            return min(room * width / columns / 1.2, (1 - below) * height / -(-count // columns))
 
         columns = max(range(1, count + 1), key=size)
         rows = -(-count // columns)
         for panel in range(count):
             row, column = divmod(panel, columns)
             across = min(columns, count - row * columns)
-            wide, high = 1 / across, (1 - below) / rows
+            wide, high = room / across, (1 - below) / rows
             corner = np.array([column * wide, 1 - (row + 1) * high])
             self.plotter.renderers[panel].SetViewport(*corner, corner[0] + wide, corner[1] + high)
             top = high * height - 36 * self.pixels
@@ -186,8 +190,12 @@ class Stage:
             renderer.SetInteractive(panel < count)
             if panel >= count:  # hidden, and of the size of what is shown
                 renderer.SetViewport(*self._panels[0].GetViewport())
-        self.plotter.renderers[len(self.view.sources)].SetViewport(0, 0, 1, below)
+        bottom = self.plotter.renderers[len(self.view.sources)]
+        bottom.SetViewport(0, 0, 1, below)
+        bottom.SetDraw(not self.view.bare)
         self.strip.lay_out(width, round(below * height))
+        for extra in self.view.extras:
+            extra.lay_out(self)
         self.inspector.lay_out()
 
     def _head(self, panel: int) -> None:
@@ -328,3 +336,14 @@ class Stage:
         self.strip.span = self._ranges.words(self.field, self.looks)
         self.strip.show(self.frame, scale)
         self.inspector.show(self.frame, scale)
+        for extra in self.view.extras:
+            extra.show(self)
+
+    def clear(self) -> None:
+        """Take all that is drawn away, so that another stage can be made of the plotter."""
+        self.inspector.end()
+        for extra in self.view.extras:
+            extra.end(self)
+        for renderer in self.plotter.renderers:
+            renderer.RemoveAllViewProps()
+            renderer.RemoveObservers("StartEvent")  # by which some of that follows the camera

@@ -31,7 +31,10 @@ import numpy as np
 from rheograd.engine.suggestion import did_you_mean
 
 from .comparison import ERROR, Comparison
-from .fields import Field, Scale, fields_of, scale_of
+from .extra import Extra
+from .fields import Field, Scale, exceeds, fields_of, scale_of
+from .fit_folder import folder_of
+from .following import Live, growth
 from .source import Source, sources_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
@@ -41,9 +44,9 @@ _FEW = 32
 _FAR_LARGER = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class View:
-    """Everything a picture shows, over the whole run."""
+    """Everything a picture shows, over the whole run, as far as it is there; see `grow`."""
 
     sources: tuple[Source, ...]
     """One a panel."""
@@ -67,6 +70,16 @@ class View:
     """As in the metadata of each source."""
     radii: tuple[float, ...]
     """Radius of a particle [m], one a source; 0 for a mesh."""
+    live: Live | None = None
+    """What brings it up to date while its files are written; None where nothing can change."""
+    extras: tuple[Extra, ...] = ()
+    """What is drawn beside or over the panels."""
+    bare: bool = False
+    """Whether there is no motion: its panel and the timeline give way to the extras."""
+    successor: View | None = None
+    """What is to be shown from now on instead of this."""
+    version: int = 0
+    """How often its frames have changed."""
     _scales: dict[str, Scale] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def scale(self, name: str) -> Scale:
@@ -76,12 +89,39 @@ class View:
             self._scales[name] = scale_of(self.fields[name], self.sources, limits)
         return self._scales[name]
 
+    def grow(self, changed: Sequence[Source]) -> None:
+        """Take over the frames that sources have now; ranges of colours widen where they must."""
+        self.version += 1
+        self.times, self.frames = _timeline(self.sources)
+        newest = [(source, source.count - 1) for source in changed]
+        for source, frame in newest:
+            x = source.positions(frame)
+            x = x[np.isfinite(x).all(-1)]
+            if len(x):
+                low, high = self.motion
+                self.motion = np.stack([np.minimum(low, x.min(0)), np.maximum(high, x.max(0))])
+        for name, scale in list(self._scales.items()):
+            fixed = self.limits is not None and name == self.field
+            if not fixed and any(exceeds(scale, *one) for one in newest):
+                del self._scales[name]
+                self.scale(name)
+
+    def refill(self) -> None:
+        """Take over other frames of the same points: times, bounds and ranges of colours."""
+        self.version += 1
+        self.times, self.frames = _timeline(self.sources)
+        self.motion = _motion(self.sources)
+        self._scales.clear()
+
     def ended(self, panel: int, place: int) -> str:
         """When the run of a panel ended, in words, where a frame more would be due by this place.
 
-        Empty before that. A source of a single frame is a still, and never ends.
+        Empty before that. A source of a single frame is a still, and never ends. One whose file is
+        not finished says so instead.
         """
         source = self.sources[panel]
+        if source.remark:
+            return source.remark
         times = source.times
         lapse = float(np.median(np.diff(times))) if source.count > 1 else math.inf
         if self.times[place] < times[-1] + 0.99 * lapse:
@@ -116,7 +156,8 @@ def describe(
     """Look at one trajectory, or at several side by side.
 
     Args:
-        trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed.
+        trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed. Or the
+            folder of a fit, alone.
         field: what to colour by; by default the first there is, the speed.
         titles: names shown above the panels.
         limits: range of that field in SI units; by default that of the whole run.
@@ -125,6 +166,10 @@ def describe(
     Raises:
         ValueError: for an unknown field or axis, an empty range, or titles that do not match.
     """
+    if (folder := folder_of(trajectories)) is not None:
+        from .fit_watch import watched
+
+        return watched(folder, field=field, titles=titles, limits=limits, up=up)
     sources = sources_of(trajectories, titles)
     upward = _upward(sources[0], up)
     fields = fields_of(sources, upward)
@@ -151,6 +196,7 @@ def describe(
         domains=tuple(_domain(source, sources[0]) for source in sources),
         colliders=tuple(_colliders(source, sources[0]) for source in sources),
         radii=tuple(_radius(source) for source in sources),
+        live=growth(sources),
     )
 
 

@@ -100,17 +100,33 @@ class Window:
         self._plotter = plotter_for(view, size, off_screen=False)
         self._window = self._plotter.render_window
         self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
-        playback.toward = self._stage.toward
+        self._take_over()
         self._preset = 0
         self._turning: tuple[int, int] | None = None
-        self._clicks = Clicks(playback, self._stage)
         self._due = True
         self._drawn: Shown | None = None
         self._told: Shown | None = None
         self._failure: Exception | None = None
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Put up the list of keys and the hint."""
         self._help = self._list_keys()
         self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
         self._say(";  ".join(filter(None, ("h lists the keys", self._stage.remark))))
+
+    def _restage(self) -> None:
+        """Show another view than before in the same window."""
+        view = self._playback.view
+        self._stage.clear()
+        self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
+        self._take_over()
+        self._hang_up()
+
+    def _take_over(self) -> None:
+        """Have what answers keys and clicks know of the stage."""
+        self._playback.toward = self._stage.toward
+        self._clicks = Clicks(self._playback, self._stage)
 
     def run(self) -> None:
         """Show it until it is closed."""
@@ -177,6 +193,8 @@ class Window:
     def _draw(self) -> None:
         """Draw what is shown and tell who watches."""
         shown, self._due = self._playback.shown, False
+        if self._stage.view is not self._playback.view:
+            self._restage()
         if shown != self._drawn:
             self._drawn = shown
             strip, pace = self._stage.strip, self._playback.pace
@@ -300,7 +318,7 @@ class Window:
     def _place_keys(self) -> None:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
-        self._hint.SetPosition(24, top)
+        self._hint.SetPosition(24, 8 if self._stage.view.bare else top)
         part = min(1.0, (top - 8) / (18 * len(self.keys) + 30))  # smaller where they do not fit
         high, wide = part * (18 * len(self.keys) + 30), 470
         low = top - high

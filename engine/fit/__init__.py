@@ -7,6 +7,7 @@ laws       learn (from demonstrations to the report), demonstrations, lesson, sh
            (the best law on held-out frames), weights
 fields     field, descent: stiffness or shape by gradients
 bodies     primitive: a solid from its silhouettes
-for all    follow (simulations at observed times), judge, team (processes), run_folder, distance
+for all    follow (simulations at observed times), judge, team (processes), run_folder, distance,
+           prediction (what is written for those who watch)
 report     report, report_files, page, page_parameters, overlays, plots, curves, quantity, style
 """

@@ -15,8 +15,9 @@ from ..observations.observation import Observation, Positions
 from ..scene import Scene
 from ..simulate import simulate
 from ..solver import Solver
-from .follow import common_interval, fitting_step
-from .judge import LONGER, SEEN, held_out
+from ..trajectory import Trajectory
+from .follow import common_interval, fitting_step, moved
+from .judge import LONGER, SEEN, TAIL, held_out
 
 T = TypeVar("T")
 
@@ -40,6 +41,17 @@ class Demonstration:
     def label(self, motion: str) -> str:
         """The name of a motion in a report."""
         return f"{self.name}: {motion}" if self.name else motion
+
+    def predicted(self) -> tuple[Scene, Trajectory, Observation, Any]:
+        """The scene, its motion by the law as it is, all that was seen of it, and the model.
+
+        Raises:
+            SimulationError: The law does not run so far.
+        """
+        seen = self.motions.get(TAIL, self.motions[SEEN])
+        step = torch.round(seen.time / self.model.dt).long()
+        motion = moved(replace(self.solver), self.model, seen.time, step, None)
+        return self.scene, motion, seen, self.model
 
     @property
     def size(self) -> float:

@@ -35,6 +35,7 @@ def identify(
     max_iterations: int = 20,
     numerics: Numerics | None = None,
     resume: bool = False,
+    predict: float = 0.0,
     source: str = "",
     command: str = "",
     settings: Mapping[str, Any] | None = None,
@@ -54,6 +55,8 @@ def identify(
         numerics: What is simulated in the end so that bands hold the error of particles and cells
             too; None: they do not.
         resume: Go on with the fit in `folder`.
+        predict: Seconds between two predictions of the first motion that are written to `folder`
+            for those who watch it; 0 for none.
         source: Path of the observation, for the report.
         command: Command line that does it again, for the report; by default that of the process.
         settings: What else is to be listed in the report, by name.
@@ -71,7 +74,7 @@ def identify(
     whole = comparable([replace(e, given={**given, **e.given}) for e in experiments])
     fitted = fit_parameters(
         build, solver, whole, parameters, folder=folder, max_iterations=max_iterations,
-        numerics=numerics, resume=resume, team=team, tell=tell,
+        numerics=numerics, resume=resume, predict=predict, team=team, tell=tell,
     )  # fmt: skip
     starts = {name: p.start for name, p in parameters.items()}
 

@@ -94,6 +94,7 @@ def fit(
     threads: int = 2,
     team: Team | None = None,
     resume: bool = False,
+    predict: float = 0.0,
     source: str = "",
     names: Sequence[str] = (),
     command: str = "",
@@ -120,6 +121,8 @@ def fit(
         team: The processes that do this together, each of them calling this with the same; only
             the leader writes and tells. Results do not depend on their number.
         resume: Go on with the fit in `folder`.
+        predict: Seconds between two predictions of the first motion that are written to `folder`
+            for those who watch it; 0 for none.
         source: Path of the observations, for the report.
         names: Of the observations, for the report, where there are several; numbers by default.
         command: Command line that does it again, for the report; by default that of the process.
@@ -153,13 +156,13 @@ def fit(
         "law": law.name, "states": "pixels" if sights else states, "hold_out": hold_out,
         "seed": seed, "motions": [e.described for e in demonstrations], **asdict(recipe),
     }  # fmt: skip
-    run = team.led(lambda: RunFolder(folder, config, resume=resume))
+    run = team.led(lambda: RunFolder(folder, config, resume=resume, predict=predict))
     start = _start(run, law, team)
     law.load_state_dict(start.state_dict())
     lessons = [_lesson(e, law, states, recipe) for e in demonstrations]
     training = Training(
         lessons, law, recipe, run, seed=seed, threads=threads, team=team,
-        held=_held(demonstrations, recipe), tell=tell,
+        held=_held(demonstrations, recipe), tell=tell, predict=demonstrations[0].predicted,
     )  # fmt: skip
     training.run()
     report = _report(training, demonstrations, start, command)

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ def fit_parameters(
     numerics: Numerics | None = None,
     folder: Path | str | None = None,
     resume: bool = False,
+    predict: float = 0.0,
     team: Team | None = None,
     tell: Tell = lambda metrics: None,
 ) -> ParameterFit:
@@ -122,6 +124,8 @@ def fit_parameters(
             nothing.
         resume: Go on from the checkpoint in the folder, to the same result to the last bit on a
             CPU.
+        predict: Seconds between two predictions of the first experiment that are written to the
+            folder for those who watch it; 0 for none.
         team: Processes that share the experiments, to the same result; by default this one alone.
         tell: Is given what metrics.jsonl gets.
 
@@ -145,7 +149,7 @@ def fit_parameters(
     run = None
     if folder is not None:
         config = _config(trials, search, tolerance)
-        opened = team.led(lambda: RunFolder(folder, config, resume=resume))
+        opened = team.led(lambda: RunFolder(folder, config, resume=resume, predict=predict))
         run = opened if team.leads else None
     return _Fit(trials, tolerance, tell, run, numerics).run(max_iterations, search)
 
@@ -219,6 +223,7 @@ class _Fit:
             self._iterate()
         if c["in_a_row"] >= REJECTIONS:
             self._note(f"ended after {REJECTIONS} rejected steps, with the last good parameters")
+        self._predict(last=True)
         return self._result()
 
     # ---- evaluations
@@ -345,6 +350,13 @@ class _Fit:
             self.folder.report_epoch(metrics)
             self.folder.save(tensors, c)
         self.tell(metrics)
+        self._predict()
+
+    def _predict(self, *, last: bool = False) -> None:
+        """Let those who watch the folder see the motion with the parameters as they are."""
+        if self.folder is not None:
+            at = partial(self.trials.predicted, self.point.free, self.counters["steps"])
+            self.folder.predictions.offer(self.counters["iteration"], at, last=last)
 
     def _resumed(self) -> bool:
         folder = self.folder  # of the leader; the others hear from it

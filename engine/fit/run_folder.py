@@ -5,6 +5,7 @@ config.json     what was asked
 metrics.jsonl   a line an epoch
 checkpoint.safetensors   law, optimizer and counters after the last whole epoch
 law_start.safetensors, law.safetensors   the law before and after
+predicted.vtkhdf, observed.vtkhdf        the latest predicted motion, and what was seen of it
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ..atomic import replacing
 from ..resume import load_state, save_state
+from .prediction import Predictions
 
 Tell = Callable[[Mapping[str, Any]], None]
 """Is told the metrics of each epoch as metrics.jsonl gets them, a `note`, or how many of the
@@ -38,19 +40,23 @@ def require_folder(path: Path) -> None:
 class RunFolder:
     """Files of one fit; every one is replaced in one go, so a kill loses the current epoch only."""
 
-    def __init__(self, path: Path | str, config: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self, path: Path | str, config: Mapping[str, Any], *, resume: bool, predict: float = 0.0
+    ) -> None:  # fmt: skip
         """Open or create the folder.
 
         Args:
             path: The folder.
             config: What was asked, as JSON values; must be the same when resuming.
             resume: Go on from the checkpoint in it, if there is one.
+            predict: Seconds between two predictions that are written to it; 0 for none.
 
         Raises:
             ValueError: It holds another fit, or there is a fit and `resume` is not set.
         """
         self.path = Path(path)
         self.config = json.loads(json.dumps(dict(config)))
+        self.predictions = Predictions(self.path, predict)
         require_folder(self.path)
         old = self.path / "config.json"
         if old.is_file():

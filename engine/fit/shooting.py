@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..errors import GradientError, SimulationError
+from ..observations.observation import Observation
+from ..scene import Scene
+from ..trajectory import Trajectory
 from .held import Held
 from .lesson import SHARDS, Lesson, Piece
 from .recipe import Recipe
@@ -70,6 +73,8 @@ class Training:
     held: Held | None = None
     """Frames by which the law is chosen and the end is found; None takes the last law."""
     tell: Tell = lambda metrics: None
+    predict: Callable[[], tuple[Scene, Trajectory, Observation, Any]] | None = None
+    """Gives the leader's folder the motion by the law as it is; see `Predictions`."""
 
     def __post_init__(self) -> None:
         """Set the optimizer up and go back to the last checkpoint, if there is one."""
@@ -149,9 +154,11 @@ class Training:
         workers = 1 if on_gpu else max(1, min(self.threads, SHARDS * len(self.lessons)))
         pool = ThreadPoolExecutor(workers)
         try:
+            self._predict()
             while self.epoch < self.recipe.epochs and not self._patience_is_over():
                 if self._run_epoch(pool):
                     break
+                self._predict()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if self.held is not None and self.held.best:
@@ -160,6 +167,13 @@ class Training:
                 f"the law after epoch {self.held.epoch} was taken, the best on the held-out"
                 f" frames, which chose it: mean squared error {self.held.error:.3g} there"
             )
+        self._predict(last=True)
+
+    def _predict(self, *, last: bool = False) -> None:
+        if self.predict is not None and self.team.leads:
+            taken = self.held is not None and self.held.best and last
+            epoch = self.held.epoch + 1 if self.held is not None and taken else self.epoch
+            self.folder.predictions.offer(epoch, self.predict, last=last)
 
     def _patience_is_over(self) -> bool:
         if self.held is None or not self.held.exhausted(self.epoch):

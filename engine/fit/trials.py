@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import SimulationError
+from ..observations.observation import Observation
 from ..scene import Scene
 from ..trajectory import Trajectory
 from .experiment import Build, Experiment
@@ -70,6 +71,21 @@ class Trials:
         with torch.no_grad():
             scenes = self.scenes(experiment, points)
             return follow(scenes, self.solver, experiment.observation, dt=dt, tell=tell)
+
+    def predicted(
+        self, free: np.ndarray, steps: Sequence[float]
+    ) -> tuple[Scene, Trajectory, Observation, Any]:
+        """The first experiment at a point: its scene, motion, what was seen of it, and the model.
+
+        Raises:
+            SimulationError: It failed.
+        """
+        first, dt = self.experiments[0], steps[0]
+        motion = self.motions(first, [free], dt)[0]
+        (scene,) = self.scenes(first, [free])
+        solver = self.solver if self.solver.static else self.solver.at_step(dt)
+        seen = first.observed(self.build, self.values(free))
+        return scene, motion, seen, solver.discretize(scene)
 
     def residuals(
         self, points: Points, steps: Sequence[float], tell: Doing = lambda share, scenes: None

@@ -229,6 +229,13 @@ class Markers(Observation):
         predicted = self._markers(self._patches(trajectory), pose)
         return (predicted - pose.position) @ self._rotation(pose) + self.centre
 
+    @torch.no_grad()
+    def in_scene(self, trajectory: Trajectory) -> Tensor:
+        """The recording in the scene's axes, given a simulation [m], (t, k, 3); gaps are NaN."""
+        pose = self.pose(trajectory)
+        seen = (self.recording.x.cpu().double() - self.centre) @ self._rotation(pose).mT
+        return seen + pose.position
+
     def _rotation(self, pose: Pose) -> Tensor:
         return torch.linalg.matrix_exp(skew(pose.turn)) @ self.axes
 

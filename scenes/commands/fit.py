@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 RANK = 2
 WRITTEN = (
     "config.json", "metrics.jsonl", "checkpoint.safetensors", "law_start.safetensors",
-    "law.safetensors", "report.json", "report.html",
+    "law.safetensors", "report.json", "report.html", "predicted.vtkhdf", "observed.vtkhdf",
 )  # fmt: skip
 """Files of the folder of a fit."""
 ITERATIONS = 20
@@ -58,6 +58,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
     add_arguments(parser)
+    add_watching(parser)
     found, script = selection.read(parser, tokens)
     assert script is not None
     folder = found.out or Path("runs") / script.name
@@ -138,6 +139,15 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--units", metavar="UNIT", help="of length: m, cm, mm, ...")
 
 
+def add_watching(parser: Parser) -> None:
+    """What is written for those who watch."""
+    parser.add_argument(
+        "--predict", type=number, default=5.0, metavar="S",
+        help="seconds between two predictions of the motion that are written to --out, for"
+        " rheograd view FOLDER (default: 5; 0: none)",
+    )  # fmt: skip
+
+
 def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str) -> int:
     """Train a learned law; `again` is the command that does the same once more."""
     import torch
@@ -169,7 +179,8 @@ def fit_law(found: argparse.Namespace, script: Script, folder: Path, again: str)
                 scenes(law), solver, seen, folder=folder, states=states, recipe=recipe,
                 truth=truths if known else None, names=[e.name for e in read],
                 hold_out=found.hold_out, seed=found.seed, threads=found.threads, team=team,
-                resume=found.resume, source=sources(found), command=again, tell=progress,
+                resume=found.resume, predict=found.predict, source=sources(found),
+                command=again, tell=progress,
             )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0
 
@@ -221,7 +232,7 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
         report = identify(
             script.build, solver, seen, parameters, folder=folder, given=given,
             max_iterations=iterations, numerics=numerics(found, solver, seen),
-            resume=found.resume, source=sources(found), command=again,
+            resume=found.resume, predict=found.predict, source=sources(found), command=again,
             settings=cameras(read), team=team, tell=progress,
         )  # fmt: skip
     return sum_up(report, folder) if progress.shown else 0

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at trajectories: a window, a browser, a movie or a picture; several are shown side by side.
+"""Look at trajectories, or at a fit: a window, a browser, a movie or a picture.
 
-Files are .npz, .vtkhdf or .c3d. A window opens unless --browser, --movie or --screenshot is given;
-in it, h lists the keys. --browser serves the same to a browser, here or, with --host or through
-`ssh -L PORT:localhost:PORT`, on another machine; Ctrl-C ends it. --dt or --frame-rate tell the
-times of a .npz that has none. --colour error shows how far every point is from where the first
-file has it, whatever the numbers of points.
+Files are .npz, .vtkhdf or .c3d, several are shown side by side; or the folder of a fit, which is
+watched as the fit goes on. A file that is being written is followed. A window opens unless
+--browser, --movie or --screenshot is given; in it, h lists the keys. --browser serves the same to a
+browser, here or, with --host or through `ssh -L PORT:localhost:PORT`, on another machine; Ctrl-C
+ends it. --dt or --frame-rate tell the times of a .npz that has none. --colour error shows how far
+every point is from where the first file has it, whatever the numbers of points.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     pixels, _ = converter(tuple[int, int])
     whole, _ = converter(int)
     several, _ = converter(tuple[int, ...])
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE|FOLDER")
     parser.add_argument("--movie", type=Path, metavar="FILE", help="write .mp4 or .gif")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="write .png or .jpg")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
@@ -91,6 +92,13 @@ def _require_one_way(found: Namespace) -> None:
 def _open(path: Path, found: Namespace) -> Any:
     from rheograd.engine.trajectory import open_trajectory
 
+    if path.is_dir():
+        return path
+    if not path.exists() and not path.suffix:
+        raise FileNotFoundError(
+            f"no file or folder {path}: check the path; rheograd fit makes the folder of a fit once"
+            " it has read what was observed"
+        )
     return open_trajectory(path, dt=found.dt, frame_rate=found.frame_rate, units=found.units)
 
 
@@ -104,13 +112,15 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
     from ..user_files import start_engine
 
-    require_new((found.screenshot, found.movie), force=found.force, inputs=found.files)
+    read = [path for path in found.files if not path.is_dir()]
+    require_new((found.screenshot, found.movie), force=found.force, inputs=read)
     window = found.screenshot is None and found.movie is None
     start_engine()  # by which many particles are drawn, and errors found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
-        "field": found.colour, "titles": titles, "limits": found.limits, "up": found.up,
-        "size": found.size, "looks": looks_of(found), "picked": found.pick,
+        "field": found.colour, "titles": titles if found.titles or read else None,
+        "limits": found.limits, "up": found.up, "size": found.size, "looks": looks_of(found),
+        "picked": found.pick,
     }  # fmt: skip
     if found.screenshot is not None:
         frame = -1 if found.frame is None else found.frame
