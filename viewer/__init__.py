@@ -4,7 +4,18 @@
 from .browser import serve
 from .comparison import ErrorTotal, error_totals
 from .display import DisplayError
+from .export import export, written_by
 from .render import movie, screenshot
 from .window import play
 
-__all__ = ["DisplayError", "ErrorTotal", "error_totals", "movie", "play", "screenshot", "serve"]
+__all__ = [
+    "DisplayError",
+    "ErrorTotal",
+    "error_totals",
+    "export",
+    "movie",
+    "play",
+    "screenshot",
+    "serve",
+    "written_by",
+]

@@ -35,6 +35,7 @@ _PRESETS = ("corner", "front", "side", "above")
 _KEYS = (
     *KEYS,
     ("x", "download the picture"),
+    ("e", "download the shape shown as .glb"),
     ("h", "show or hide this help"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
 )
@@ -179,6 +180,7 @@ class Site:
         self._tell()
         server.controller.trigger("act")(self._act)
         server.controller.trigger("picture")(self._picture)
+        server.controller.trigger("shape")(self._shape)
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
             client.Script(page.KEYS)
@@ -291,6 +293,13 @@ class Site:
         """What is shown now, as a .png."""
         self._draw()
         return png(self._pixels())
+
+    def _shape(self) -> bytes:
+        """The frame shown now, as a .glb."""
+        from .export import frame_bytes
+
+        shown = self._playback.shown
+        return frame_bytes(self._playback.view, shown.frame, shown.field)
 
     # drawing
 

@@ -55,6 +55,9 @@ CONTROLS = """
     <button id="save" title="download this picture (x)"
         @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
       save picture</button>
+    <button id="shape" title="download the shape shown, for other programs (e)"
+        @click="utils.download('rheograd.glb', trigger('shape'), 'model/gltf-binary')">
+      save shape</button>
     <button id="help" title="list the keys (h)" :class="{chosen: help}"
         @click="trigger('act', ['press', 'h', false])">help</button>
     <button id="end" title="end the program that serves this page"
@@ -85,7 +88,7 @@ KEYS = """
   const names = {" ": "space", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up",
                  ArrowDown: "Down", "?": "question"};
   const known = ["space", "Left", "Right", "Up", "Down", "Home", "End", "l", "c", "C", "v", "r",
-                 "x", "h", "question", "F1"];
+                 "x", "e", "h", "question", "F1"];
   window.addEventListener("keydown", (event) => {
     const key = names[event.key] || event.key, at = event.target;
     if (event.ctrlKey || event.altKey || event.metaKey || !known.includes(key)) return;
@@ -93,6 +96,7 @@ KEYS = """
     if (key == "space" && ["BUTTON", "INPUT"].includes(at.tagName) && at.type != "range") return;
     event.preventDefault();
     if (key == "x") document.getElementById("save").click();
+    else if (key == "e") document.getElementById("shape").click();
     else window.trame.trigger("act", ["press", key, event.shiftKey]);
   });
   // what was clicked does not keep the keyboard

@@ -137,6 +137,11 @@ class Source:
         """A recorded field at a frame, shape (n, ...), or (e, ...) of the cells."""
         return self._read(name, frame)
 
+    def totals(self, frame: int) -> dict[str, float]:
+        """Numbers of the whole scene at a frame, such as energies [J], by name."""
+        held = getattr(self._trajectory, "totals", None) or {}
+        return {name: float(values[frame]) for name, values in held.items()}
+
     def sampled(self, count: int) -> np.ndarray:
         """At most `count` frames, spread evenly from the first to the last."""
         return np.unique(np.linspace(0, self.count - 1, min(count, self.count)).astype(int))

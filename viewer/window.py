@@ -21,6 +21,7 @@ _KEY_INK = (0.17, 0.44, 0.70)
 _KEYS = (
     *KEYS,
     ("x", "save a picture in this folder"),
+    ("e, shift-e", "save the shape shown as .glb, or its data for VTK"),
     ("h", "show or hide this help"),
     ("escape", "close"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
@@ -194,6 +195,8 @@ class Window:
             self._ask()
         elif key == "x":
             self._say(f"saved {self._save()}")
+        elif key in ("e", "E"):
+            self._say(self._export(numbers=key == "E" or bool(interactor.GetShiftKey())))
         elif key in ("Escape", "q"):
             self._close()
 
@@ -274,6 +277,21 @@ class Window:
         draw(self._board, [(corners, (255, 255, 255))])
         for actor, x in zip(self._help[1:], (44, 172), strict=True):
             actor.SetPosition(x, low + 16)
+
+    def _export(self, *, numbers: bool) -> str:
+        """Write the frame shown for other programs, to new files in the working folder; in words.
+
+        What is too large is told instead.
+        """
+        from .export import export_frame
+
+        shown = self._playback.shown
+        view = self._playback.view
+        try:
+            names = export_frame(view, shown.frame, shown.field, "rheograd", numbers=numbers)
+        except ValueError as error:
+            return f"not saved: {error}"
+        return f"saved {', '.join(names)}"
 
     def _save(self) -> str:
         """Write what is shown to a new file in the working folder; its name."""
