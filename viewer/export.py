@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .source import Source
 from .view import View, describe
 
 ENDINGS = (".glb", ".pvd")
@@ -70,7 +71,7 @@ def export(
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
     places = range(len(view.times))[_chosen(len(view.times), frames, every)]
     if out.suffix == ".pvd":
-        return _series(view, out, places, progress)
+        return _series(view.sources, out, places, progress)
     from rheograd.engine.atomic import replacing
 
     from .gltf import scene_of
@@ -82,18 +83,20 @@ def export(
 
 
 def _series(
-    view: View, out: Path, places: Iterable[int], progress: Callable[[int, int], None] | None
+    sources: Sequence[Source],
+    out: Path,
+    frames: Iterable[int],
+    progress: Callable[[int, int], None] | None,
 ) -> str:
     from .series import ending, write_series
 
-    if len(view.sources) > 1:
+    if len(sources) != 1:
         raise ValueError(
-            f"a series of VTK files: got {len(view.sources)} trajectories, expected one; run the"
-            " command once for each"
+            f"a series of VTK files: got {len(sources)} trajectories, expected one; run the command"
+            " once for each"
         )
-    source = view.sources[0]
-    count = write_series(source, out, [*places], progress=progress)
-    return f"{count} frames as {ending(source)} files"
+    count = write_series(sources[0], out, [*frames], progress=progress)
+    return f"{count} frames as {ending(sources[0])} files"
 
 
 def _chosen(count: int, frames: tuple[int, int] | None, every: int) -> slice:

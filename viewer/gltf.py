@@ -252,11 +252,12 @@ def _shapes(view: View, glb: Glb, places: Sequence[int], on_cells: bool) -> list
             shapes.append(Balls(source, glb, radius) if few else Dots(source, glb))
     size = sum(many * shape.vertex for many, shape in zip(spans, shapes, strict=True))
     if size > LARGEST:
-        every = -(-size // LARGEST)
+        fitting = max(LARGEST * len(places) // size, 1)
+        every = -(-len(places) // fitting)
         raise ValueError(
             f"an animation in one file: got {len(places)} frames, which take"
             f" {size / 2**30:.1f} GiB, expected {LARGEST / 2**30:g} GiB at most; take every"
-            f" {every}th or fewer of them (--every {every}), or a part (--frames FIRST,LAST), or"
+            f" {every}th of them or fewer (--every {every}), or a part (--frames FIRST,LAST), or"
             " write a series for ParaView, which has no limit (.pvd)"
         )
     return shapes
