@@ -148,7 +148,7 @@ class Site:
         self._playback, self._plotter, self._watch = playback, plotter, watch
         view = playback.view
         self._stage = Stage(plotter, view, most=quickly_drawn(view), timeline=False)
-        self._preset, self._turned = 0, False
+        self._preset, self._turned = view.facing, False
         self._due, self._still = True, False
         self._shown: Shown | None = None
         self._drag: tuple[str, float, float] | None = None
@@ -219,7 +219,7 @@ class Site:
         """Do what a control or key stands for; what makes no sense is not done."""
         playback = self._playback
         if what == "press" and values[0] in ("v", "r"):
-            self._look(self._preset + 1 if values[0] == "v" else 0)
+            self._look(self._preset + 1 if values[0] == "v" else playback.view.facing)
         elif what == "press":
             playback.press(str(values[0]), bool(values[1]))
         elif what in ("hold", "release"):

@@ -69,6 +69,11 @@ def export(
     out = Path(path)
     written_by(out)
     view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    if view.sources[0].film is not None:
+        raise ValueError(
+            "an export: got tracks in pixels, which have no place in space, expected a run; write a"
+            " picture or movie of them instead (--screenshot, --movie)"
+        )
     places = range(len(view.times))[_chosen(len(view.times), frames, every)]
     if out.suffix == ".pvd":
         return _series(view.sources, out, places, progress)

@@ -48,8 +48,8 @@ CONTROLS = """
       <button v-for="(one, k) in presets" :key="one" :id="'look-' + one"
           :title="'look from ' + one" :class="{chosen: k == preset}"
           @click="trigger('act', ['look', k])">{{ one }}</button>
-      <button id="reset" title="reset the camera (r)" @click="trigger('act', ['look', 0])">
-        reset</button>
+      <button id="reset" title="reset the camera (r)"
+          @click="trigger('act', ['press', 'r', false])">reset</button>
     </span>
     <span class="space"></span>
     <button id="save" title="download this picture (x)"

@@ -51,6 +51,10 @@ class Source:
     """Recorded fields of the cells: shape per cell by name."""
     metadata: Mapping[str, str]
     """What the file or solver says of the scene."""
+    ghost: Any
+    """What was observed of the run, see `ghosts`, or None."""
+    film: Any
+    """The film of which the points are tracks, see `film`, or None."""
 
     def __init__(self, trajectory: Any, title: str = "") -> None:
         if isinstance(trajectory, str | Path):
@@ -67,6 +71,8 @@ class Source:
             dict(getattr(trajectory, name, None) or {}) for name in ("fields", "cell_fields")
         )
         self.cells = getattr(trajectory, "cells", None)
+        self.ghost = getattr(trajectory, "ghost", None)
+        self.film = getattr(trajectory, "film", None)
         if self._on_disk:
             shape = (len(trajectory), trajectory.particles, 3)
             self.shapes = {name: tuple(one) for name, one in fields.items()}

@@ -11,7 +11,9 @@ import numpy as np
 
 from .bodies import Body, Surface, particles
 from .display import chosen_window
+from .film import FilmSheet
 from .flat import INK, draw, drawing, text
+from .ghosts import Rings, caption
 from .strip import Strip
 from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
 from .view import View
@@ -76,7 +78,9 @@ class Stage:
         self.size = (0, 0)
         self.top = 0.0
         self.bodies: list[Body] = [
-            particles(source, radius, plotter.renderers[panel], most)
+            FilmSheet(source, pixels)
+            if source.film is not None
+            else particles(source, radius, plotter.renderers[panel], most)
             if source.cells is None
             else Surface(source, source.cells, pixels)
             for panel, (source, radius) in enumerate(zip(view.sources, view.radii, strict=True))
@@ -85,12 +89,13 @@ class Stage:
         self._moving: list[tuple[int, dict, Any]] = []
         self._titles: list[Any] = []
         self._dividers: list[Any] = []
+        self._ghosts: list[tuple[int, Rings]] = []
         self._headed: dict[int, tuple[str, int]] = {}
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
         self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
         self.lay_out()
-        self.look(0)
+        self.look(view.facing)
         self.show(0)
 
     @property
@@ -127,6 +132,11 @@ class Stage:
                 self._moving.append((panel, described, actor))
         for actor in body.actors:
             renderer.AddActor(actor)
+        ghost = view.sources[panel].ghost
+        if ghost is not None:
+            self._ghosts.append((panel, Rings(ghost, view.sources[panel], renderer, self.pixels)))
+        if view.sources[panel].film is not None:
+            caption(renderer, self.pixels, view.sources[panel].film.words)
         self._titles.append(text(renderer, self.pixels, 17, INK))
         self._dividers.append(drawing(renderer))
 
@@ -274,6 +284,8 @@ class Stage:
             floor = self.floors[panel]
             if floor is not None:
                 floor.shade(drawn, body.radius)
+        for panel, rings in self._ghosts:
+            rings.show(int(self.view.frames[panel][self.frame]))
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
         self.strip.show(self.frame, scale)

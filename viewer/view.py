@@ -39,6 +39,7 @@ _MOTION_SAMPLES = 32
 _FILL = 0.62
 _FEW = 32
 _FAR_LARGER = 4.0
+_FLAT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,21 @@ class View:
         whole = np.stack([np.min(boxes, axis=0)[0], np.max(boxes, axis=0)[1]])
         sizes = [np.linalg.norm(box[1] - box[0]) for box in (whole, self.motion)]
         return self.motion if sizes[0] > _FAR_LARGER * sizes[1] else whole
+
+    @property
+    def facing(self) -> int:
+        """Number of the side to look from at first: what is flat is seen face to face."""
+        size = self.motion[1] - self.motion[0]
+        forward = np.roll(np.abs(self.upward), 1)
+        axes = (np.cross(self.upward, forward), self.upward, forward)
+        across, above, deep = (float(np.abs(axis) @ size) for axis in axes)
+        thin = _FLAT * max(size.max(), 1e-300)
+        for side, (one, others) in enumerate(
+            ((deep, (across, above)), (across, (deep, above)), (above, (across, deep))), 1
+        ):
+            if one < thin < min(others):
+                return side
+        return 0
 
     @property
     def decimals(self) -> int:
@@ -190,6 +206,8 @@ def _nearest(recorded: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def _motion(sources: Sequence[Source]) -> np.ndarray:
     corners = []
     for source in sources:
+        if source.film is not None:
+            corners.append(source.film.corners)
         for frame in source.sampled(_MOTION_SAMPLES):
             x = source.positions(int(frame))
             x = x[np.isfinite(x).all(-1)]

@@ -86,7 +86,7 @@ class Window:
         self._plotter = plotter_for(view, size, off_screen=False)
         self._window = self._plotter.render_window
         self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
-        self._preset = 0
+        self._preset = view.facing
         self._turning: tuple[int, int] | None = None
         self._due = True
         self._drawn: Shown | None = None
@@ -190,7 +190,7 @@ class Window:
                 self._say("plays in a loop" if self._playback.shown.loop else "plays once")
             self._ask()
         elif key in ("v", "r"):
-            self._preset = self._preset + 1 if key == "v" else 0
+            self._preset = self._preset + 1 if key == "v" else self._playback.view.facing
             self._stage.look(self._preset)
             self._ask()
         elif key == "x":

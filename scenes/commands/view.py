@@ -48,6 +48,13 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument(
         "--speed", type=number, metavar="S", help="of a movie or .glb: run per second [s]"
     )
+    group = parser.add_argument_group("what was observed, over the run")
+    group.add_argument(
+        "--observed", type=Path, metavar="FILE",
+        help="markers (.c3d), another run, or tracks in pixels (.npz), shown in their film",
+    )  # fmt: skip
+    group.add_argument("--over", type=Path, metavar="CLIP", help="the film of tracks")
+    group.add_argument("--camera", type=Path, metavar="FILE", help=".toml of what took it")
     group = parser.add_argument_group("for other programs")
     group.add_argument(
         "--export", type=Path, metavar="FILE",
@@ -66,7 +73,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     found = parser.read(tokens)
     _require_one_way(found)
     found.colour = ERROR if found.error else found.colour
-    show(found, [_open(path, found) for path in found.files])
+    from ..observed import looked_at
+
+    show(found, looked_at(found, lambda path: _open(path, found)))
     return 0
 
 
@@ -112,7 +121,7 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
     exported = () if found.export is None else viewer.written_by(found.export)
     written = (found.screenshot, found.movie, *exported)
-    require_new(written, force=found.force, inputs=found.files)
+    require_new(written, force=found.force, inputs=_read(found))
     window = found.screenshot is None and found.movie is None and found.export is None
     start_engine()  # by which many particles are drawn, and errors found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
@@ -167,6 +176,12 @@ def _export(found: Namespace, trajectories: list[Any], common: dict[str, Any]) -
             speed=found.speed, progress=done, **taken,
         )  # fmt: skip
     print(f"wrote {found.export}: {told}", file=sys.stderr)
+
+
+def _read(found: Namespace) -> list[Path]:
+    """Files that the command reads."""
+    more = (found.observed, found.over, found.camera)
+    return [*found.files, *(path for path in more if path is not None)]
 
 
 def _recorded(trajectories: list[Any]) -> bool:
