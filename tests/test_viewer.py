@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from rheograd.engine.trajectory import Trajectory
-from rheograd.scenes.cli import BAD_INPUT, main
+from rheograd.scenes.cli import BAD_INPUT, DONE, main
 from rheograd.viewer import DisplayError, display, movie, play, screenshot
 from rheograd.viewer.palettes import MISSING, categories, colour, diverging, sequential
 from rheograd.viewer.render import shown_frames
@@ -389,6 +389,29 @@ class TestDisplay:
         told = capsys.readouterr()
         assert told.err.startswith("error: nothing can be drawn here: got ")
         assert (told.out, told.err.count("\n")) == ("", 1)
+
+    @pytest.mark.parametrize("way", ["", "--screenshot a.png", "--movie a.mp4", "--browser"])
+    def test_without_any_opengl_every_way_to_look_says_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        way: str,
+    ) -> None:  # fmt: skip
+        for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+        monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path / "none"))  # hides the drivers
+        monkeypatch.chdir(tmp_path)
+        display._probe.cache_clear()
+        recorded().save("pull.vtkhdf")
+        assert main(["view", "pull.vtkhdf", *way.split()]) == BAD_INPUT
+        told = capsys.readouterr().err
+        assert told == (
+            "error: nothing can be drawn here: got no display and neither EGL nor OSMesa, expected"
+            " one of them; install one, on Debian and Ubuntu by `apt-get install libegl1"
+            " libgl1-mesa-dri` or `apt-get install libosmesa6`\n"
+        )
+        assert [file.name for file in tmp_path.iterdir()] == ["pull.vtkhdf"]
+        assert main(["view", "pull.vtkhdf", "--export", "pull.glb"]) == DONE
+        assert Path("pull.glb").stat().st_size > 1000
 
     def test_the_answer_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = display.render_window()

@@ -36,6 +36,7 @@ from .source import Source, sources_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 _MOTION_SAMPLES = 32
+_FEW_SAMPLES = 5
 _FILL = 0.62
 _FEW = 32
 _FAR_LARGER = 4.0
@@ -133,7 +134,7 @@ def describe(
 
     Args:
         trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed.
-        field: what to colour by; by default the first there is, the speed.
+        field: what to colour by; by default the speed, of what stands still the displacement.
         titles: names shown above the panels.
         limits: range of that field in SI units; by default that of the whole run.
         up: an axis such as ``"z"`` or ``"-x"``; by default against gravity, or y without any.
@@ -144,7 +145,7 @@ def describe(
     sources = sources_of(trajectories, titles)
     upward = _upward(sources[0], up)
     fields = fields_of(sources, upward)
-    chosen = next(iter(fields)) if field is None else field
+    chosen = _first(fields, sources) if field is None else field
     if chosen not in fields:
         if chosen == ERROR:
             Comparison(sources)  # says why it cannot be shown
@@ -168,6 +169,15 @@ def describe(
         colliders=tuple(_colliders(source, sources[0]) for source in sources),
         radii=tuple(_radius(source) for source in sources),
     )
+
+
+def _first(fields: dict[str, Field], sources: Sequence[Source]) -> str:
+    """The field shown at first: the speed, or of what has none the next, the displacement."""
+    first, second = (*fields, *fields)[:2]
+    values = [fields[first].values(s, int(k)) for s in sources for k in s.sampled(_FEW_SAMPLES)]
+    still = first == "speed" and not any(np.any(v[np.isfinite(v)] > 0) for v in values)
+    moved = any(source.count > 1 for source in sources)
+    return second if still and moved else first
 
 
 def _upward(source: Source, up: str | None) -> np.ndarray:
