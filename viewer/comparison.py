@@ -44,8 +44,8 @@ class Comparison:
             )
         self.reference, *self._others = sources
         self._paired = [paired(self.reference, other) for other in self._others]
-        for other, paired in zip(self._others, self._paired, strict=True):
-            if not paired:
+        for other, same in zip(self._others, self._paired, strict=True):
+            if not same:
                 alike(self.reference, other)
             _require_common_time(self.reference, other)
         self._carried: dict[int, _Carried] = {}

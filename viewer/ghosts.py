@@ -95,6 +95,7 @@ def ghost_of_run(observed: Source, run: Source, title: str) -> Ghost:
     if not same:
         alike(run, observed)
     words = f"{title}, {len(kept)} of {count} points" if len(kept) < count else title
+    words += "" if same else ", which are others than the run has"
     return Ghost(
         words, observed.times, lambda frame: observed.positions(frame)[kept].astype(float),
         (lambda x: x[kept].astype(float)) if same else None,

@@ -21,7 +21,7 @@ _KEY_INK = (0.17, 0.44, 0.70)
 _KEYS = (
     *KEYS,
     ("x", "save a picture in this folder"),
-    ("e, shift-e", "save the shape shown as .glb, or its data for VTK"),
+    ("e, shift-e", "save the shape as .glb, or its data for VTK"),
     ("h", "show or hide this help"),
     ("escape", "close"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
