@@ -59,7 +59,7 @@ def drawing() -> None:
 
 def near(picture: np.ndarray, colour: tuple[int, ...], reach: int = 40) -> np.ndarray:
     """Which pixels have about a colour."""
-    return (np.abs(picture.astype(int) - colour) < reach).all(-1)
+    return np.asarray((np.abs(picture.astype(int) - colour) < reach).all(-1))
 
 
 class TestGhost:
@@ -78,6 +78,7 @@ class TestGhost:
         run = falling()
         ghost = ghost_of_run(Source(falling(x=run.x[::2], time=run.time[::2])), Source(run), "")
         at = ghost.at(float(run.time[3]))
+        assert at is not None
         np.testing.assert_allclose(at, (run.x[2] + run.x[4]) / 2)
         assert ghost.at(-0.01) is None
         assert ghost.at(0.21) is None
