@@ -20,6 +20,7 @@ from typing import Any
 import imageio.v3
 import numpy as np
 import pytest
+from glb import read_glb
 from test_viewer import falling
 
 from rheograd.scenes.cli import STOPPED
@@ -313,6 +314,18 @@ class TestPage:
             assert picture.shape == shown.shape
             assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
             assert changed(picture, shown) < 1e-3
+
+    def test_the_shape_is_downloaded(self, page: Page, tmp_path: Path) -> None:
+        page.page.keyboard.press("End")
+        page.until_frame(50)
+        for k, act in enumerate(("click", "key")):
+            with page.page.expect_download() as download:
+                page.page.click("#shape") if act == "click" else page.page.keyboard.press("w")
+            assert download.value.suggested_filename == "rheograd.glb"
+            download.value.save_as(tmp_path / f"{k}.glb")
+            read = read_glb(tmp_path / f"{k}.glb")
+            shown = [[read.content["nodes"][n]["name"] for n in read.frames(p)] for p in (0, 1)]
+            assert shown == [["frame 50"], ["frame 25"]]
 
     def test_it_fits_the_page(self, page: Page) -> None:
         wide = page.settled().shape

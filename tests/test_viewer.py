@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from rheograd.engine.trajectory import Trajectory
-from rheograd.scenes.cli import BAD_INPUT, main
+from rheograd.scenes.cli import BAD_INPUT, DONE, main
 from rheograd.viewer import DisplayError, display, movie, play, screenshot
 from rheograd.viewer.palettes import MISSING, categories, colour, diverging, sequential
 from rheograd.viewer.render import shown_frames
@@ -25,6 +26,17 @@ from rheograd.viewer.surroundings import collider, holds, pose
 from rheograd.viewer.view import describe
 
 SMALL = (320, 240)
+HIDE = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+void *dlopen(const char *name, int flags) {
+    void *(*real)(const char *, int) = dlsym(RTLD_NEXT, "dlopen");
+    if (name && (strstr(name, "libEGL") || strstr(name, "OSMesa"))) return 0;
+    return real(name, flags);
+}
+"""
+"""For the linker: as if neither EGL nor OSMesa were installed."""
 BOX = {"domain": "[[0, 0, 0], [1, 1, 1]]", "gravity": "[0, -9.8, 0]"}
 
 
@@ -389,6 +401,35 @@ class TestDisplay:
         told = capsys.readouterr()
         assert told.err.startswith("error: nothing can be drawn here: got ")
         assert (told.out, told.err.count("\n")) == ("", 1)
+
+    @pytest.mark.parametrize("way", ["", "--screenshot a.png", "--movie a.mp4", "--browser"])
+    def test_without_any_opengl_every_way_to_look_says_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        way: str,
+    ) -> None:  # fmt: skip
+        compiler = shutil.which("cc")
+        if compiler is None:
+            pytest.skip("no C compiler to hide libraries with: apt-get install gcc")
+        (tmp_path / "hide.c").write_text(HIDE)
+        made = [compiler, "-shared", "-fPIC", "-o", "hide.so", "hide.c", "-ldl"]
+        subprocess.run(made, cwd=tmp_path, check=True)
+        (tmp_path / "hide.c").unlink()
+        for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("LD_PRELOAD", str(tmp_path / "hide.so"))  # of the child that tries
+        monkeypatch.chdir(tmp_path)
+        display._probe.cache_clear()
+        recorded().save("pull.vtkhdf")
+        assert main(["view", "pull.vtkhdf", *way.split()]) == BAD_INPUT
+        told = capsys.readouterr().err
+        assert told == (
+            "error: nothing can be drawn here: got no display and neither EGL nor OSMesa, expected"
+            " one of them; install one, on Debian and Ubuntu by `apt-get install libegl1"
+            " libgl1-mesa-dri` or `apt-get install libosmesa6`\n"
+        )
+        assert {file.name for file in tmp_path.iterdir()} == {"pull.vtkhdf", "hide.so"}
+        assert main(["view", "pull.vtkhdf", "--export", "pull.glb"]) == DONE
+        assert Path("pull.glb").stat().st_size > 1000
 
     def test_the_answer_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         before = display.render_window()

@@ -4,6 +4,7 @@
 from .browser import serve
 from .comparison import ErrorTotal, error_totals
 from .display import DisplayError
+from .export import export, written_by
 from .looks import Clip, Looks
 from .render import movie, screenshot
 from .window import play
@@ -14,8 +15,10 @@ __all__ = [
     "ErrorTotal",
     "Looks",
     "error_totals",
+    "export",
     "movie",
     "play",
     "screenshot",
     "serve",
+    "written_by",
 ]

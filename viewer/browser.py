@@ -37,6 +37,7 @@ _KEYS = (
     ("escape", "pick nothing"),
     ("shift-x", "download the values of the chart"),
     ("x", "download the picture"),
+    ("w", "download the shape shown as .glb"),
     ("h", "show or hide this help"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
 )
@@ -153,7 +154,7 @@ class Site:
 
         self._playback, self._plotter, self._watch = playback, plotter, watch
         self._stage = self._new_stage()
-        self._preset, self._turned = 0, False
+        self._preset, self._turned = playback.view.facing, False
         self._due, self._still = True, False
         self._shown: Shown | None = None
         self._drag: tuple[str, float, float] | None = None
@@ -195,6 +196,7 @@ class Site:
         server.controller.trigger("act")(self._act)
         server.controller.trigger("picture")(self._picture)
         server.controller.trigger("values")(self._values)
+        server.controller.trigger("shape")(self._shape)
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
             client.Style(look_controls.STYLE)
@@ -238,7 +240,7 @@ class Site:
         """Do what a control or key stands for; what makes no sense is not done."""
         playback = self._playback
         if what == "press" and values[0] in ("v", "r"):
-            self._look(self._preset + 1 if values[0] == "v" else 0)
+            self._look(self._preset + 1 if values[0] == "v" else playback.view.facing)
         elif what == "press":
             playback.press(str(values[0]), bool(values[1]))
         elif what in ("hold", "release"):
@@ -326,6 +328,13 @@ class Site:
     def _values(self) -> str:
         """What is charted, as CSV."""
         return self._stage.inspector.table()
+
+    def _shape(self) -> bytes:
+        """The frame shown now, as a .glb."""
+        from .export import frame_bytes
+
+        shown = self._playback.shown
+        return frame_bytes(self._playback.view, shown.frame, shown.field)
 
     # drawing
 

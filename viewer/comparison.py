@@ -43,10 +43,10 @@ class Comparison:
                 " others are compared with"
             )
         self.reference, *self._others = sources
-        self._paired = [_paired(self.reference, other) for other in self._others]
-        for other, paired in zip(self._others, self._paired, strict=True):
-            if not paired:
-                _require_alike(self.reference, other)
+        self._paired = [paired(self.reference, other) for other in self._others]
+        for other, same in zip(self._others, self._paired, strict=True):
+            if not same:
+                alike(self.reference, other)
             _require_common_time(self.reference, other)
         self._carried: dict[int, _Carried] = {}
 
@@ -178,7 +178,7 @@ def _numbered(source: Source) -> np.ndarray:
     return np.searchsorted(np.unique(source.body[_seen(source)]), source.body)
 
 
-def _paired(first: Source, other: Source) -> bool:
+def paired(first: Source, other: Source) -> bool:
     """Whether point i of both is the same one: at rest none is half a spacing off."""
     if first.particles != other.particles:
         return False
@@ -189,7 +189,7 @@ def _paired(first: Source, other: Source) -> bool:
     return bool(off.max() <= 0.5 * first.spacing)
 
 
-def _require_alike(first: Source, other: Source) -> None:
+def alike(first: Source, other: Source) -> None:
     """Refuse other bodies than those of the first."""
     names = first.title or "the first", other.title or "another"
     told = "compare runs of the same bodies, whose first frames show them at rest in one place"

@@ -94,9 +94,9 @@ def require_window() -> None:
     require_renderer()
     if render_window() in _OFF_SCREEN:
         raise DisplayError(
-            f"no window can be opened: got {_display()}, expected an X display with OpenGL; write "
-            "a movie or a screenshot instead (--movie, --screenshot), log in with `ssh -X`, or "
-            "run under `xvfb-run` (`apt-get install xvfb libgl1-mesa-dri`)"
+            f"no window can be opened: got {_display()}, expected an X display with OpenGL; serve "
+            "a page (--browser), write a movie or a screenshot (--movie, --screenshot), log in "
+            "with `ssh -X`, or run under `xvfb-run` (`apt-get install xvfb libgl1-mesa-dri`)"
         )
 
 

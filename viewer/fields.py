@@ -219,6 +219,8 @@ def fields_of(sources: Sequence[Source], upward: np.ndarray) -> dict[str, Field]
         upward: unit vector that points up (3,), for the height a particle started at.
     """
     first = sources[0]
+    if first.film is not None:
+        return {field.name: field for field in first.film.shown_fields()}
     found = [
         Field("speed", "m/s", lambda source, i: _length(source.velocity(i))),
         Field("displacement", "m", _displacement),

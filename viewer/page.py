@@ -49,8 +49,8 @@ CONTROLS = """
       <button v-for="(one, k) in presets" :key="one" :id="'look-' + one"
           :title="'look from ' + one" :class="{chosen: k == preset}"
           @click="trigger('act', ['look', k])">{{ one }}</button>
-      <button id="reset" title="reset the camera (r)" @click="trigger('act', ['look', 0])">
-        reset</button>
+      <button id="reset" title="reset the camera (r)"
+          @click="trigger('act', ['press', 'r', false])">reset</button>
     </span>
     <span class="space"></span>
     <button id="chart" v-if="picked" title="show or hide the chart (t)" :class="{chosen: chart}"
@@ -60,6 +60,9 @@ CONTROLS = """
     <button id="save" title="download this picture (x)"
         @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
       save picture</button>
+    <button id="shape" title="download the shape shown, for other programs (w)"
+        @click="utils.download('rheograd.glb', trigger('shape'), 'model/gltf-binary')">
+      save shape</button>
     <button id="help" title="list the keys (h)" :class="{chosen: help}"
         @click="trigger('act', ['press', 'h', false])">help</button>
     <button id="end" title="end the program that serves this page"
@@ -90,7 +93,8 @@ KEYS = """
   const names = {" ": "space", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up",
                  ArrowDown: "Down", "?": "question", "[": "bracketleft", "]": "bracketright"};
   const known = ["space", "Left", "Right", "Up", "Down", "Home", "End", "l", "c", "C", "v", "r",
-                 "x", "X", "t", "T", "Escape", "h", "question", "F1", ...window.rheogradKnown];
+                 "x", "X", "t", "T", "w", "Escape", "h", "question", "F1",
+                 ...window.rheogradKnown];
   window.addEventListener("keydown", (event) => {
     const key = names[event.key] || event.key, at = event.target;
     if (event.ctrlKey || event.altKey || event.metaKey || !known.includes(key)) return;
@@ -99,6 +103,7 @@ KEYS = """
     event.preventDefault();
     if (key == "x") document.getElementById("save").click();
     else if (key == "X") document.getElementById("values")?.click();
+    else if (key == "w") document.getElementById("shape").click();
     else window.trame.trigger("act", ["press", key, event.shiftKey]);
   });
   // what was clicked does not keep the keyboard

@@ -53,6 +53,10 @@ class Source:
     """What the file or solver says of the scene."""
     remark: str = ""
     """What is said of it beside its title, such as that its file is being written."""
+    ghost: Any
+    """What was observed of the run, see `ghosts`, or None."""
+    film: Any
+    """The film of which the points are tracks, see `film`, or None."""
 
     def __init__(self, trajectory: Any, title: str = "") -> None:
         if isinstance(trajectory, str | Path):
@@ -69,6 +73,8 @@ class Source:
             dict(getattr(trajectory, name, None) or {}) for name in ("fields", "cell_fields")
         )
         self.cells = getattr(trajectory, "cells", None)
+        self.ghost = getattr(trajectory, "ghost", None)
+        self.film = getattr(trajectory, "film", None)
         if self._on_disk:
             shape = (len(trajectory), trajectory.particles, 3)
             self.shapes = {name: tuple(one) for name, one in fields.items()}
@@ -177,6 +183,11 @@ class Source:
         else:
             values = (own.cell_fields if name in self.cell_shapes else own.fields)[name]
         return numpy_of(values[frames.start : frames.stop][:, rows.tolist()])
+
+    def totals(self, frame: int) -> dict[str, float]:
+        """Numbers of the whole scene at a frame, such as energies [J], by name."""
+        held = getattr(self._trajectory, "totals", None) or {}
+        return {name: float(values[frame]) for name, values in held.items()}
 
     def sampled(self, count: int) -> np.ndarray:
         """At most `count` frames, spread evenly from the first to the last."""

@@ -13,7 +13,9 @@ from .bodies import Body, Surface, particles
 from .cross import Cross
 from .display import chosen_window
 from .figure import Figure
+from .film import FilmSheet
 from .flat import INK, draw, drawing, text
+from .ghosts import Rings, caption
 from .inspector import Inspector
 from .looks import Looks, settled
 from .overlay import Ghosts
@@ -82,7 +84,9 @@ class Stage:
         self.size = (0, 0)
         self.top = 0.0
         self.bodies: list[Body] = [
-            particles(source, radius, plotter.renderers[panel], most)
+            FilmSheet(source, pixels)
+            if source.film is not None
+            else particles(source, radius, plotter.renderers[panel], most)
             if source.cells is None
             else Surface(source, source.cells, pixels)
             for panel, (source, radius) in enumerate(zip(view.sources, view.radii, strict=True))
@@ -101,6 +105,7 @@ class Stage:
         self._moving: list[tuple[int, dict, Any]] = []
         self._titles: list[Any] = []
         self._dividers: list[Any] = []
+        self._rings: list[tuple[int, Rings]] = []
         self._headed: dict[int, tuple[str, int]] = {}
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
@@ -110,7 +115,7 @@ class Stage:
         for extra in view.extras:
             extra.begin(self)
         self.lay_out()
-        self.look(0)
+        self.look(view.facing)
         self.show(0)
 
     @property
@@ -153,6 +158,11 @@ class Stage:
                 self._moving.append((panel, described, actor))
         for actor in body.actors:
             renderer.AddActor(actor)
+        ghost = view.sources[panel].ghost
+        if ghost is not None:
+            self._rings.append((panel, Rings(ghost, view.sources[panel], renderer, self.pixels)))
+        if view.sources[panel].film is not None:
+            caption(renderer, self.pixels, view.sources[panel].film.words)
         self._titles.append(text(renderer, self.pixels, 17, INK))
         self._dividers.append(drawing(renderer))
 
@@ -327,6 +337,8 @@ class Stage:
             floor = self.floors[panel]
             if floor is not None:
                 floor.shade(drawn, body.radius)
+        for panel, rings in self._rings:
+            rings.show(int(self.view.frames[panel][self.frame]))
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
         self._ghosts.show(self.frame, scale, self.looks)

@@ -39,9 +39,11 @@ from .source import Source, sources_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 _MOTION_SAMPLES = 32
+_FEW_SAMPLES = 5
 _FILL = 0.62
 _FEW = 32
 _FAR_LARGER = 4.0
+_FLAT = 1e-3
 
 
 @dataclass(eq=False)
@@ -137,6 +139,21 @@ class View:
         return self.motion if sizes[0] > _FAR_LARGER * sizes[1] else whole
 
     @property
+    def facing(self) -> int:
+        """Number of the side to look from at first: what is flat is seen face to face."""
+        size = self.motion[1] - self.motion[0]
+        forward = np.roll(np.abs(self.upward), 1)
+        axes = (np.cross(self.upward, forward), self.upward, forward)
+        across, above, deep = (float(np.abs(axis) @ size) for axis in axes)
+        thin = _FLAT * max(size.max(), 1e-300)
+        for side, (one, others) in enumerate(
+            ((deep, (across, above)), (across, (deep, above)), (above, (across, deep))), 1
+        ):
+            if one < thin < min(others):
+                return side
+        return 0
+
+    @property
     def decimals(self) -> int:
         """Digits after the point that tell neighbouring times apart."""
         if len(self.times) < 2:
@@ -158,7 +175,7 @@ def describe(
     Args:
         trajectories: a trajectory, a path, or a sequence of these. Only `x` is needed. Or the
             folder of a fit, alone.
-        field: what to colour by; by default the first there is, the speed.
+        field: what to colour by; by default the speed, of what stands still the displacement.
         titles: names shown above the panels.
         limits: range of that field in SI units; by default that of the whole run.
         up: an axis such as ``"z"`` or ``"-x"``; by default against gravity, or y without any.
@@ -173,7 +190,7 @@ def describe(
     sources = sources_of(trajectories, titles)
     upward = _upward(sources[0], up)
     fields = fields_of(sources, upward)
-    chosen = next(iter(fields)) if field is None else field
+    chosen = _first(fields, sources) if field is None else field
     if chosen not in fields:
         if chosen == ERROR:
             Comparison(sources)  # says why it cannot be shown
@@ -198,6 +215,15 @@ def describe(
         radii=tuple(_radius(source) for source in sources),
         live=growth(sources),
     )
+
+
+def _first(fields: dict[str, Field], sources: Sequence[Source]) -> str:
+    """The field shown at first: the speed, or of what has none the next, the displacement."""
+    first, second = (*fields, *fields)[:2]
+    values = [fields[first].values(s, int(k)) for s in sources for k in s.sampled(_FEW_SAMPLES)]
+    still = first == "speed" and not any(np.any(v[np.isfinite(v)] > 0) for v in values)
+    moved = any(source.count > 1 for source in sources)
+    return second if still and moved else first
 
 
 def _upward(source: Source, up: str | None) -> np.ndarray:
@@ -236,6 +262,8 @@ def _nearest(recorded: np.ndarray, asked: np.ndarray) -> np.ndarray:
 def _motion(sources: Sequence[Source]) -> np.ndarray:
     corners = []
     for source in sources:
+        if source.film is not None:
+            corners.append(source.film.corners)
         for frame in source.sampled(_MOTION_SAMPLES):
             x = source.positions(int(frame))
             x = x[np.isfinite(x).all(-1)]

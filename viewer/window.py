@@ -28,6 +28,7 @@ _KEYS = (
     *PICK_KEYS,
     ("shift-x", "save the values of the chart in this folder"),
     ("x", "save a picture in this folder"),
+    ("w, shift-w", "save the shape as .glb, or its data for VTK"),
     ("h", "show or hide this help"),
     ("escape", "pick nothing; then close"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
@@ -101,7 +102,7 @@ class Window:
         self._window = self._plotter.render_window
         self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
         self._take_over()
-        self._preset = 0
+        self._preset = view.facing
         self._turning: tuple[int, int] | None = None
         self._due = True
         self._drawn: Shown | None = None
@@ -230,13 +231,15 @@ class Window:
                 self._say("plays in a loop" if self._playback.shown.loop else "plays once")
             self._ask()
         elif key in ("v", "r"):
-            self._preset = self._preset + 1 if key == "v" else 0
+            self._preset = self._preset + 1 if key == "v" else self._playback.view.facing
             self._stage.look(self._preset)
             self._ask()
         elif key == "x":
             self._say(f"saved {self._save()}")
         elif key == "X":
             self._say(self._save_values())
+        elif key in ("w", "W"):
+            self._say(self._export(numbers=key == "W" or bool(interactor.GetShiftKey())))
         elif key in ("Escape", "q"):
             self._close()
 
@@ -335,6 +338,21 @@ class Window:
             return "nothing is picked: click on a particle, node or element first"
         self._draw()
         return f"saved {write_new('rheograd', self._stage.inspector.table())}"
+
+    def _export(self, *, numbers: bool) -> str:
+        """Write the frame shown for other programs, to new files in the working folder; in words.
+
+        What is too large is told instead.
+        """
+        from .export import export_frame
+
+        shown = self._playback.shown
+        view = self._playback.view
+        try:
+            names = export_frame(view, shown.frame, shown.field, "rheograd", numbers=numbers)
+        except ValueError as error:
+            return f"not saved: {error}"
+        return f"saved {', '.join(names)}"
 
     def _save(self) -> str:
         """Write what is shown to a new file in the working folder; its name."""

@@ -129,7 +129,7 @@ def _points(part: Observation, motion: Trajectory) -> Tensor | None:
     if isinstance(part, Positions):
         return part.trajectory.x.detach()
     if isinstance(part, Markers):
-        return part.in_scene(motion)
+        return part.in_scene(part.pose(motion))
     if isinstance(part, PixelTracks):
         return _on_rays(part.rebound(motion), motion)
     if isinstance(part, PointClouds):

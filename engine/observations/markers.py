@@ -230,11 +230,25 @@ class Markers(Observation):
         return (predicted - pose.position) @ self._rotation(pose) + self.centre
 
     @torch.no_grad()
-    def in_scene(self, trajectory: Trajectory) -> Tensor:
-        """The recording in the scene's axes, given a simulation [m], (t, k, 3); gaps are NaN."""
-        pose = self.pose(trajectory)
-        seen = (self.recording.x.cpu().double() - self.centre) @ self._rotation(pose).mT
-        return seen + pose.position
+    def in_scene(self, pose: Pose) -> Tensor:
+        """The recorded markers in the scene's axes, by a setup [m], (t, k, 3); gaps are NaN."""
+        seen = self.recording.x.cpu().double() - self.centre
+        return seen @ self._rotation(pose).mT + pose.position
+
+    def places(self, x: Tensor, pose: Pose) -> Tensor:
+        """Where a body has its markers [m], shape (..., k, 3), given particles (..., n, 3)."""
+        own = x.cpu().double()[..., self.patches, :]
+        turn = nearest_rotation(torch.einsum("...kmi,kmj->...kij", own, self._arms()))
+        return own.mean(-2) + (turn @ pose.arms[..., None])[..., 0]
+
+    def _arms(self) -> Tensor:
+        """Weights that give the affine motion of a patch by least squares, shape (k, m, 3).
+
+        A = (sum d aᵀ) (sum a aᵀ)⁻¹ of arms a at rest and d as they are.
+        """
+        rest = self.rest[self.patches]
+        arms = rest - rest.mean(1, keepdim=True)
+        return arms @ torch.linalg.inv(torch.einsum("kmi,kmj->kij", arms, arms))
 
     def _rotation(self, pose: Pose) -> Tensor:
         return torch.linalg.matrix_exp(skew(pose.turn)) @ self.axes
@@ -250,10 +264,7 @@ class Markers(Observation):
         if trajectory.v is None:
             raise ValueError("markers need velocities between frames: simulate, do not load, them")
         x, v = (a.cpu().double()[:, self.patches] for a in (trajectory.x, trajectory.v))
-        rest = self.rest[self.patches]
-        arms = rest - rest.mean(1, keepdim=True)
-        # the affine motion of a patch by least squares: A = (sum d aᵀ) (sum a aᵀ)⁻¹
-        weights = arms @ torch.linalg.inv(torch.einsum("kmi,kmj->kij", arms, arms))
+        weights = self._arms()
         gradient = torch.einsum("tkmi,kmj->tkij", x, weights)
         spin = torch.einsum("tkmi,kmj->tkij", v, weights)
         return _Patches(x.mean(2), nearest_rotation(gradient), v.mean(2), spin)

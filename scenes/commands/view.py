@@ -3,10 +3,10 @@
 
 Files are .npz, .vtkhdf or .c3d, several are shown side by side; or the folder of a fit, which is
 watched as the fit goes on. A file that is being written is followed. A window opens unless
---browser, --movie or --screenshot is given; in it, h lists the keys. --browser serves the same to a
-browser, here or, with --host or through `ssh -L PORT:localhost:PORT`, on another machine; Ctrl-C
-ends it. --dt or --frame-rate tell the times of a .npz that has none. --colour error shows how far
-every point is from where the first file has it, whatever the numbers of points.
+--browser, --movie, --screenshot or --export is given; in it, h lists the keys. --browser serves the
+same to a browser, here or, with --host or through `ssh -L PORT:localhost:PORT`, on another machine;
+Ctrl-C ends it. --dt or --frame-rate tell the times of a .npz that has none. --colour error shows
+how far every point is from where the first file has it, whatever the numbers of points.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..look_options import add_options, looks_of
-from ..options import Parser, converter, number
+from ..options import Parser, converter, count, number
 from ..outputs import require_new
 from ..progress import Progress
 
@@ -30,6 +30,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     pair, _ = converter(tuple[float, float])
     pixels, _ = converter(tuple[int, int])
+    pair_of_frames, _ = converter(tuple[int, int])
     whole, _ = converter(int)
     several, _ = converter(tuple[int, ...])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE|FOLDER")
@@ -50,8 +51,24 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--up", metavar="AXIS", help="the axis that points up, such as z or -x")
     parser.add_argument("--titles", metavar="A,B", help="names above the panels")
     parser.add_argument("--size", type=pixels, default=(1280, 720), metavar="W,H", help="[pixels]")
-    parser.add_argument("--speed", type=number, metavar="S", help="of a movie: run per second [s]")
     add_options(parser)
+    parser.add_argument(
+        "--speed", type=number, metavar="S", help="of a movie or .glb: run per second [s]"
+    )
+    group = parser.add_argument_group("what was observed, over the run")
+    group.add_argument(
+        "--observed", type=Path, metavar="FILE",
+        help="markers (.c3d), another run, or tracks in pixels (.npz), shown in their film",
+    )  # fmt: skip
+    group.add_argument("--over", type=Path, metavar="CLIP", help="the film of tracks")
+    group.add_argument("--camera", type=Path, metavar="FILE", help=".toml of what took it")
+    group = parser.add_argument_group("for other programs")
+    group.add_argument(
+        "--export", type=Path, metavar="FILE",
+        help="write .glb (glTF, animated) or .pvd (a series of VTK files for ParaView)",
+    )  # fmt: skip
+    group.add_argument("--frames", type=pair_of_frames, metavar="A,B", help="from A to B only")
+    group.add_argument("--every", type=count, metavar="N", help="each Nth frame only")
     group = parser.add_argument_group("in a browser")
     group.add_argument("--browser", action="store_true", help="serve a page instead of a window")
     group.add_argument("--port", type=whole, metavar="N", help="to listen at, any free one if 0")
@@ -64,7 +81,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     _require_one_way(found)
     found.colour = ERROR if found.error else found.colour
     looks_of(found)  # what does not go together is refused before any file is read
-    show(found, [_open(path, found) for path in found.files])
+    from ..observed import looked_at
+
+    show(found, looked_at(found, lambda path: _open(path, found)))
     return 0
 
 
@@ -77,11 +96,20 @@ def _require_one_way(found: Namespace) -> None:
     """
     if found.error and found.colour not in (None, ERROR):
         raise ValueError(f"--error: got --colour {found.colour} too, expected one of them")
-    files = [name for name in ("movie", "screenshot") if getattr(found, name) is not None]
+    files = [name for name in ("movie", "screenshot", "export") if getattr(found, name) is not None]
     if found.browser and files:
         raise ValueError(
             f"got --browser and --{files[0]}, expected one of them: run the command once for each"
         )
+    if found.export is not None and (found.clip is not None or found.overlay or found.pick):
+        given = "clip" if found.clip is not None else "overlay" if found.overlay else "pick"
+        raise ValueError(
+            f"--{given}: an export has whole bodies, coloured as they are; leave it out, or write a"
+            " --screenshot or --movie"
+        )
+    parts = [name for name in ("frames", "every") if getattr(found, name) is not None]
+    if parts and found.export is None:
+        raise ValueError(f"got --{parts[0]} without --export, which it is for: add --export")
     served = [name for name in ("port", "host") if getattr(found, name) is not None]
     if served and not found.browser:
         raise ValueError(f"got --{served[0]} without --browser, which it is for: add --browser")
@@ -112,9 +140,11 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
     from ..user_files import start_engine
 
-    read = [path for path in found.files if not path.is_dir()]
-    require_new((found.screenshot, found.movie), force=found.force, inputs=read)
-    window = found.screenshot is None and found.movie is None
+    read = [path for path in _read(found) if not path.is_dir()]
+    exported = () if found.export is None else viewer.written_by(found.export)
+    written = (found.screenshot, found.movie, *exported)
+    require_new(written, force=found.force, inputs=read)
+    window = found.screenshot is None and found.movie is None and found.export is None
     start_engine()  # by which many particles are drawn, and errors found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
     common: dict[str, Any] = {
@@ -135,6 +165,8 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
             viewer.movie(trajectories, found.movie, speed=found.speed, progress=drawn, **common)
         print(f"wrote {found.movie}", file=sys.stderr)
+    if found.export is not None:
+        _export(found, trajectories, common)
     if found.browser:
         viewer.serve(
             trajectories,
@@ -149,6 +181,31 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     elif found.colour == ERROR and not _recorded(trajectories):
         for line in _totals(trajectories, titles):
             print(line, file=sys.stderr)
+
+
+def _export(found: Namespace, trajectories: list[Any], common: dict[str, Any]) -> None:
+    """Write what other programs read, and say what it is."""
+    from rheograd import viewer
+
+    told_of_pictures = ("size", "looks", "picked")
+    taken = {name: value for name, value in common.items() if name not in told_of_pictures}
+    with Progress(found.export.name, 0, unit="frames") as progress:
+
+        def done(count: int, total: int) -> None:
+            progress.total = total
+            progress.to(count)
+
+        told = viewer.export(
+            trajectories, found.export, frames=found.frames, every=found.every or 1,
+            speed=found.speed, progress=done, **taken,
+        )  # fmt: skip
+    print(f"wrote {found.export}: {told}", file=sys.stderr)
+
+
+def _read(found: Namespace) -> list[Path]:
+    """Files that the command reads."""
+    more = (found.observed, found.over, found.camera)
+    return [*found.files, *(path for path in more if path is not None)]
 
 
 def _recorded(trajectories: list[Any]) -> bool:

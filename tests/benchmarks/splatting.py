@@ -41,7 +41,8 @@ def plotter_of_one() -> Any:
     """An empty scene."""
     import pyvista
 
-    plotter: Any = pyvista.Plotter(off_screen=True, notebook=False, window_size=list(SIZE))
+    with display.chosen_window():
+        plotter: Any = pyvista.Plotter(off_screen=True, notebook=False, window_size=list(SIZE))
     plotter.render_window.SetMultiSamples(0)
     plotter.set_background("white")
     plotter.camera_position = [(1.7, 1.3, 2.0), (0, 0, 0), (0, 1, 0)]
