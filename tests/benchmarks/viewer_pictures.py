@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the pictures of docs/viewer.md: python tests/benchmarks/viewer_pictures.py [--out docs]
+
+Simulates a drop, soft and stiff, and a bent bar, and draws them off screen. The picture of the live
+window is taken of the window itself, on the display that there is (Xvfb will do).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rheograd import viewer
+from rheograd.engine.fem import FESolver
+from rheograd.engine.live import LiveRun
+from rheograd.engine.mpm import MPMSolver
+from rheograd.engine.simulate import simulate
+from rheograd.scenes import drop, twisted_bar
+from rheograd.viewer.live import LivePlayback, LiveWindow
+from rheograd.viewer.looks import Clip, Looks
+from rheograd.viewer.present import view_of
+
+SIZE = (640, 400)
+FRAMES = 60
+
+
+def main() -> None:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--no-window", action="store_true", help="leave the live window out")
+    found = parser.parse_args()
+    solver = MPMSolver(cell=0.025)
+    soft, stiff = (
+        simulate(
+            drop.build(young=young, size=0.4, velocity=(0.4, -1.0, 0.0)), solver, frames=FRAMES
+        )
+        for young in (1e4, 6e4)
+    )
+    twisted = simulate(twisted_bar.build(), FESolver(size=0.1))
+    how: dict[str, Any] = {"frame": 30, "size": SIZE, "field": "speed"}
+    parts = [
+        viewer.screenshot(soft, titles=["spheres"], **how),
+        viewer.screenshot(
+            twisted, titles=["a mesh, cut open"], size=SIZE, field="von Mises stress",
+            looks=Looks(clip=Clip.parse("-z=0.0"), axes=True, around="none"),
+        ),
+        viewer.screenshot(
+            [soft, stiff], titles=["soft", "stiff"], **how, looks=Looks(overlay=True)
+        ),
+    ]  # fmt: skip
+    write(found.out / "viewer.png", np.concatenate(parts, axis=1))
+    middle = int((soft.x[0] - soft.x[0].mean(0)).norm(dim=1).argmin())
+    low, high = int(soft.x[0, :, 1].argmin()), int(soft.x[0, :, 1].argmax())
+    picked = viewer.screenshot(
+        soft, titles=["drop"], frame=30, size=(960, 540), field="speed", picked=[low, middle, high]
+    )
+    write(found.out / "viewer_pick.png", picked)
+    if not found.no_window:
+        write(found.out / "viewer_live.png", live(solver))
+
+
+def live(solver: MPMSolver) -> np.ndarray:
+    """The window of a live run in which a body is pulled."""
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+    from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+
+    run = LiveRun(drop.build(young=3e4), solver)
+    for _ in range(FRAMES):
+        run.frame()
+    highest = int(run.state.x[:, 1].argmax())
+    run.grab(highest)
+    run.drag((run.state.x[highest].numpy() + np.array([0.25, 0.15, 0.0])).tolist())
+    for _ in range(FRAMES // 5):
+        run.frame()
+    window = LiveWindow(LivePlayback(view_of(run, "speed", None), run, playing=True), (960, 540))
+    window._draw()
+    width, height = (960, 540)
+    found = vtkUnsignedCharArray()
+    window._plotter.render_window.GetPixelData(0, 0, width - 1, height - 1, 0, found, 0)
+    picture = vtk_to_numpy(found).reshape(height, width, 3)[::-1].copy()
+    window._plotter.close()
+    return picture
+
+
+def write(path: Path, picture: np.ndarray) -> None:
+    """Write a picture and say so."""
+    import imageio.v3
+
+    imageio.v3.imwrite(path, picture)
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
