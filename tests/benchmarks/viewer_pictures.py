@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from rheograd import viewer
-from rheograd.engine.fem import FESolver
 from rheograd.engine.live import LiveRun
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.simulate import simulate
-from rheograd.scenes import drop, twisted_bar
+from rheograd.scenes import cantilever, drop
 from rheograd.viewer.live import LivePlayback, LiveWindow
 from rheograd.viewer.looks import Clip, Looks
 from rheograd.viewer.present import view_of
@@ -40,13 +39,14 @@ def main() -> None:
         )
         for young in (1e4, 6e4)
     )
-    twisted = simulate(twisted_bar.build(), FESolver(size=0.1))
+    bent = simulate(cantilever.build(), cantilever.solver(n=8))
+    middle = float(bent.x[0, :, 1].mean())
     how: dict[str, Any] = {"frame": 30, "size": SIZE, "field": "speed"}
     parts = [
         viewer.screenshot(soft, titles=["spheres"], **how),
         viewer.screenshot(
-            twisted, titles=["a mesh, cut open"], size=SIZE, field="von Mises stress",
-            looks=Looks(clip=Clip.parse("-z=0.0"), axes=True, around="none"),
+            bent, titles=["a mesh, cut open"], size=SIZE, field="von Mises stress", up="z",
+            looks=Looks(clip=Clip.parse(f"-y={middle}"), axes=True, around="none"),
         ),
         viewer.screenshot(
             [soft, stiff], titles=["soft", "stiff"], **how, looks=Looks(overlay=True)
@@ -76,7 +76,9 @@ def live(solver: MPMSolver) -> np.ndarray:
     run.drag((run.state.x[highest].numpy() + np.array([0.25, 0.15, 0.0])).tolist())
     for _ in range(FRAMES // 5):
         run.frame()
-    window = LiveWindow(LivePlayback(view_of(run, "speed", None), run, playing=True), (960, 540))
+    playback = LivePlayback(view_of(run, "speed", None), run, playing=True)
+    playback.told()
+    window = LiveWindow(playback, (960, 540))
     window._draw()
     width, height = (960, 540)
     found = vtkUnsignedCharArray()
