@@ -320,7 +320,7 @@ class TestPage:
         page.until_frame(50)
         for k, act in enumerate(("click", "key")):
             with page.page.expect_download() as download:
-                page.page.click("#shape") if act == "click" else page.page.keyboard.press("w")
+                page.page.click("#save-shape") if act == "click" else page.page.keyboard.press("w")
             assert download.value.suggested_filename == "rheograd.glb"
             download.value.save_as(tmp_path / f"{k}.glb")
             read = read_glb(tmp_path / f"{k}.glb")

@@ -127,7 +127,7 @@ class TestRings:
             stage.show(4)
             stage.turn(25, 10)
             plotter.render_window.Render()
-            (_, rings), renderer = stage._ghosts[0], plotter.renderers[0]
+            (_, rings), renderer = stage._rings[0], plotter.renderers[0]
             got = rings._projected(run.x[4])
             low = np.array(renderer.GetOrigin())
             for point, pixel in zip(run.x[4], got, strict=True):
@@ -173,7 +173,7 @@ class TestRings:
         plotter = plotter_for(view, (400, 300), off_screen=True)
         try:
             stage = Stage(plotter, view)
-            words = stage._ghosts[0][1]._words
+            words = stage._rings[0][1]._words
             stage.show(5)
             assert words.GetInput() == "o  markers, 57 of 64 in sight, 2 mm from the run (RMS)"
             plotter.render_window.Render()

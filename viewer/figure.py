@@ -66,6 +66,8 @@ class Figure:
 
     def show(self, frame: int, scale: Scale, looks: Looks) -> np.ndarray:
         """Draw a frame; returns the centres (m, 3) [m] of the discs that cast the body's shadow."""
+        if self._source.film is not None:  # has a look of its own
+            return self._body.show(frame, scale)
         self.hide()
         if self._source.cells is None:
             return self._show_particles(frame, scale, looks)

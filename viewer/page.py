@@ -60,7 +60,7 @@ CONTROLS = """
     <button id="save" title="download this picture (x)"
         @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
       save picture</button>
-    <button id="shape" title="download the shape shown, for other programs (w)"
+    <button id="save-shape" title="download the shape shown, for other programs (w)"
         @click="utils.download('rheograd.glb', trigger('shape'), 'model/gltf-binary')">
       save shape</button>
     <button id="help" title="list the keys (h)" :class="{chosen: help}"
@@ -103,7 +103,7 @@ KEYS = """
     event.preventDefault();
     if (key == "x") document.getElementById("save").click();
     else if (key == "X") document.getElementById("values")?.click();
-    else if (key == "w") document.getElementById("shape").click();
+    else if (key == "w") document.getElementById("save-shape").click();
     else window.trame.trigger("act", ["press", key, event.shiftKey]);
   });
   // what was clicked does not keep the keyboard

@@ -102,7 +102,9 @@ def view_of(run: LiveRun, field: str | None, up: str | None) -> View:
     Raises:
         ValueError: As `view.describe`.
     """
-    view = describe(Present(run), field=field, up=up)
+    view = describe(
+        Present(run), field=field or "speed", up=up
+    )  # that it is 0 at first says nothing
     low, high = view.motion
     room = _AROUND * float((high - low).max())
     low, high = low - room, high + room
