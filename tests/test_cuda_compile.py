@@ -26,6 +26,7 @@ from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
 from rheograd.kernels.neighbours import neighbour_kernels
 from rheograd.kernels.raycast import ray_kernels
 from rheograd.kernels.relaxation import relaxation_kernels
+from rheograd.kernels.rubber import RUBBERS
 from rheograd.kernels.splatting import splat_kernels
 from rheograd.kernels.tangents import linearize_kernel, piola_kernels
 from rheograd.kernels.transfer_adjoints import transfer_adjoints
@@ -40,6 +41,8 @@ LAWS = (
     ("stvk", "fluid-reset", False),
     ("hencky", "drucker-prager", False),
     ("volumetric", "none", False),
+    *((name, "none", False) for name in RUBBERS),
+    ("ogden-3", "von-mises", True),
 )
 
 FACTORIES: list[tuple[str, Callable[[], Any]]] = [
