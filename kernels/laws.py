@@ -4,7 +4,7 @@
 Notation: F deformation gradient, J = det F, R its rotation, sigma its signed singular values,
 eps = log sigma the Hencky strain, tau Kirchhoff stress [Pa], mu and lambda Lame [Pa]; `_bar`
 marks the gradient of a scalar with respect to a quantity. k holds the coefficients of an
-elasticity, (mu, lambda), and h those of a plasticity, (h0, h1):
+elasticity, (mu, lambda) here and more in rubber.py, and h those of a plasticity, (h0, h1):
 
     corotated       tau = 2 mu (F - R) F^T + lambda J (J - 1) I
     neo-hookean     tau = mu (F F^T - I) + lambda log J I
@@ -37,10 +37,11 @@ from .response import (
     Plastic,
     PrincipalFlow,
     PrincipalStress,
-    log_stretch_functions,
     pair,
+    principal_elastic,
     principal_plastic,
 )
+from .rubber import RUBBERS
 
 
 def corotated(dtype: Any) -> Elastic:
@@ -151,9 +152,6 @@ def hencky(dtype: Any) -> Elastic:
     t = types(dtype)
     scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
     two = scalar(2.0)
-    d = decompositions(dtype)
-    spectral, left_pullback = d.spectral, d.left_pullback
-    log_stretch, log_slope = log_stretch_functions(dtype)
 
     @wp.func
     def value(eps: vec3, k: vec2):
@@ -171,21 +169,7 @@ def hencky(dtype: Any) -> Elastic:
         trace = eps[0] + eps[1] + eps[2]
         return vec2(two * wp.dot(eps, tau_bar), trace * (tau_bar[0] + tau_bar[1] + tau_bar[2]))
 
-    @wp.func
-    def stress(F: mat33, k: vec2):
-        U, sigma, _V = spectral(F)
-        return U * wp.diag(value(log_stretch(sigma), k)) * wp.transpose(U)
-
-    @wp.func
-    def pullback(F: mat33, k: vec2, tau_bar: mat33):
-        U, sigma, V = spectral(F)
-        eps = log_stretch(sigma)
-        B = wp.transpose(U) * tau_bar * U
-        slopes = jacobian(eps, k) * wp.diag(log_slope(sigma))
-        D_bar = left_pullback(sigma, value(eps, k), slopes, B)
-        return U * D_bar * wp.transpose(V), coefficients_bar(eps, k, wp.get_diag(B))
-
-    return Elastic(stress, pullback, PrincipalStress(value, jacobian, coefficients_bar))
+    return principal_elastic(dtype, PrincipalStress(value, jacobian, coefficients_bar))
 
 
 def von_mises(dtype: Any) -> Plastic:
@@ -352,6 +336,7 @@ ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
     "stvk": functools.cache(stvk),
     "hencky": functools.cache(hencky),
     "volumetric": functools.cache(volumetric),
+    **RUBBERS,
 }
 
 PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {

@@ -48,6 +48,8 @@ class Elastic(NamedTuple):
     """pullback(F, k, tau_bar) -> F_bar, k_bar."""
     principal: PrincipalStress | None = None
     """Given by laws that need a spectral decomposition, so that a flow can share it."""
+    columns: int = 2
+    """How many numbers k has; the first are mu and lambda at rest."""
 
 
 class Plastic(NamedTuple):
@@ -74,28 +76,32 @@ class Respond(NamedTuple):
 def respond(elastic: Elastic, plastic: Plastic, dtype: Any) -> Respond:
     """Return mapping, then stress; one spectral decomposition where both need one."""
     if elastic.principal and plastic.principal:
-        return _respond_principal(elastic.principal, plastic.principal, dtype)
-    vec2, mat33 = pair(dtype), types(dtype).mat33
+        return _respond_principal(elastic.principal, plastic.principal, elastic.columns, dtype)
+    vec2, veck, mat33 = pair(dtype), numbers(elastic.columns, dtype), types(dtype).mat33
+    moduli, widened = moduli_functions(elastic.columns, dtype)
     stress, stress_pullback = elastic.stress, elastic.pullback
     return_map, flow_pullback = plastic.return_map, plastic.pullback
 
     @wp.func
-    def value(F_trial: mat33, k: vec2, h: vec2):
-        F = return_map(F_trial, k, h)
+    def value(F_trial: mat33, k: veck, h: vec2):
+        F = return_map(F_trial, moduli(k), h)
         return stress(F, k), F
 
     @wp.func
-    def pullback(F_trial: mat33, k: vec2, h: vec2, tau_bar: mat33, F_bar: mat33):
-        through, k_bar = stress_pullback(return_map(F_trial, k, h), k, tau_bar)
-        F_trial_bar, k_flow, h_bar = flow_pullback(F_trial, k, h, F_bar + through)
-        return F_trial_bar, k_bar + k_flow, h_bar
+    def pullback(F_trial: mat33, k: veck, h: vec2, tau_bar: mat33, F_bar: mat33):
+        through, k_bar = stress_pullback(return_map(F_trial, moduli(k), h), k, tau_bar)
+        F_trial_bar, k_flow, h_bar = flow_pullback(F_trial, moduli(k), h, F_bar + through)
+        return F_trial_bar, k_bar + widened(k_flow), h_bar
 
     return Respond(value, pullback)
 
 
-def _respond_principal(elastic: PrincipalStress, plastic: PrincipalFlow, dtype: Any) -> Respond:
+def _respond_principal(
+    elastic: PrincipalStress, plastic: PrincipalFlow, columns: int, dtype: Any
+) -> Respond:
     t = types(dtype)
-    vec2, vec3, mat33 = pair(dtype), t.vec3, t.mat33
+    vec2, veck, vec3, mat33 = pair(dtype), numbers(columns, dtype), t.vec3, t.mat33
+    moduli, widened = moduli_functions(columns, dtype)
     d = decompositions(dtype)
     spectral, left_pullback, mixed_pullback = d.spectral, d.left_pullback, d.mixed_pullback
     log_stretch, log_slope = log_stretch_functions(dtype)
@@ -104,32 +110,58 @@ def _respond_principal(elastic: PrincipalStress, plastic: PrincipalFlow, dtype: 
     recompose = _recompose(dtype)
 
     @wp.func
-    def value(F_trial: mat33, k: vec2, h: vec2):
+    def value(F_trial: mat33, k: veck, h: vec2):
         U, sigma, V = spectral(F_trial)
         eps = log_stretch(sigma)
-        after = flow(eps, k, h)
+        after = flow(eps, moduli(k), h)
         tau = U * wp.diag(stress(after, k)) * wp.transpose(U)
         return tau, recompose(F_trial, U, sigma, V, eps, after)
 
     @wp.func
-    def pullback(F_trial: mat33, k: vec2, h: vec2, tau_bar: mat33, F_bar: mat33):
+    def pullback(F_trial: mat33, k: veck, h: vec2, tau_bar: mat33, F_bar: mat33):
         U, sigma, V = spectral(F_trial)
         eps = log_stretch(sigma)
-        after = flow(eps, k, h)
+        after = flow(eps, moduli(k), h)
         stretch = vec3(wp.exp(after[0]), wp.exp(after[1]), wp.exp(after[2]))
         B = wp.transpose(U) * tau_bar * U
         H = wp.transpose(U) * F_bar * V
-        slopes = flow_jacobian(eps, k, h) * wp.diag(log_slope(sigma))
+        slopes = flow_jacobian(eps, moduli(k), h) * wp.diag(log_slope(sigma))
         jacobian = stress_jacobian(after, k)
         D_bar = left_pullback(sigma, stress(after, k), jacobian * slopes, B)
         D_bar += mixed_pullback(sigma, stretch, wp.diag(stretch) * slopes, H)
         b_bar = wp.get_diag(B)
         after_bar = wp.transpose(jacobian) * b_bar + wp.cw_mul(stretch, wp.get_diag(H))
-        k_flow, h_bar = flow_coefficients(eps, k, h, after_bar)
-        k_bar = stress_coefficients(after, k, b_bar) + k_flow
+        k_flow, h_bar = flow_coefficients(eps, moduli(k), h, after_bar)
+        k_bar = stress_coefficients(after, k, b_bar) + widened(k_flow)
         return U * D_bar * wp.transpose(V), k_bar, h_bar
 
     return Respond(value, pullback)
+
+
+def principal_elastic(dtype: Any, principal: PrincipalStress, columns: int = 2) -> Elastic:
+    """The stress F -> U diag(value(eps)) U^T."""
+    t = types(dtype)
+    veck, mat33 = numbers(columns, dtype), t.mat33
+    d = decompositions(dtype)
+    spectral, left_pullback = d.spectral, d.left_pullback
+    log_stretch, log_slope = log_stretch_functions(dtype)
+    value, jacobian, coefficients_bar = principal
+
+    @wp.func
+    def stress(F: mat33, k: veck):
+        U, sigma, _V = spectral(F)
+        return U * wp.diag(value(log_stretch(sigma), k)) * wp.transpose(U)
+
+    @wp.func
+    def pullback(F: mat33, k: veck, tau_bar: mat33):
+        U, sigma, V = spectral(F)
+        eps = log_stretch(sigma)
+        B = wp.transpose(U) * tau_bar * U
+        slopes = jacobian(eps, k) * wp.diag(log_slope(sigma))
+        D_bar = left_pullback(sigma, value(eps, k), slopes, B)
+        return U * D_bar * wp.transpose(V), coefficients_bar(eps, k, wp.get_diag(B))
+
+    return Elastic(stress, pullback, principal, columns)
 
 
 def principal_plastic(dtype: Any, principal: PrincipalFlow, columns: int) -> Plastic:
@@ -212,6 +244,45 @@ def log_stretch_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
 
 
 @factory
+def numbers(count: int, dtype: Any) -> Any:
+    """The type of so many coefficients."""
+    return wp.types.vector(length=count, dtype=types(dtype).scalar)
+
+
 def pair(dtype: Any) -> Any:
-    """The type of k and h."""
-    return wp.types.vector(length=2, dtype=types(dtype).scalar)
+    """The type of the moduli (mu, lambda), of the k of most laws, and of h."""
+    return numbers(2, dtype)
+
+
+@factory
+def moduli_functions(columns: int, dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """moduli(k) -> (mu, lambda), which flows read; widened(moduli_bar) -> their share of k_bar."""
+    vec2, veck = pair(dtype), numbers(columns, dtype)
+
+    @wp.func
+    def moduli(k: veck):
+        return vec2(k[0], k[1])
+
+    @wp.func
+    def widened(moduli_bar: vec2):
+        k_bar = veck()
+        k_bar[0] = moduli_bar[0]
+        k_bar[1] = moduli_bar[1]
+        return k_bar
+
+    return moduli, widened
+
+
+@factory
+def coefficients_function(first: int, count: int, dtype: Any) -> wp.Function:
+    """load(coefficients, r) -> the `count` numbers of row r from column `first` on."""
+    scalar, vector = types(dtype).scalar, numbers(count, dtype)
+
+    @wp.func
+    def load(coefficients: wp.array2d[scalar], r: int):
+        out = vector()
+        for c in range(count):
+            out[c] = coefficients[r, first + c]
+        return out
+
+    return load

@@ -18,7 +18,7 @@ import warp as wp
 from .assembly import LANES
 from .dtypes import factory, types
 from .laws import ELASTICITIES, PLASTICITIES
-from .response import pair, respond
+from .response import coefficients_function, moduli_functions, numbers, pair, respond
 from .update import damping_functions, flow_coefficients_function, history_functions
 
 
@@ -96,10 +96,14 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     scalar, vec2, mat33 = t.scalar, pair(dtype), t.mat33
     one = t.scalar(1.0)
     plastic = PLASTICITIES[plasticity](dtype)
-    both = respond(ELASTICITIES[elasticity](dtype), plastic, dtype)
+    elastic = ELASTICITIES[elasticity](dtype)
+    both = respond(elastic, plastic, dtype)
     value, pullback = both.value, both.pullback
-    columns = plastic.columns
-    flow = flow_coefficients_function(columns, dtype)
+    last = elastic.columns + plastic.columns
+    veck = numbers(elastic.columns, dtype)
+    elastic_coefficients = coefficients_function(0, elastic.columns, dtype)
+    flow = flow_coefficients_function(elastic.columns, plastic.columns, dtype)
+    moduli, _widened = moduli_functions(elastic.columns, dtype)
     load, save = history_functions(dtype)
     rate, viscous, damping_pullback = damping_functions(dtype)
     put_stress, put_tangent = piola_functions(dtype)
@@ -108,14 +112,14 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
 
     @wp.func
     def derivative(
-        i: int, j: int, F: mat33, F_n: mat33, dt: scalar, k: vec2, h: vec2, damping: vec2
+        i: int, j: int, F: mat33, F_n: mat33, dt: scalar, k: veck, h: vec2, damping: vec2
     ):
         """D_ij."""
         unit = mat33()
         unit[i, j] = one
         D, _k_bar, _h_bar = pullback(F, k, h, unit, mat33())
         if wp.static(damped):
-            D_v, _F_n_bar, _k_v, _t_v = damping_pullback(F, F_n, dt, k, damping, unit)
+            D_v, _F_n_bar, _k_v, _t_v = damping_pullback(F, F_n, dt, moduli(k), damping, unit)
             D += D_v
         return D
 
@@ -138,7 +142,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     ):
         p = index[wp.tid()]
         r = row[p]
-        k = vec2(coefficients[r, 0], coefficients[r, 1])
+        k = elastic_coefficients(coefficients, r)
         h = flow(coefficients, r)
         g = G[p]
         F_trial = F[p] * g
@@ -147,10 +151,8 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
         viscosity = vec2()
         if wp.static(damped):
             F_n = load(internal, p)
-            viscosity = vec2(
-                coefficients[r, wp.static(2 + columns)], coefficients[r, wp.static(3 + columns)]
-            )
-            tau += viscous(k, viscosity[0], viscosity[1], rate(F_trial, F_n, dt))
+            viscosity = vec2(coefficients[r, wp.static(last)], coefficients[r, wp.static(last + 1)])
+            tau += viscous(moduli(k), viscosity[0], viscosity[1], rate(F_trial, F_n, dt))
             save(internal_out, p, F_elastic)
         tau_out[p] = tau
         F_out[p] = F_elastic

@@ -4,8 +4,9 @@
 Each thread takes one entry of `index`, the particles of that law. `row[p]` is the row of
 `coefficients` that holds for particle p, so that bodies and worlds may differ; its columns are
 
-    mu [Pa], lambda [Pa], those of the plasticity (kernels/laws.py), then, if damped, a time [s]
-    and the share b [-] of the bulk modulus that is damped.
+    mu [Pa], lambda [Pa], further ones of the elasticity and those of the plasticity
+    (kernels/laws.py), then, if damped, a time [s] and the share b [-] of the bulk modulus that
+    is damped.
 
 A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D' + b (lambda + 2/3 mu) tr D I), D the symmetric
 part of L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n = internal[p, :9], row by
@@ -22,7 +23,14 @@ import warp as wp
 
 from .dtypes import factory, types
 from .laws import ELASTICITIES, PLASTICITIES
-from .response import Elastic, Respond, pair, respond
+from .response import (
+    Elastic,
+    Respond,
+    coefficients_function,
+    moduli_functions,
+    pair,
+    respond,
+)
 
 
 class LawKernels(NamedTuple):
@@ -40,9 +48,11 @@ class LawKernels(NamedTuple):
     """(index, F, row, coefficients, tau_bar, F_bar_out, coefficients_bar): of `stress`."""
 
 
-def coefficient_count(plasticity: str, damped: bool) -> int:
+def coefficient_count(elasticity: str, plasticity: str, damped: bool) -> int:
     """Columns of `coefficients`."""
-    return 2 + _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32).columns + 2 * int(damped)
+    elastic = _entry(ELASTICITIES, elasticity, "elasticity")(wp.float32)
+    plastic = _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32)
+    return elastic.columns + plastic.columns + 2 * int(damped)
 
 
 @factory
@@ -63,8 +73,9 @@ def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> L
     words = ["rheograd.laws", elasticity, plasticity, *(["damped"] if damped else [])]
     module = ".".join([*words, types(dtype).suffix]).replace("-", "_")
     both = respond(elastic, plastic, dtype)
-    update = _update(both, plastic.columns, damped, dtype, module)
-    adjoint = _adjoint(both, plastic.columns, damped, dtype, f"{module}.adjoint")
+    columns = (elastic.columns, plastic.columns)
+    update = _update(both, columns, damped, dtype, module)
+    adjoint = _adjoint(both, columns, damped, dtype, f"{module}.adjoint")
     stress, stress_adjoint = _stress(elastic, dtype, module)
     return LawKernels(stress, update, adjoint, stress_adjoint)
 
@@ -76,8 +87,9 @@ def _entry(table: Any, name: str, kind: str) -> Any:
 
 
 def _stress(elastic: Elastic, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
-    mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
-    value, pullback = elastic.stress, elastic.pullback
+    mat33, scalar = types(dtype).mat33, types(dtype).scalar
+    value, pullback, columns = elastic.stress, elastic.pullback, elastic.columns
+    elastic_coefficients = coefficients_function(0, columns, dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def stress(
@@ -89,7 +101,7 @@ def _stress(elastic: Elastic, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Ke
     ):
         p = index[wp.tid()]
         r = row[p]
-        tau_out[p] = value(F[p], vec2(coefficients[r, 0], coefficients[r, 1]))
+        tau_out[p] = value(F[p], elastic_coefficients(coefficients, r))
 
     @wp.kernel(module=f"{module}.adjoint", enable_backward=False)
     def stress_adjoint(
@@ -103,18 +115,22 @@ def _stress(elastic: Elastic, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Ke
     ):
         p = index[wp.tid()]
         r = row[p]
-        F_bar, k_bar = pullback(F[p], vec2(coefficients[r, 0], coefficients[r, 1]), tau_bar[p])
+        F_bar, k_bar = pullback(F[p], elastic_coefficients(coefficients, r), tau_bar[p])
         F_bar_out[p] = F_bar
-        for c in range(2):
+        for c in range(columns):
             wp.atomic_add(coefficients_bar, r, c, k_bar[c])
 
     return stress, stress_adjoint
 
 
-def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
-    mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
-    value = both.value
-    flow_coefficients = flow_coefficients_function(columns, dtype)
+def _update(
+    both: Respond, columns: tuple[int, int], damped: bool, dtype: Any, module: str
+) -> wp.Kernel:
+    mat33, scalar = types(dtype).mat33, types(dtype).scalar
+    value, last = both.value, sum(columns)
+    elastic_coefficients = coefficients_function(0, columns[0], dtype)
+    flow_coefficients = flow_coefficients_function(*columns, dtype)
+    moduli, _widened = moduli_functions(columns[0], dtype)
     load, save = history_functions(dtype)
     rate, viscous, _pullback = damping_functions(dtype)
 
@@ -132,13 +148,13 @@ def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) 
     ):
         p = index[wp.tid()]
         r = row[p]
-        k = vec2(coefficients[r, 0], coefficients[r, 1])
+        k = elastic_coefficients(coefficients, r)
         F_in = F_trial[p]
         tau, F = value(F_in, k, flow_coefficients(coefficients, r))
         if wp.static(damped):
             D = rate(F_in, load(internal, p), dt)
-            time = coefficients[r, wp.static(2 + columns)]
-            tau += viscous(k, time, coefficients[r, wp.static(3 + columns)], D)
+            time = coefficients[r, wp.static(last)]
+            tau += viscous(moduli(k), time, coefficients[r, wp.static(last + 1)], D)
             save(internal_out, p, F)
         tau_out[p] = tau
         F_out[p] = F
@@ -146,10 +162,16 @@ def _update(both: Respond, columns: int, damped: bool, dtype: Any, module: str) 
     return update
 
 
-def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str) -> wp.Kernel:
+def _adjoint(
+    both: Respond, columns: tuple[int, int], damped: bool, dtype: Any, module: str
+) -> wp.Kernel:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
     pullback = both.pullback
-    flow_coefficients = flow_coefficients_function(columns, dtype)
+    own, more = columns
+    last = own + more
+    elastic_coefficients = coefficients_function(0, own, dtype)
+    flow_coefficients = flow_coefficients_function(own, more, dtype)
+    moduli, widened = moduli_functions(own, dtype)
     load, save = history_functions(dtype)
     _rate, _viscous, damping_pullback = damping_functions(dtype)
 
@@ -170,7 +192,7 @@ def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str)
     ):
         p = index[wp.tid()]
         r = row[p]
-        k = vec2(coefficients[r, 0], coefficients[r, 1])
+        k = elastic_coefficients(coefficients, r)
         h = flow_coefficients(coefficients, r)
         F_in = F_trial[p]
         tau_in = tau_bar[p]
@@ -179,34 +201,33 @@ def _adjoint(both: Respond, columns: int, damped: bool, dtype: Any, module: str)
             F_bar_in += load(internal_out_bar, p)
         F_trial_bar, k_bar, h_bar = pullback(F_in, k, h, tau_in, F_bar_in)
         if wp.static(damped):
-            time = coefficients[r, wp.static(2 + columns)]
-            bulk = coefficients[r, wp.static(3 + columns)]
+            viscosity = vec2(coefficients[r, wp.static(last)], coefficients[r, wp.static(last + 1)])
             F_n = load(internal, p)
-            F_v, F_n_bar, k_v, t_v = damping_pullback(F_in, F_n, dt, k, vec2(time, bulk), tau_in)
+            F_v, F_n_bar, k_v, t_v = damping_pullback(F_in, F_n, dt, moduli(k), viscosity, tau_in)
             F_trial_bar += F_v
-            k_bar += k_v
+            k_bar += widened(k_v)
             save(internal_bar_out, p, F_n_bar)
             for c in range(2):
-                wp.atomic_add(coefficients_bar, r, wp.static(2 + columns) + c, t_v[c])
+                wp.atomic_add(coefficients_bar, r, wp.static(last) + c, t_v[c])
         F_trial_bar_out[p] = F_trial_bar
-        for c in range(2):
+        for c in range(own):
             wp.atomic_add(coefficients_bar, r, c, k_bar[c])
-        for c in range(columns):
-            wp.atomic_add(coefficients_bar, r, 2 + c, h_bar[c])
+        for c in range(more):
+            wp.atomic_add(coefficients_bar, r, wp.static(own) + c, h_bar[c])
 
     return adjoint
 
 
 @factory
-def flow_coefficients_function(columns: int, dtype: Any) -> wp.Function:
-    """flow_coefficients(coefficients, r) -> h, the columns of a plasticity."""
+def flow_coefficients_function(first: int, columns: int, dtype: Any) -> wp.Function:
+    """flow_coefficients(coefficients, r) -> h, the columns of a plasticity from `first` on."""
     scalar, vec2 = types(dtype).scalar, pair(dtype)
 
     @wp.func
     def flow_coefficients(coefficients: wp.array2d[scalar], r: int):
         h = vec2()
         for c in range(columns):
-            h[c] = coefficients[r, 2 + c]
+            h[c] = coefficients[r, first + c]
         return h
 
     return flow_coefficients

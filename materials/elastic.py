@@ -7,7 +7,7 @@ are float64 and physical, in SI units; convert the module (`law.to(torch.float32
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
 import torch
@@ -19,7 +19,39 @@ from . import bridge
 from .law import Elasticity, Twin
 
 
-class IsotropicElasticity(Elasticity, ABC):
+class AnalyticElasticity(Elasticity, ABC):
+    """An isotropic elasticity with an energy and a device form; `name` is a key of ELASTICITIES."""
+
+    symmetric = True
+
+    @property
+    def device_name(self) -> str:
+        """Which entry of ELASTICITIES it is: that of its own name, or of its parent's."""
+        return next(k.name for k in type(self).__mro__ if vars(k).get("name") in ELASTICITIES)
+
+    @property
+    def twin(self) -> Twin | None:
+        """The device form; of a subclass that has a stress of its own none."""
+        if type(self).stress is not AnalyticElasticity.stress:
+            return None
+        return Twin(self.device_name)
+
+    @abstractmethod
+    def coefficients(self) -> Tensor:
+        """Lamé's mu and lambda [Pa] at rest, then what else the device form has, shape (c,)."""
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Kirchhoff stress [Pa], shape (q, 3, 3)."""
+        assert self.twin is not None
+        return bridge.stress(self.twin, self.coefficients(), F_elastic)
+
+    def wave_modulus(self) -> float:
+        """λ + 2μ [Pa]."""
+        mu, lam = self.coefficients().tolist()[:2]
+        return lam + 2 * mu
+
+
+class IsotropicElasticity(AnalyticElasticity, ABC):
     """An elasticity that is linear with Young's modulus and Poisson's ratio at rest.
 
     Args:
@@ -29,8 +61,6 @@ class IsotropicElasticity(Elasticity, ABC):
     Raises:
         ValueError: A parameter is out of its range.
     """
-
-    symmetric = True
 
     def __init__(self, young: float, poisson: float) -> None:
         super().__init__()
@@ -44,27 +74,10 @@ class IsotropicElasticity(Elasticity, ABC):
         self.poisson = nn.Parameter(torch.tensor(poisson, dtype=torch.float64))
         """nu [-], scalar."""
 
-    @property
-    def twin(self) -> Twin | None:
-        """The device form; of a subclass that has a stress of its own none."""
-        if type(self).stress is not IsotropicElasticity.stress:
-            return None
-        return Twin(next(k.name for k in type(self).__mro__ if vars(k).get("name") in ELASTICITIES))
-
     def coefficients(self) -> Tensor:
         """Lamé's mu and lambda [Pa], shape (2,)."""
         E, nu = self.young, self.poisson
         return torch.stack([E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))])
-
-    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """Kirchhoff stress [Pa], shape (q, 3, 3)."""
-        assert self.twin is not None
-        return bridge.stress(self.twin, self.coefficients(), F_elastic)
-
-    def wave_modulus(self) -> float:
-        """λ + 2μ [Pa]."""
-        mu, lam = self.coefficients().tolist()
-        return lam + 2 * mu
 
     def extra_repr(self) -> str:
         """Parameters, for print()."""

@@ -27,6 +27,7 @@ from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
 from rheograd.kernels.neighbours import neighbour_kernels
 from rheograd.kernels.raycast import ray_kernels
 from rheograd.kernels.relaxation import relaxation_kernels
+from rheograd.kernels.rubber import RUBBERS
 from rheograd.kernels.splatting import splat_kernels
 from rheograd.kernels.springs import spring_kernels
 from rheograd.kernels.tangents import linearize_kernel, piola_kernels
@@ -42,6 +43,8 @@ LAWS = (
     ("stvk", "fluid-reset", False),
     ("hencky", "drucker-prager", False),
     ("volumetric", "none", False),
+    *((name, "none", False) for name in RUBBERS),
+    ("ogden-3", "von-mises", True),
 )
 
 FACTORIES: list[tuple[str, Callable[[], Any]]] = [

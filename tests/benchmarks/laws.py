@@ -28,8 +28,17 @@ LAWS = (
     ("hencky", "von-mises", False),
     ("hencky", "drucker-prager", False),
     ("corotated", "von-mises", False),
+    ("mooney-rivlin", "none", False),
+    ("gent", "none", False),
+    ("ogden-3", "none", False),
 )
-COLUMNS = {"von-mises": [5e3], "drucker-prager": [0.3, 0.0]}
+COLUMNS = {
+    "von-mises": [5e3],
+    "drucker-prager": [0.3, 0.0],
+    "mooney-rivlin": [1e4],
+    "gent": [50.0],
+    "ogden-3": [1.4e5, 1.3, 3e2, 5.0, -1e4, -2.0],
+}
 REPEATS = 7
 
 
@@ -63,7 +72,8 @@ def clock(kernel: wp.Kernel, particles: int, arguments: list[Any]) -> tuple[floa
 def measure(law: tuple[str, str, bool], F: np.ndarray, dtype: Any) -> str:
     """One line of the table."""
     n, t, kernels = len(F), types(dtype), law_kernels(*law, dtype)
-    columns = [1e5, 1e5, *COLUMNS.get(law[1], []), 1e-3, 1.0][: coefficient_count(*law[1:])]
+    given = [1e5, 1e5, *COLUMNS.get(law[0], []), *COLUMNS.get(law[1], []), 1e-3, 1.0]
+    columns = given[: coefficient_count(*law)]
     index = wp.array(np.arange(n), dtype=wp.int32)
     row = wp.zeros(n, dtype=wp.int32)
     coefficients = wp.array([columns], dtype=dtype)
