@@ -21,7 +21,7 @@ from test_viewer import BOX, falling, recorded
 from rheograd.engine.cells import Cells
 from rheograd.engine.trajectory import Trajectory, TrajectoryReader
 from rheograd.scenes.cli import BAD_INPUT, main
-from rheograd.viewer import bodies, display, movie, screenshot
+from rheograd.viewer import Looks, bodies, display, movie, screenshot
 from rheograd.viewer.history import Histories, write_new
 from rheograd.viewer.marks import colour_of
 from rheograd.viewer.picking import MOST, Pick, picks_of, repicked
@@ -159,6 +159,22 @@ class TestByPixel:
             number, at = front(stage, run.x[0][body.kept])
             found = stage.inspector.find(*at)
             assert found is not None and found.point == body.kept[number]
+
+    def test_a_particle_beneath_a_skin(self) -> None:
+        grid = np.stack(np.meshgrid(*[np.linspace(0.3, 0.7, 12)] * 3), -1).reshape(1, -1, 3)
+        run = scattered(1, x=np.repeat(grid, 3, 0).astype(np.float32))
+        with staged(run) as stage:
+            stage.dress(Looks(shape="surface"))
+            stage.look(1)  # straight at a face, from which the skin stands off
+            drawn(stage)
+            for place in ((0.5, 0.5, 0.7), (0.62, 0.41, 0.7)):
+                ((x, y, _),) = pixels(stage, np.array([place]))
+                found = stage.inspector.find(round(x), round(y))
+                assert found is not None
+                assert np.linalg.norm(run.x[0, found.point] - place) < 0.05  # spacing 0.036
+            stage.dress(Looks())
+            drawn(stage)
+            assert stage.inspector.find(5, 5) is None
 
     def test_a_node_and_its_element(self) -> None:
         mesh = block(4)

@@ -65,6 +65,10 @@ class Inspector:
         self._place = (0, 0, 0, 0)
         self._painted: Any = None
 
+    def dress(self, skinned: bool) -> None:
+        """Take note whether particles are drawn as a skin."""
+        self._finder.skinned = skinned
+
     def end(self) -> None:
         """Take it out of the window."""
         self._plotter.render_window.RemoveRenderer(self._above)

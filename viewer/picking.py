@@ -22,7 +22,7 @@ PICK_KEYS = (
 )
 """Keys and what they do, for a window or page in which one can pick."""
 _REACH = 4
-_SKIN = 1.1
+_SKIN, _OFF = 1.1, 3.0
 _PIXELS = 2.0
 _DEPTH = 2e-3
 
@@ -149,6 +149,8 @@ class Finder:
 
     def __init__(self, plotter: Any, view: View, bodies: Sequence[Body]) -> None:
         self._plotter, self._view, self._bodies = plotter, view, bodies
+        self.skinned = False
+        """Whether particles are drawn as a skin, which lies off their centres."""
 
     def find(self, x: int, y: int, frame: int) -> Pick | None:
         """What is at or next to a pixel of the picture drawn last, from its lower left.
@@ -172,7 +174,8 @@ class Finder:
         if isinstance(body, Particles):
             radius = body.radius
             kept = None if isinstance(body.kept, slice) else body.kept
-        number = _sphere(positions if kept is None else positions[kept], radius, beam)
+        reach = radius * (_OFF if self.skinned else _SKIN)
+        number = _sphere(positions if kept is None else positions[kept], reach, beam)
         if number is None:
             return None
         return Pick(panel, number if kept is None else int(kept[number]))
@@ -235,16 +238,16 @@ class _Beam:
         return np.nonzero(far <= (reach + (_REACH + 1) * self.pixel) ** 2)[0]
 
 
-def _sphere(x: np.ndarray, radius: float, beam: _Beam) -> int | None:
-    """The sphere about one of x (n, 3) on whose surface a line of sight ends."""
-    near = beam.near(x, radius)
+def _sphere(x: np.ndarray, reach: float, beam: _Beam) -> int | None:
+    """The one of x (n, 3) that is nearest to where a line of sight ends, within a reach [m]."""
+    near = beam.near(x, reach)
     if not len(near):
         return None
     centres = x[near].astype(float)
     for spot in beam.spots:
         far = np.linalg.norm(centres - spot, axis=-1)
         best = int(far.argmin())
-        if far[best] <= max(_SKIN * radius, _PIXELS * beam.pixel):
+        if far[best] <= max(reach, _PIXELS * beam.pixel):
             return int(near[best])
     return None
 

@@ -234,6 +234,7 @@ class Stage:
         if looks.overlay != before.overlay:
             self.lay_out()
         self._cross.show(looks.axes)
+        self.inspector.dress(looks.shape == "surface")
         for part in self._box:
             part.SetVisibility(looks.box)
         for actor in self._colliders:
