@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ SQUEEZED = 0.05
 class ReducedSolver(Solver):
     """A `ReducedOperator` and how it is run."""
 
+    interpolated: ClassVar[bool] = True
     operator: ReducedOperator = field(repr=False)
     """What was trained; the solver has a copy of its own."""
     sparse: int = 1000
