@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from .fit_progress import FitProgress
 from .options import Parser, count
+from .options import parameters as parameters_of
 from .progress import say
-from .selection import require_device
+from .selection import chosen_options, require_device
 
 if TYPE_CHECKING:
     from rheograd.engine.fit.experiment import Experiment
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rheograd.engine.fit.team import Team
     from rheograd.engine.reduced.solver import ReducedSolver
     from rheograd.engine.scene import Scene
+
+    from .catalog import Script
 
 ITERATIONS = 20
 """Of a fit by an operator, at most."""
@@ -81,6 +84,17 @@ def solver(found: argparse.Namespace) -> ReducedSolver | None:
         require_device(given["device"])
     made = ReducedSolver.load(found.reduced, insist=found.insist, **given)
     return made if found.dt is None else made.at_step(found.dt)
+
+
+def warn_of_options(own: ReducedSolver, script: Script, found: argparse.Namespace) -> None:
+    """Say which options of a scene are outside of what the data of an operator were drawn from."""
+    scope = own.operator.scope
+    options = {p.name: p.default for p in parameters_of(script.build)} | chosen_options(found)
+    if strange := scope.unlike(options):
+        say(
+            f"warning: {scope.scene} was simulated for the operator with other options:"
+            f" {'; '.join(strange)}; take the motion with care"
+        )
 
 
 def started_by_operator(

@@ -24,6 +24,8 @@ from rheograd.scenes.cli import main
 from rheograd.scenes.recording import Recording
 
 Refuse = Callable[..., str]
+pytestmark = pytest.mark.filterwarnings("ignore:.*; take the motion with care")
+"""Runs here are longer than the motions of the data."""
 
 
 @pytest.fixture

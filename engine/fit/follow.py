@@ -169,7 +169,8 @@ def at_times(motion: Trajectory, time: Tensor) -> Trajectory:
         return low + (high - low) * share.to(values).reshape(-1, *[1] * (values.ndim - 1))
 
     return Trajectory(
-        time, between(motion.x), torch.arange(len(time)), None if motion.v is None else between(motion.v),
+        time, between(motion.x), torch.arange(len(time)),
+        None if motion.v is None else between(motion.v),
         {name: between(values) for name, values in motion.fields.items()}, motion.body,
     )  # fmt: skip
 

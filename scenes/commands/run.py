@@ -100,7 +100,8 @@ def _scene_and_solver(found: argparse.Namespace, script: Script) -> tuple[Any, A
     Raises:
         ValueError: A choice does not fit.
     """
-    solver: Any = reduced.solver(found) or selection.make_solver(script, found)
+    operator = reduced.solver(found)
+    solver: Any = operator or selection.make_solver(script, found)
     if found.micro is None:
         law = laws.load_for(found.law, solver)
     else:
@@ -110,6 +111,11 @@ def _scene_and_solver(found: argparse.Namespace, script: Script) -> tuple[Any, A
         if not found.duration > 0:
             raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
         scene = dataclasses.replace(scene, duration=found.duration)
+    if operator is not None:
+        if found.steps is not None:
+            scene = dataclasses.replace(scene, duration=found.steps * operator.dt)
+        if scene.name == operator.operator.scope.scene:
+            reduced.warn_of_options(operator, script, found)
     return scene, solver
 
 
