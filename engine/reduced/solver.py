@@ -49,7 +49,9 @@ class ReducedSolver(Solver):
     points: int | None = None
     """Points of a world whose motion is given, about; None: the particles of the first frames."""
     precision: Literal["float32", "float64"] = "float32"
+    """Of the first frames and of all that is learned."""
     device: str = "cpu"
+    """Where it runs: cpu, cuda or cuda:N."""
     insist: bool = False
     """Whether a scene outside of what the operator was trained for is run with a warning."""
 
