@@ -83,6 +83,8 @@ def solver(found: argparse.Namespace) -> ReducedSolver | None:
     if "device" in given:
         require_device(given["device"])
     made = ReducedSolver.load(found.reduced, insist=found.insist, **given)
+    if made.operator.doubt:
+        say(f"warning: {made.operator.doubt}")
     return made if found.dt is None else made.at_step(found.dt)
 
 
@@ -95,6 +97,16 @@ def warn_of_options(own: ReducedSolver, script: Script, found: argparse.Namespac
             f"warning: {scope.scene} was simulated for the operator with other options:"
             f" {'; '.join(strange)}; take the motion with care"
         )
+
+
+def fewer(found: argparse.Namespace, model: Any) -> str:
+    """That a body has fewer particles than sparse points were asked for; empty if it has enough."""
+    if found.sparse is None or len(model.chosen) >= found.sparse:
+        return ""
+    return (
+        f"--sparse {found.sparse}: the operator starts from {len(model.chosen)} particles, so"
+        " there are no more sparse points"
+    )
 
 
 def started_by_operator(

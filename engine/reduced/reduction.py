@@ -18,7 +18,7 @@ from ..mpm.model import MPMModel
 from ..scene import Scene
 from .correction import Sample, map_error, teach
 from .dataset import Case, Dataset
-from .judging import GIVEN, error, naive_error
+from .judging import GIVEN, NAIVE, error, naive_error
 from .labels import SEEN, UNSEEN
 from .material import keeps_form, parameters, structure
 from .model import numbered
@@ -226,15 +226,13 @@ class Reduction:
     def _judged(self, held: Sequence[Motion]) -> dict[str, float]:
         """Errors of whole roll-outs by name, of motions that were not trained on."""
         stepper = self.operator.stepper
-        errors = {"validation constant acceleration": _mean(naive_error(m) for m in held)}
+        errors = {f"validation{NAIVE}": _mean(naive_error(m) for m in held)}
         for kind in (SEEN, UNSEEN):
             cases = [c for c in self.dataset.split("test") if c.geometry == kind]
             found = [m for c in cases for m in self.motions(c, self.recipe.counts()[-1:])]
             if found:
                 errors[f"test {kind} geometry"] = _mean(error(stepper, m) for m in found)
-                errors[f"test {kind} geometry constant acceleration"] = _mean(
-                    naive_error(m) for m in found
-                )
+                errors[f"test {kind} geometry{NAIVE}"] = _mean(naive_error(m) for m in found)
         return errors
 
 

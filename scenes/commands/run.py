@@ -307,12 +307,20 @@ class Run:
         length = f"steps of {1e3 * dt:.3g} ms"
         if self._loaded:
             length = f"load step{'s' * (steps > 1)}{self._share}"
-        size = (self.model.x0.amax(0) - self.model.x0.amin(0)).tolist()
+        x = getattr(self.model, "full", self.model).x0  # of the bodies, however few points follow
+        size = (x.amax(0) - x.amin(0)).tolist()
         across = " x ".join(f"{metres:.3g}" for metres in size)
         self._tell(
             f"{self.scene.name}: {points} ({laws}) in {across} m, {steps} {length}"
             + (f", from step {done}" if done else "")
         )
+        if (self.found.frames or 0) > steps:
+            self._tell(
+                f"--frames {self.found.frames}: there are {steps} steps, so there are"
+                f" {steps} frames after the first"
+            )
+        if line := reduced.fewer(self.found, self.model):
+            self._tell(line)
 
     def _recording(self, start: State | None) -> Recording | None:
         if self.found.out is None:
