@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rheograd.materials.tensor_files import write_tensors
+
 from .atomic import replacing
 from .state import State
 
@@ -52,15 +54,13 @@ def save_state(
         tensors: By name; of any type and device, kept to the last bit.
         metadata: Free text; values are made strings.
     """
-    from safetensors.torch import save_file
-
     own = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     texts = {name: str(text) for name, text in (metadata or {}).items()}
     with replacing(path) as draft:
-        save_file(own, draft, texts)
+        write_tensors(draft, own, texts)
 
 
 def load_state(

@@ -62,6 +62,9 @@ class Solver(ABC):
         """Whether its steps raise a load: time only orders them, and a step has no length."""
         return False
 
+    interpolated: ClassVar[bool] = False
+    """Whether its step is given and not chosen: between steps a motion is then interpolated."""
+
     @abstractmethod
     def at_step(self, dt: float) -> Solver:
         """The same solver with a step of its own [s]."""

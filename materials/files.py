@@ -29,13 +29,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .law import ConstitutiveLaw, Plasticity
-from .tensor_files import read_tensors, tensor_path
+from .tensor_files import read_tensors, tensor_path, write_tensors
 
 FORMAT = "rheograd-law"
+OPERATOR = "rheograd-operator"
+"""The format of what moves bodies as it was taught to, without a law."""
 VERSION = 1
 OWN = "rheograd."
 """Before the names of the project's modules."""
@@ -69,7 +70,7 @@ def save_law(law: ConstitutiveLaw, path: str | Path) -> None:
     }
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, draft, metadata)
+        write_tensors(draft, tensors, metadata)
         with open(draft, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(draft, path)
@@ -163,6 +164,10 @@ def _describe(law: nn.Module) -> dict[str, Any]:
 
 
 def _architecture(metadata: Mapping[str, str], path: Path) -> Any:
+    if metadata.get("format") == OPERATOR:
+        raise ValueError(
+            f"{path} is an operator of rheograd reduce, expected a law: give it by --reduced"
+        )
     if metadata.get("format") != FORMAT:
         raise ValueError(
             f"{path} holds tensors of another program (its format is "

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,27 @@ def tensor_path(path: str | Path) -> Path:
     if path.suffix != ENDING:
         raise ValueError(f"got {path}, expected a name that ends in {ENDING}")
     return path
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], words: Mapping[str, str] | None = None
+) -> None:
+    """Write a file with the mode that any new one gets.
+
+    What safetensors writes is for its owner's eyes only.
+
+    Args:
+        path: The file; one that is there is replaced, in no safe way.
+        tensors: On the CPU and contiguous, by name.
+        words: What is said of them.
+    """
+    from safetensors.torch import save_file
+
+    path.unlink(missing_ok=True)
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(dict(tensors), path, dict(words or {}))
+    path.chmod(mode)
 
 
 def read_tensors(

@@ -62,10 +62,8 @@ def read(parser: Parser, tokens: Sequence[str]) -> tuple[argparse.Namespace, Scr
     Returns:
         What was given, and the scene's script; None if there is no SCENE, for the parser to say.
     """
-    name = _scene_of(parser, join_negative(tokens))
-    script = None
-    if name is not None:
-        script = load_script(name)
+    script = script_of(parser, tokens)
+    if script is not None:
         own = parameters(script.build)
         known = {p.name for p in own}
         own += [
@@ -81,6 +79,12 @@ def read(parser: Parser, tokens: Sequence[str]) -> tuple[argparse.Namespace, Scr
         for parameter in own:
             parameter.add_to(group)
     return parser.read(tokens), script
+
+
+def script_of(parser: Parser, tokens: Sequence[str]) -> Script | None:
+    """The script of the SCENE of a command line, before its options are read; None without one."""
+    name = _scene_of(parser, join_negative(tokens))
+    return None if name is None else load_script(name)
 
 
 def _scene_of(parser: Parser, tokens: Sequence[str]) -> str | None:

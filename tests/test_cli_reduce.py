@@ -14,7 +14,7 @@ from command_line import SMALL
 from processes import ends, start
 from safetensors.torch import load_file
 
-from rheograd.engine.reduced import reduction
+from rheograd.engine.reduced import ReducedSolver, reduction
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.training import Training
 from rheograd.engine.trajectory import Trajectory
@@ -24,6 +24,8 @@ from rheograd.scenes.cli import main
 from rheograd.scenes.recording import Recording
 
 Refuse = Callable[..., str]
+pytestmark = pytest.mark.filterwarnings("ignore:.*; take the motion with care")
+"""Runs here are longer than the motions of the data."""
 
 
 @pytest.fixture
@@ -51,11 +53,14 @@ def test_the_commands_of_the_guide(
     assert main(["run", "drop", "--reduced", str(tiny_operator), *map(str, words)]) == 0
     said = capsys.readouterr().err
     seen = Trajectory.load(out)
-    assert f"drop: {seen.particles} points carried by 60 (neo-hookean)" in said.lower()
+    assert f"drop: {seen.particles} points that follow 60 sparse ones (neo-hookean)" in said.lower()
     assert seen.particles == pytest.approx(2000, rel=0.2)
     assert len(seen) == 31 and seen.v is not None and bool(seen.x.isfinite().all())
     torch.testing.assert_close(seen.time, 0.02 * torch.arange(31.0).double())
     assert float(seen.x.min()) > 0.0 and float(seen.x.max()) < 1.0
+    size = ReducedSolver.load(tiny_operator).discretize(drop.build()).full.x0
+    across = " x ".join(f"{metres:.3g}" for metres in (size.amax(0) - size.amin(0)).tolist())
+    assert f" in {across} m, 30 steps" in said, "of the body, not of the points"
     told = json.loads(summary.read_text())
     assert told["dt"] == pytest.approx(0.02) and told["steps"] == 30
     assert told["particles"] == seen.particles and told["sparse_points"] == 60
@@ -64,6 +69,25 @@ def test_the_commands_of_the_guide(
     t = seen.time[:5]
     fallen = seen.x[:5, :, 1].double().mean(1) - seen.x[0, :, 1].double().mean()
     assert float((fallen + 0.5 * 9.81 * t**2).abs().max()) < 5e-3
+
+
+def test_what_there_is_not_is_told(
+    tiny_operator: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More frames than steps, more sparse points than particles; and that it learned nothing."""
+    operator = ReducedOperator.load(tiny_operator)
+    operator.errors |= {"validation": 0.7, "validation constant acceleration": 0.6}
+    operator.errors |= {"test seen geometry": 0.1, "test seen geometry constant acceleration": 0.2}
+    operator.save(tmp_path / "a.safetensors")
+    words = ["--steps", "4", "--frames", "500", "--sparse", "100000"]
+    assert main(["run", "drop", "--reduced", str(tmp_path / "a.safetensors"), *words]) == 0
+    said = capsys.readouterr().err
+    assert "--frames 500: there are 4 steps, so there are 4 frames after the first" in said
+    assert "--sparse 100000: the operator starts from 512 particles" in said
+    assert (
+        "warning: the operator is no better than a constant acceleration on motions of validation"
+        " (70 % off, that is 60 % off): train longer (--epochs)" in said
+    )
 
 
 def test_fields_and_frames_of_a_preview(tiny_operator: Path, tmp_path: Path) -> None:
@@ -80,8 +104,11 @@ def test_what_a_training_writes(
 ) -> None:
     out, summary = tmp_path / "x.safetensors", tmp_path / "x.json"
     words = ["--size", "tiny", "--epochs", "1", "--out", out, "--json", summary, "--seed", "4"]
-    assert main(["reduce", str(tiny_data), *map(str, words)]) == 0
+    assert main(["reduce", str(tiny_data), *map(str, words), "--resume"]) == 0
     said = capsys.readouterr()
+    assert f"{tmp_path / 'x.training'} holds no training to go on with: it starts" in said.err
+    doubt = ReducedOperator.load(out).doubt
+    assert ("is no better than" in said.err) == bool(doubt) and doubt in said.err
     assert f"wrote {out}" in said.err and "in percent of the distance travelled" in said.out
     told, found = json.loads(summary.read_text()), ReducedOperator.load(out)
     assert told["errors"] == pytest.approx(found.errors)
@@ -122,13 +149,24 @@ def test_stopped_trainings_go_on(
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"stopped: after 1 of 2 epochs, which are in {folder}; --resume goes on"
     assert not out.exists()
-    assert "add --resume to go on" in refuse(*words)
-    assert "recipe epochs = 2, not 3" in refuse(*words, "--resume", "--epochs", "3")
+    assert refuse(*words) == (
+        f"{folder} holds a training of 2 epochs: --resume goes on with it, --force starts afresh"
+    )
+    said = refuse(*words, "--resume", "--epochs", "3")
+    assert said.startswith(f"{folder} holds a training of 2 epochs, got 3: its rate falls over")
+    assert said.endswith("another number is a training afresh: --force")
     assert "seed = 0, not 1" in refuse(*words, "--resume", "--seed", "1")
     assert "expected one of them" in refuse(*words, "--resume", "--force")
     assert main([*map(str, words), "--resume"]) == 0
     assert same(out, tiny_operator)
     capsys.readouterr()
+    summary, written = tmp_path / "x.json", out.stat().st_mtime_ns
+    assert main([*map(str, words), "--resume", "--json", str(summary)]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"{out} is complete, of 2 epochs: --force trains it afresh\n"
+    assert not said.out and out.stat().st_mtime_ns == written
+    told = json.loads(summary.read_text())
+    assert told["errors"] == ReducedOperator.load(out).plain_errors and len(told["epochs"]) == 2
     assert "add --force to replace it" in refuse(*words)
     assert main([*map(str, words), "--force", "--seed", "1", "--epochs", "1"]) == 0
     assert not same(out, tiny_operator)
@@ -173,6 +211,8 @@ def test_operators_and_options_that_do_not_fit_are_refused(
     InvariantSmooth().save(law)
     run = ("run", "drop", "--reduced")
     assert "expected 'rheograd-operator'" in refuse(*run, law)
+    said = refuse("run", "drop", "--law", tiny_operator)
+    assert said.endswith("is an operator of rheograd reduce, expected a law: give it by --reduced")
     assert "there is no operator at" in refuse(*run, tmp_path / "none.safetensors")
     assert "--points needs --reduced FILE" in refuse("run", "drop", "--points", 100)
     assert "--sparse needs --reduced FILE" in refuse("run", "drop", "--sparse", 100)

@@ -319,6 +319,7 @@ def test_refusals(scene: str, small: str, tmp_path: Path, refuse: Callable[..., 
     )
     assert "solved by FESolver, expected MPMSolver" in said("--solver", "fe", of="drop")
     assert "contact does not say what can vary" in said(of="contact")
+    assert "cantilever does not say what can vary" in said(of="cantilever"), "it has an --n too"
     assert "--duration must be positive" in said("--duration", 0)
     assert "over the CFL limit" in said("--dt", 1.0, *GROUPS)
     assert "is not a whole number of cells" in said("--cell", 0.3)
@@ -411,3 +412,16 @@ def test_a_process_that_is_killed(tmp_path: Path, scene: str) -> None:
     assert "the process that made trajectory 4 was ended by signal 9: --resume" in done.stderr
     assert "Traceback" not in done.stderr
     assert {row["state"] for row in index_of(out)["trajectories"]} >= {"planned"}
+
+
+def test_help_lists_what_a_scene_varies(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dataset", "drop", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "groups of drop for --vary, with the ranges of their options:" in said
+    for line in (
+        "    size   from 0.24 to 0.36",
+        "    spin      from -6,-6,-6 to 6,6,6",
+        "    young    from 20000 to 100000, by its logarithm",
+        "    shape  one of box, cylinder, capsule; for tests sphere, ellipsoid",
+    ):
+        assert line in said

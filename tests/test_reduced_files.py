@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,25 @@ def test_files_that_are_no_operator_are_refused(name: str, path: Path) -> None:
     with pytest.raises(ValueError, match=said) as caught:
         ReducedOperator.load(path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_are_for_whom_the_umask_says(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        operator_of().save(tmp_path / "a.safetensors")
+        InvariantSmooth().save(tmp_path / "b.safetensors")
+    finally:
+        os.umask(before)
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o666 & ~mask}
+
+
+def test_the_solver_is_where_it_is_looked_for() -> None:
+    from rheograd.engine import reduced as package
+
+    assert package.ReducedSolver is ReducedSolver
+    with pytest.raises(AttributeError, match="no attribute 'Solver'"):
+        _ = package.Solver  # type: ignore[attr-defined]
 
 
 def test_names_and_places(tmp_path: Path) -> None:

@@ -358,7 +358,7 @@ def test_as_many_points_as_asked_for_fill_the_shape(points: int) -> None:
     nearest = torch.cdist(model.x0, model.x0).fill_diagonal_(9.0).amin(1)
     assert float(nearest.mean()) == pytest.approx(spacing, rel=0.15)
     assert far(model.v0.mean(0), torch.tensor([0.5, 1.0, -0.3])) < 1e-6
-    assert model.noun == "points carried by 60"
+    assert model.noun == "points that follow 60 sparse ones"
 
 
 def test_sparse_points_are_shared_by_volume() -> None:

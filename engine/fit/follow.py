@@ -29,11 +29,7 @@ def common_interval(time: Tensor) -> float:
     Raises:
         ValueError: They start before 0, or have nothing in common.
     """
-    if float(time[0]) < -TICK or float(time[-1]) < TICK:
-        raise ValueError(
-            f"the observation is at {float(time[0]):g} to {float(time[-1]):g} s, expected times"
-            " from 0, the start of the simulation, or later"
-        )
+    _require_begun(time)
     interval = 0.0
     for t in time.tolist():
         interval = _common(interval, t)
@@ -44,6 +40,15 @@ def common_interval(time: Tensor) -> float:
             " all; resample the observation at even times"
         )
     return interval
+
+
+def _require_begun(time: Tensor) -> None:
+    """Refuse times before the start of the simulation."""
+    if float(time[0]) < -TICK or float(time[-1]) < TICK:
+        raise ValueError(
+            f"the observation is at {float(time[0]):g} to {float(time[-1]):g} s, expected times"
+            " from 0, the start of the simulation, or later"
+        )
 
 
 def _common(a: float, b: float) -> float:
@@ -63,11 +68,15 @@ def fitting_step(solver: Any, scenes: Sequence[Scene], observation: Observation)
     """The solver's step [s] if it meets the observed times; else one that does, if it has none.
 
     An automatic step is shortened to divide the interval between the observed frames. Load steps
-    stay as they are, and must meet the observed ones.
+    stay as they are, and must meet the observed ones. Between the steps of a solver that has no
+    choice of them the motion is interpolated.
 
     Raises:
         ValueError: The solver's own step does not meet them, or a scene cannot be run.
     """
+    if solver.interpolated:
+        _require_begun(observation.time)
+        return float(solver.dt)
     interval = common_interval(observation.time)
     if solver.static:
         return _load_step(float(solver.discretize(scenes).dt), interval)
@@ -127,9 +136,14 @@ def follow(
     if dt is None:
         dt = fitting_step(solver, scenes, observation)
     steps = (time / dt).round().long()
+    between = solver.interpolated and float((time - dt * steps).abs().max()) > TICK
+    if between:
+        steps = torch.arange(math.ceil(float(time[-1]) / dt) + 1)
     solver = solver if solver.static else solver.at_step(dt)
     model = solver.discretize(scenes)
-    motion = moved(solver, model, time, steps, adjoint, tell)
+    motion = moved(solver, model, dt * steps if between else time, steps, adjoint, tell)
+    if between:
+        motion, steps = at_times(motion, time), torch.arange(len(time))
     seen = {"x": motion.x, "v": motion.v, **motion.fields}
     found = []
     for world in range(len(scenes)):
@@ -138,6 +152,27 @@ def follow(
         body = motion.body[mine]
         found.append(Trajectory(time, own.pop("x"), steps, own.pop("v"), own, body))
     return found
+
+
+def at_times(motion: Trajectory, time: Tensor) -> Trajectory:
+    """A motion at other times within its own, linear between its frames; differentiable.
+
+    Args:
+        motion: Of two frames or more.
+        time: Increasing [s], shape (t,).
+    """
+    k = (torch.searchsorted(motion.time, time, right=True) - 1).clamp(0, len(motion) - 2)
+    share = (time - motion.time[k]) / (motion.time[k + 1] - motion.time[k])
+
+    def between(values: Tensor) -> Tensor:
+        low, high = values[k.to(values.device)], values[(k + 1).to(values.device)]
+        return low + (high - low) * share.to(values).reshape(-1, *[1] * (values.ndim - 1))
+
+    return Trajectory(
+        time, between(motion.x), torch.arange(len(time)),
+        None if motion.v is None else between(motion.v),
+        {name: between(values) for name, values in motion.fields.items()}, motion.body,
+    )  # fmt: skip
 
 
 def moved(

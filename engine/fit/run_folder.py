@@ -68,7 +68,7 @@ class RunFolder:
                 )
             if before != self.config:
                 raise ValueError(
-                    f"{self.path} holds a fit with {_difference(before, self.config)}: resume with"
+                    f"{self.path} holds a fit with {difference(before, self.config)}: resume with"
                     " the same settings, or choose another folder"
                 )
         self.path.mkdir(parents=True, exist_ok=True)
@@ -117,14 +117,14 @@ class RunFolder:
             file.write(json.dumps(dict(metrics)) + "\n")
 
 
-def _difference(before: Any, now: Any, where: str = "") -> str:
+def difference(before: Any, now: Any, where: str = "") -> str:
     """The first thing that differs in two configurations, as "rate = 0.1, not 0.2"."""
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         before, now = ({str(k + 1): v for k, v in enumerate(values)} for values in (before, now))
     if isinstance(before, dict) and isinstance(now, dict):
         shared = sorted(k for k in before.keys() & now.keys() if before[k] != now[k])
         if before.keys() == now.keys() or (shared and not where):
-            return _difference(before[shared[0]], now[shared[0]], f"{where} {shared[0]}".strip())
+            return difference(before[shared[0]], now[shared[0]], f"{where} {shared[0]}".strip())
         before, now = (", ".join(values) or "nothing" for values in (before, now))
         return f"the {where or 'settings'} {before}, not {now}"
     if isinstance(before, list | dict) or isinstance(now, list | dict):

@@ -17,6 +17,7 @@ Nothing is unpickled or evaluated.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ FORMAT = "rheograd-operator"
 VERSION = 1
 _UNLIKE = (AttributeError, KeyError, TypeError, ValueError, RuntimeError, RecursionError)
 """What comes of words or tensors that are not those of an operator."""
+
+_LATER: Mapping[str, Any] = {"options": {}, "extent": None, "fastest": None, "duration": None}
+"""What older files do not say of a scope."""
 
 
 def save_operator(operator: ReducedOperator, path: str | Path) -> None:
@@ -105,7 +109,7 @@ def _known(kind: type, found: Any) -> dict[str, Any]:
 
 
 def _scope(found: Any) -> Scope:
-    held = _known(Scope, found)
+    held = _known(Scope, {**_LATER, **found})
     pair = lambda v: (float(v[0]), float(v[1]))  # noqa: E731
     triple = lambda v: (float(v[0]), float(v[1]), float(v[2]))  # noqa: E731
     return Scope(
@@ -121,4 +125,8 @@ def _scope(found: Any) -> Scope:
         frame=float(held["frame"]),
         cell=float(held["cell"]),
         particles_per_cell=int(held["particles_per_cell"]),
+        options={str(k): pair(v) for k, v in held["options"].items()},
+        extent=None if held["extent"] is None else pair(held["extent"]),
+        fastest=None if held["fastest"] is None else float(held["fastest"]),
+        duration=None if held["duration"] is None else float(held["duration"]),
     )

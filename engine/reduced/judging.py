@@ -15,6 +15,8 @@ from .stepping import roll
 GIVEN = 6
 """Frames that every method is given, as many of the last of them as it needs: the five velocities
 of the published network. Errors are of all frames after them."""
+NAIVE = " constant acceleration"
+"""After the name of an error, that of a constant acceleration on the same motions."""
 
 
 @torch.no_grad()

@@ -58,7 +58,7 @@ class ReducedModel:
     @property
     def noun(self) -> str:
         """What `n` counts, and what carries it."""
-        return f"points carried by {len(self.chosen)}"
+        return f"points that follow {len(self.chosen)} sparse ones"
 
     @property
     def worlds(self) -> int:

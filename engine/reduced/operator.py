@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .correction import Correction
+from .judging import NAIVE
 from .network import Architecture, TimeStepper
 from .scope import Scope
 
@@ -58,6 +59,28 @@ class ReducedOperator(nn.Module):
     def plain_errors(self) -> dict[str, float | None]:
         """Its errors as JSON takes them: None of a roll-out that diverged."""
         return {name: e if math.isfinite(e) else None for name, e in self.errors.items()}
+
+    @property
+    def doubt(self) -> str:
+        """On which motions that it has not seen it is of no use, as a sentence; empty if on none.
+
+        Nothing is learned where a constant acceleration is as near.
+        """
+        pairs = {
+            name.removesuffix(NAIVE): naive
+            for name, naive in self.errors.items() if name.endswith(NAIVE)
+        }  # fmt: skip
+        told = [
+            f"{name} ({100 * self.errors[name]:.3g} % off, that is {100 * naive:.3g} % off)"
+            for name, naive in pairs.items() if not self.errors.get(name, 0.0) < naive
+        ]  # fmt: skip
+        if not told:
+            return ""
+        return (
+            f"the operator is no better than a constant acceleration on motions of"
+            f" {' and '.join(told)}: train longer (--epochs) or on more motions, or simulate in"
+            " full"
+        )
 
     @property
     def parameters_count(self) -> int:

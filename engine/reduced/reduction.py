@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..mpm.model import MPMModel
 from ..scene import Scene
 from .correction import Sample, map_error, teach
 from .dataset import Case, Dataset
-from .judging import GIVEN, error, naive_error
+from .judging import GIVEN, NAIVE, error, naive_error
 from .labels import SEEN, UNSEEN
 from .material import keeps_form, parameters, structure
 from .model import numbered
@@ -25,7 +26,7 @@ from .motions import Motion, motion
 from .network import Architecture
 from .operator import ReducedOperator, seeded
 from .sampling import sparse_points
-from .scope import Range, Scope, density_of, speed_of, walls_of
+from .scope import Range, Scope, density_of, extent_of, fastest_of, speed_of, walls_of
 from .training import Recipe, Tell, Training, set_scales
 from .variation import ends
 
@@ -77,7 +78,29 @@ def scope_of(dataset: Dataset, scenes: Sequence[Scene], extremes: Sequence[Scene
         frame=dataset.frame_interval,
         cell=dataset.cell,
         particles_per_cell=dataset.particles_per_cell,
+        options=option_ranges(dataset, {*ranges, "density"}),
+        extent=_range([extent_of(b) for b in both]),
+        fastest=max(fastest_of(b) for b in bodies),
+        duration=dataset.frames * dataset.frame_interval,
     )
+
+
+def option_ranges(dataset: Dataset, others: Collection[str]) -> dict[str, Range]:
+    """Ranges of the options that varied and are numbers; of vectors, as |spin|, of their length.
+
+    Args:
+        dataset: Its trajectories to train with are what is looked at, and what was drawn from.
+        others: Names of numbers that are known in another way, such as elasticity.young.
+    """
+    known = {name.rpartition(".")[2] for name in others}
+    found = {}
+    for name, words in dataset.ranges.items():
+        values = [case.options[name] for case in dataset.split("train")]
+        if isinstance(values[0], tuple):
+            found[f"|{name}|"] = (0.0, max(math.hypot(*v) for v in values))
+        elif name not in known and all(isinstance(v, int | float) for v in values):
+            found[name] = _range([*map(float, values), *map(float, ends(words))])
+    return found
 
 
 def _range(values: Sequence[float]) -> Range:
@@ -203,15 +226,13 @@ class Reduction:
     def _judged(self, held: Sequence[Motion]) -> dict[str, float]:
         """Errors of whole roll-outs by name, of motions that were not trained on."""
         stepper = self.operator.stepper
-        errors = {"validation constant acceleration": _mean(naive_error(m) for m in held)}
+        errors = {f"validation{NAIVE}": _mean(naive_error(m) for m in held)}
         for kind in (SEEN, UNSEEN):
             cases = [c for c in self.dataset.split("test") if c.geometry == kind]
             found = [m for c in cases for m in self.motions(c, self.recipe.counts()[-1:])]
             if found:
                 errors[f"test {kind} geometry"] = _mean(error(stepper, m) for m in found)
-                errors[f"test {kind} geometry constant acceleration"] = _mean(
-                    naive_error(m) for m in found
-                )
+                errors[f"test {kind} geometry{NAIVE}"] = _mean(naive_error(m) for m in found)
         return errors
 
 

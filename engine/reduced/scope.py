@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ SLACK = 0.02
 """Of the width of a range, by which it may be left."""
 SIMILAR = 1.25
 """Factor on the largest initial speed of training below which a scene is like it."""
+
+MARGIN = 0.1
+"""Of the width of a range, by which it may be left without a warning where leaving is allowed."""
 
 
 def walls_of(scene: Scene) -> list[tuple[str, float]]:
@@ -42,6 +45,18 @@ def density_of(body: Body) -> float:
 def speed_of(body: Body) -> float:
     """Of a body at first, without its spin [m/s]."""
     return float(torch.as_tensor(body.velocity).detach().double().norm())
+
+
+def extent_of(body: Body) -> float:
+    """Diagonal of its bounding box at first [m]."""
+    low, high = torch.as_tensor(body.shape.bounds).double()
+    return float((high - low).norm())
+
+
+def fastest_of(body: Body) -> float:
+    """Speed that no point of it exceeds at first, with its spin [m/s]."""
+    spin = float(torch.as_tensor(body.spin).detach().double().norm())
+    return speed_of(body) + 0.5 * extent_of(body) * spin
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,14 @@ class Scope:
     cell: float
     """Of the simulations that were learned from [m]."""
     particles_per_cell: int
+    options: Mapping[str, Range] = field(default_factory=dict)
+    """Ranges of the scene's options that varied; of vectors, as |spin|, those of their length."""
+    extent: Range | None = None
+    """Diagonal of the bounding box of a body [m]; None: not known."""
+    fastest: float | None = None
+    """Largest speed of a point of a body at first, with its spin [m/s]; None: not known."""
+    duration: float | None = None
+    """Of the motions [s]; None: not known."""
 
     @property
     def varied(self) -> list[str]:
@@ -126,6 +149,54 @@ class Scope:
                 f"{scene.name} is outside of what the operator was trained for: {complaint}",
                 stacklevel=3,
             )
+        self._require_cells(scene)
+        if strange := list(self._strange(scene)):
+            warnings.warn(
+                f"{scene.name} is outside of what the operator was trained for: "
+                f"{'; '.join(strange)}; take the motion with care",
+                stacklevel=3,
+            )
+
+    def unlike(self, options: Mapping[str, object]) -> list[str]:
+        """What of a scene's options is outside of the ranges that they were drawn from."""
+        found: list[str] = []
+        for name, value in options.items():
+            if isinstance(value, tuple) and (trained := self.options.get(f"|{name}|")):
+                length = math.hypot(*value)
+                found += _beyond(f"the length of its {name}", length, trained, MARGIN)
+            elif isinstance(value, int | float) and (trained := self.options.get(name)):
+                found += _beyond(f"its {name}", float(value), trained, MARGIN)
+        return found
+
+    def _strange(self, scene: Scene) -> Iterator[str]:
+        """What is larger, smaller, faster or longer than it was, which it may be at a risk."""
+        for body in scene.bodies:
+            if self.extent is not None:
+                what = f"the diagonal of {body.name} [m]"
+                yield from _beyond(what, extent_of(body), self.extent, MARGIN)
+            slow = speed_of(body) <= SIMILAR * self.speed  # else that is told already
+            if self.fastest is not None and slow:
+                what = f"the largest speed in {body.name}, with its spin, [m/s]"
+                yield from _beyond(what, fastest_of(body), (0.0, self.fastest), MARGIN)
+        if self.duration is not None:
+            yield from _beyond("its duration [s]", scene.duration, (0.0, self.duration), MARGIN)
+
+    def _require_cells(self, scene: Scene) -> None:
+        """Refuse a domain that the cells of the first frames do not fill.
+
+        Raises:
+            ValueError: An edge is not a whole number of them.
+        """
+        pairs = zip(scene.domain.lower, scene.domain.upper, strict=True)
+        for edge in (high - low for low, high in pairs):
+            count = edge / self.cell
+            if abs(count - round(count)) > 1e-6 * count:
+                fitting = [f"{k * self.cell:.6g}" for k in (math.floor(count), math.ceil(count))]
+                raise ValueError(
+                    f"{scene.name}: got a domain with an edge of {edge:g} m, expected a whole"
+                    f" number of the operator's cells of {self.cell:g} m: {' or '.join(fitting)} m"
+                    " would do"
+                )
 
     def _unfit(self, scene: Scene) -> Iterator[str]:
         """What the operator cannot be told of at all."""
@@ -162,8 +233,17 @@ class Scope:
         ):
             if not torch.allclose(torch.tensor(got), torch.tensor(trained), atol=1e-6):
                 yield f"its {what} is {_words(got)}, trained in {_words(trained)}"
-        if walls_of(scene) != list(self.walls):
-            yield f"its walls are {walls_of(scene)}, trained with {list(self.walls)}"
+        walls = list(zip(FACES, walls_of(scene), self.walls, strict=True))
+        if others := [wall for wall in walls if wall[1] != wall[2]]:
+            now = ", ".join(f"{face} {_wall(own)}" for face, own, _ in others)
+            there = ", ".join(f"{face} {_wall(before)}" for face, _, before in others)
+            yield f"its walls are {now}, trained with {there}"
+
+
+def _wall(wall: tuple[str, float]) -> str:
+    """Mode and friction of a wall."""
+    mode, friction = wall
+    return f"of friction {friction:g}" if mode == "contact" else mode
 
 
 def _numbers(value: object) -> tuple[float, ...]:
@@ -174,9 +254,11 @@ def _words(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{v:.4g}" for v in values) + ")"
 
 
-def _beyond(what: str, value: float, trained: Range) -> Iterator[str]:
+def _beyond(what: str, value: float, trained: Range, slack: float = SLACK) -> Iterator[str]:
+    """Complaint about a value outside of a range, by more than a share of its width."""
     low, high = trained
-    slack = SLACK * (high - low) + 1e-6 * abs(high)
-    if not low - slack <= value <= high + slack:
+    width = slack * (high - low) + 1e-6 * abs(high)
+    if not low - width <= value <= high + width:
         span = f"from {low:.4g} to {high:.4g}" if high > low else f"at {low:.4g}"
+        span = f"up to {high:.4g}" if low == 0.0 < high else span
         yield f"{what} is {value:.4g}, trained {span}"

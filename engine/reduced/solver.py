@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ SQUEEZED = 0.05
 class ReducedSolver(Solver):
     """A `ReducedOperator` and how it is run."""
 
+    interpolated: ClassVar[bool] = True
     operator: ReducedOperator = field(repr=False)
     """What was trained; the solver has a copy of its own."""
     sparse: int = 1000
@@ -48,7 +49,9 @@ class ReducedSolver(Solver):
     points: int | None = None
     """Points of a world whose motion is given, about; None: the particles of the first frames."""
     precision: Literal["float32", "float64"] = "float32"
+    """Of the first frames and of all that is learned."""
     device: str = "cpu"
+    """Where it runs: cpu, cuda or cuda:N."""
     insist: bool = False
     """Whether a scene outside of what the operator was trained for is run with a warning."""
 

@@ -30,6 +30,11 @@ class Variation(ABC):
     def value(self, shares: Sequence[float]) -> Any:
         """The value at some shares, `count` numbers from 0 to 1."""
 
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """What values there are, as help says it."""
+
 
 Table = Mapping[str, Mapping[str, Variation]]
 """What a scene can vary: groups by name, and in each of them options of build()."""
@@ -77,6 +82,12 @@ class Uniform(Variation):
         )
         return found if isinstance(self.low, tuple) else found[0]
 
+    @property
+    def words(self) -> str:
+        """See `Variation.words`."""
+        low, high = (",".join(f"{v:g}" for v in bound) for bound in self._bounds)
+        return f"from {low} to {high}"
+
 
 @dataclass(frozen=True)
 class LogUniform(Variation):
@@ -99,6 +110,11 @@ class LogUniform(Variation):
         ratio = math.log(self.high / self.low)
         return _rounded(self.low * math.exp(ratio * share), self.low, self.high)
 
+    @property
+    def words(self) -> str:
+        """See `Variation.words`."""
+        return f"from {self.low:g} to {self.high:g}, by its logarithm"
+
 
 @dataclass(frozen=True)
 class Choice(Variation):
@@ -120,6 +136,12 @@ class Choice(Variation):
         """See `Variation.value`; not an unseen one."""
         (share,) = shares
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
+
+    @property
+    def words(self) -> str:
+        """See `Variation.words`."""
+        kept = f"; for tests {', '.join(map(str, self.unseen))}" if self.unseen else ""
+        return f"one of {', '.join(map(str, self.values))}{kept}"
 
 
 def ends(words: str) -> tuple[Any, ...]:

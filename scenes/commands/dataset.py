@@ -27,7 +27,7 @@ from ..progress import Progress, say
 
 if TYPE_CHECKING:
     from rheograd.engine.reduced.plan import Draw
-    from rheograd.engine.reduced.variation import Variation
+    from rheograd.engine.reduced.variation import Table, Variation
     from rheograd.engine.scene import Scene
 
     from ..catalog import Script
@@ -59,6 +59,11 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.add_argument("--processes", type=count, metavar="N",
                         help="that simulate at the same time (default: the cores)")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="make what is missing or torn")
+    if (varied := selection.script_of(parser, tokens)) is not None:
+        if not hasattr(varied.module, "vary"):
+            table_of(varied, {})  # before options of a scene that cannot vary get into the way
+        if {"-h", "--help"} & {*tokens}:
+            parser.epilog = f"{range_list(varied)}\n\n{parser.epilog}"
     found, script = selection.read(parser, tokens)
     assert script is not None
     if found.duration is not None and not found.duration > 0:
@@ -144,13 +149,12 @@ def _write(folder: Path, index: Mapping[str, Any]) -> None:
     write_index(folder, index)
 
 
-def chosen_ranges(script: Script, found: argparse.Namespace) -> dict[str, Variation]:
-    """Ranges of the options that vary: those of the groups, without what was given.
+def table_of(script: Script, given: Mapping[str, Any]) -> Table:
+    """What a scene can vary, with options that are given.
 
     Raises:
-        ValueError: There is no such group, or nothing is left to vary.
+        ValueError: It does not say.
     """
-    given = selection.chosen_options(found)
     table = script.variations(given)
     if not table:
         raise ValueError(
@@ -158,6 +162,26 @@ def chosen_ranges(script: Script, found: argparse.Namespace) -> dict[str, Variat
             ' {"material": {"young": LogUniform(2e4, 1e5)}} to its file, of'
             " rheograd.engine.reduced.variation"
         )
+    return table
+
+
+def range_list(script: Script) -> str:
+    """The groups of what a scene varies unless its options say otherwise, for help."""
+    lines = [f"groups of {script.name} for --vary, with the ranges of their options:"]
+    for group, ranges in table_of(script, {}).items():
+        width = max(map(len, ranges), default=0) + 2
+        lines += [f"  {group}", *(f"    {name:<{width}}{v.words}" for name, v in ranges.items())]
+    return "\n".join(lines)
+
+
+def chosen_ranges(script: Script, found: argparse.Namespace) -> dict[str, Variation]:
+    """Ranges of the options that vary: those of the groups, without what was given.
+
+    Raises:
+        ValueError: There is no such group, or nothing is left to vary.
+    """
+    given = selection.chosen_options(found)
+    table = table_of(script, given)
     groups = list(table) if found.vary is None else found.vary.split(",")
     for group in groups:
         if group not in table:

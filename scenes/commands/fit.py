@@ -221,9 +221,10 @@ def fit_numbers(found: argparse.Namespace, script: Script, folder: Path, again: 
     solver = at_recorded_step(solver, [m for e in read for m in e.motions])
     seen = [judged(e, found, script, solver) for e in read]
     parameters = choose(script.build, begin, given)
-    if found.reduced is not None and not found.resume:
-        parameters = reduced.started_by_operator(
-            found.reduced, script.build, seen, parameters, given=given, team=team
+    if found.reduced is not None:
+        begun = reduced.begun_with(folder, parameters) if found.resume else None
+        parameters = begun or reduced.started_by_operator(
+            found.reduced, script.build, solver, seen, parameters, given=given, team=team
         )
     iterations = found.epochs or ITERATIONS
     with team, FitProgress(

@@ -90,19 +90,46 @@ def train(found: argparse.Namespace) -> int:
     }  # fmt: skip
     with Team.here(found.device) as team:
         folder = team.led(lambda: opened(found, config))
+        if done := team.led(lambda: complete(found, folder, recipe)):
+            if team.leads:
+                _write_summary(found, done, folder)
+            say(f"{found.out} is complete, of {recipe.epochs} epochs: --force trains it afresh")
+            return 0
         operator = _trained(found, dataset, shape, recipe, folder, team)
         if team.leads:
             operator.to("cpu").save(found.out)
-            _tell(operator.errors)
-            if found.json is not None:
-                summary = {
-                    "errors": operator.plain_errors,
-                    "parameters": operator.parameters_count,
-                    "epochs": folder.metrics(), "out": str(found.out), **config,
-                }  # fmt: skip
-                found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            _tell(operator)
+            _write_summary(found, operator, folder)
             say(f"wrote {found.out}")
     return 0
+
+
+def complete(
+    found: argparse.Namespace, folder: RunFolder, recipe: Recipe
+) -> ReducedOperator | None:  # fmt: skip
+    """What a training wrote in the end, if nothing of it is left to do."""
+    from rheograd.engine.reduced.operator import ReducedOperator
+
+    last = folder.checkpoint
+    if not (found.resume and found.out.is_file() and last.is_file()):
+        return None
+    written = found.out.stat().st_mtime_ns >= last.stat().st_mtime_ns
+    if not written or len(folder.metrics()) < recipe.epochs:
+        return None
+    return ReducedOperator.load(found.out)
+
+
+def _write_summary(
+    found: argparse.Namespace, operator: ReducedOperator, folder: RunFolder
+) -> None:  # fmt: skip
+    """Errors and cost for programs, where that is asked for."""
+    if found.json is None:
+        return
+    summary = {
+        "errors": operator.plain_errors, "parameters": operator.parameters_count,
+        "epochs": folder.metrics(), "out": str(found.out), **folder.config,
+    }  # fmt: skip
+    found.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def opened(found: argparse.Namespace, config: Mapping[str, Any]) -> RunFolder:
@@ -117,7 +144,32 @@ def opened(found: argparse.Namespace, config: Mapping[str, Any]) -> RunFolder:
     if found.force:
         for name in ("config.json", "metrics.jsonl", "checkpoint.safetensors"):
             (path / name).unlink(missing_ok=True)
+    if (path / "config.json").is_file():
+        _require_same(path, config, resume=found.resume)
+    elif found.resume:
+        say(f"{path} holds no training to go on with: it starts afresh")
     return RunFolder(path, config, resume=found.resume)
+
+
+def _require_same(path: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+    """Refuse a folder with another training, or with one that is not to be gone on with."""
+    from rheograd.engine.fit.run_folder import difference
+
+    before, now = json.loads((path / "config.json").read_text()), json.loads(json.dumps(config))
+    holds = f"{path} holds a training of {before['recipe']['epochs']} epochs"
+    if not resume:
+        raise ValueError(f"{holds}: --resume goes on with it, --force starts afresh")
+    if before == now:
+        return
+    if {**before, "recipe": {**before["recipe"], "epochs": now["recipe"]["epochs"]}} == now:
+        raise ValueError(
+            f"{holds}, got {now['recipe']['epochs']}: its rate falls over all of them, so that"
+            " another number is a training afresh: --force"
+        )
+    raise ValueError(
+        f"{holds} with {difference(before, now)}: give the settings that it was begun with, start"
+        " afresh with --force, or choose another --out"
+    )
 
 
 def _trained(
@@ -164,7 +216,9 @@ def builder(dataset: Dataset) -> Callable[[Mapping[str, Any]], Scene]:
     return build
 
 
-def _tell(errors: Mapping[str, float]) -> None:
+def _tell(operator: ReducedOperator) -> None:
     print("off the motions that were simulated, in percent of the distance travelled")
-    for name, value in errors.items():
+    for name, value in operator.errors.items():
         print(f"  {name:<52}{100 * value:8.2f}")
+    if operator.doubt:
+        say(f"warning: {operator.doubt}")

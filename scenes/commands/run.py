@@ -100,7 +100,8 @@ def _scene_and_solver(found: argparse.Namespace, script: Script) -> tuple[Any, A
     Raises:
         ValueError: A choice does not fit.
     """
-    solver: Any = reduced.solver(found) or selection.make_solver(script, found)
+    operator = reduced.solver(found)
+    solver: Any = operator or selection.make_solver(script, found)
     if found.micro is None:
         law = laws.load_for(found.law, solver)
     else:
@@ -110,6 +111,11 @@ def _scene_and_solver(found: argparse.Namespace, script: Script) -> tuple[Any, A
         if not found.duration > 0:
             raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
         scene = dataclasses.replace(scene, duration=found.duration)
+    if operator is not None:
+        if found.steps is not None:
+            scene = dataclasses.replace(scene, duration=found.steps * operator.dt)
+        if scene.name == operator.operator.scope.scene:
+            reduced.warn_of_options(operator, script, found)
     return scene, solver
 
 
@@ -301,12 +307,20 @@ class Run:
         length = f"steps of {1e3 * dt:.3g} ms"
         if self._loaded:
             length = f"load step{'s' * (steps > 1)}{self._share}"
-        size = (self.model.x0.amax(0) - self.model.x0.amin(0)).tolist()
+        x = getattr(self.model, "full", self.model).x0  # of the bodies, however few points follow
+        size = (x.amax(0) - x.amin(0)).tolist()
         across = " x ".join(f"{metres:.3g}" for metres in size)
         self._tell(
             f"{self.scene.name}: {points} ({laws}) in {across} m, {steps} {length}"
             + (f", from step {done}" if done else "")
         )
+        if (self.found.frames or 0) > steps:
+            self._tell(
+                f"--frames {self.found.frames}: there are {steps} steps, so there are"
+                f" {steps} frames after the first"
+            )
+        if line := reduced.fewer(self.found, self.model):
+            self._tell(line)
 
     def _recording(self, start: State | None) -> Recording | None:
         if self.found.out is None:
