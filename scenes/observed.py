@@ -63,14 +63,14 @@ def _film(path: Path, found: Namespace, run: Any) -> Any:
     """Tracks over their film, and the run they are of, if any."""
     from rheograd.engine.vision.camera_files import load_camera
     from rheograd.engine.vision.tracks import Tracks
-    from rheograd.viewer.film import Film, film_of_run
+    from rheograd.viewer.tracked_film import TrackedFilm, film_of_run
 
     from .user_files import start_engine
 
     tracks = Tracks.load(path)
     clip = found.over or _clip(tracks.source, path)
     if run is None:
-        return Film(tracks, path=clip)
+        return TrackedFilm(tracks, path=clip)
     start_engine()
     camera = None if found.camera is None else load_camera(found.camera)
     if camera is None and tracks.camera is None:

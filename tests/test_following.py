@@ -194,7 +194,8 @@ class TestPlayback:
         playback.advance()
         told = view.sources[0].remark
         assert told == f"unfinished, last written at {following.clock(before)}" and ":" in told
-        assert view.ended(0, 0) == told and view.live is not None and not view.live.awaited
+        assert view.ended(0, 0) == told
+        assert view.following is not None and not view.following.awaited
         append(writer, 3)
         playback.advance()
         assert view.sources[0].remark == "being written"

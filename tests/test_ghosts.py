@@ -23,7 +23,6 @@ from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import VideoWriter
 from rheograd.scenes.cli import DONE, main
 from rheograd.viewer import bodies, display, screenshot
-from rheograd.viewer.film import Film, film_of_run
 from rheograd.viewer.ghosts import (
     Ghost,
     Observed,
@@ -33,6 +32,7 @@ from rheograd.viewer.ghosts import (
 )
 from rheograd.viewer.source import Source
 from rheograd.viewer.stage import Stage, plotter_for
+from rheograd.viewer.tracked_film import TrackedFilm, film_of_run
 from rheograd.viewer.view import describe
 
 AMBER = (255, 176, 0)
@@ -207,7 +207,7 @@ def files(thrown: Trajectory, tmp_path: Path) -> Path:
 
 class TestFilm:
     def test_frames_are_found_in_any_order(self, files: Path) -> None:
-        shown = Film(Tracks.load(files / "tracks.npz"), path=files / "clip.mp4")
+        shown = TrackedFilm(Tracks.load(files / "tracks.npz"), path=files / "clip.mp4")
         for k in (0, 5, 2, 12, 11, 0, 7):
             assert abs(float(shown.picture(k).mean()) - 16 * k) < 3
 
@@ -245,13 +245,13 @@ class TestFilm:
         assert "crosses: 24 of them in run" in seen.words
 
     def test_it_is_looked_at_face_to_face(self, files: Path) -> None:
-        view = describe(Film(Tracks.load(files / "tracks.npz")))
+        view = describe(TrackedFilm(Tracks.load(files / "tracks.npz")))
         assert view.facing == 1
         np.testing.assert_allclose(view.motion[:, 2], 0)
         np.testing.assert_allclose(np.ptp(view.motion, 0)[:2], SIZE)
 
 
-def gap_of(film: Film, frame: int) -> np.ndarray:
+def gap_of(film: TrackedFilm, frame: int) -> np.ndarray:
     return np.linalg.norm(film.predicted(frame) - film.tracks.pixels[frame], axis=-1)
 
 

@@ -76,7 +76,7 @@ class Film:
             raise ValueError(f"got crf = {self.crf}, expected 0 to 51")
 
 
-class Clip(NamedTuple):
+class Filmed(NamedTuple):
     """What was written, and what is true of it."""
 
     tracks: Tracks
@@ -217,7 +217,7 @@ def film_clip(
     points: int = 120,
     masks: str | Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Clip:
+) -> Filmed:
     """Film a trajectory.
 
     Args:
@@ -267,7 +267,7 @@ def film_clip(
                 shapes.write(np.repeat(255 * shown.astype(np.uint8)[..., None], 3, -1))
             progress(number + 1, len(times))
     tracks = Tracks(pixels, times - camera.start, camera.size, None, camera, str(path))
-    return Clip(tracks, first, spots.rest)
+    return Filmed(tracks, first, spots.rest)
 
 
 def _silhouette(stage: Scenery, time: float) -> np.ndarray:

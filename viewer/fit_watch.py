@@ -13,15 +13,15 @@ from .comparison import ERROR
 from .fields import Field
 from .fit_charts import FitCharts
 from .fit_folder import FitFolder
-from .fit_ghost import WORDS, Ghost
-from .following import Live, signature
+from .fit_observed import WORDS, ObservedMotion
+from .following import Following, signature
 from .source import Source
 from .view import View, describe
 
 _MOTIONS = ("predicted.vtkhdf", "observed.vtkhdf")
 
 
-class FitWatch(Live):
+class FitWatch(Following):
     """Watches the folder of a fit.
 
     Where there is no prediction yet, or none is made of such a fit, the charts fill the picture;
@@ -42,26 +42,25 @@ class FitWatch(Live):
         self.folder = FitFolder(path)
         self._field, self._asked = field, asked
         self._seen: Any = None
-        self._epoch = ""
         self._observed: Source | None = None
 
     @property
     def awaited(self) -> bool:
-        """See `Live.awaited`: a motion comes as a whole."""
+        """See `Following.awaited`: a motion comes as a whole."""
         return False
 
     def view(self) -> View:
         """What is to be seen now."""
         self._seen = self._signatures()
-        predicted, ghost = (self._load(name) for name in _MOTIONS)
+        predicted, observed = (self._load(name) for name in _MOTIONS)
         if predicted is None:
             nothing = SimpleNamespace(x=np.zeros((1, 1, 3)), metadata={"title": self.folder.title})
             view = describe(nothing, up=self._asked.get("up"))
             view.bare, view.sources[0].title = True, self.folder.title
             view.extras = (FitCharts(self.folder, alone=True),)
         else:
-            view = self._moving(predicted, ghost)
-        view.live = self
+            view = self._moving(predicted, observed)
+        view.following = self
         return view
 
     def _moving(self, predicted: Any, observed: Any) -> View:
@@ -71,7 +70,7 @@ class FitWatch(Live):
         self._observed = None if observed is None else Source(observed)
         if self._observed is not None:
             reach = float(np.linalg.norm(np.ptp(view.motion, axis=0)))
-            extras.append(Ghost(self._observed, view.radii[0], reach))
+            extras.append(ObservedMotion(self._observed, view.radii[0], reach))
             if self._same_points(view.sources[0]):
                 view.fields = {ERROR: Field(ERROR, "m", self._error), **view.fields}
         view.extras = tuple(extras)
@@ -106,7 +105,7 @@ class FitWatch(Live):
         return np.linalg.norm(x - seen.positions(nearest), axis=-1)
 
     def refresh(self, view: View) -> bool:
-        """See `Live.refresh`."""
+        """See `Following.refresh`."""
         changed = self.folder.read()
         if self._signatures() != self._seen:
             self._renew(view)

@@ -45,7 +45,7 @@ def signature(path: Path) -> tuple[int, int, int] | None:
     return there.st_ino, there.st_size, there.st_mtime_ns
 
 
-class Live(ABC):
+class Following(ABC):
     """What a view is of, looked at anew now and then."""
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Written:
         self.source.remark = "" if done else "its file is gone"
 
 
-class Growth(Live):
+class Growth(Following):
     """The files of a view, followed while they are written."""
 
     def __init__(self, files: Sequence[Written]) -> None:
@@ -171,11 +171,11 @@ class Growth(Live):
 
     @property
     def awaited(self) -> bool:
-        """See `Live.awaited`."""
+        """See `Following.awaited`."""
         return any(one.awaited for one in self._files)
 
     def refresh(self, view: View) -> bool:
-        """See `Live.refresh`."""
+        """See `Following.refresh`."""
         found = [one.refresh() for one in self._files]
         grown = [one.source for one, (frames, _) in zip(self._files, found, strict=True) if frames]
         if grown:

@@ -59,7 +59,6 @@ class LivePlayback(Playback):
         view: of the run.
         run: that is shown.
         playing: whether it goes on at first.
-        field: what bodies are coloured by.
     """
 
     shown: LiveShown

@@ -18,7 +18,7 @@ COLOURS = ((213, 94, 0), (204, 121, 167), (90, 90, 90), (140, 86, 40))
 _GAP = 22
 
 
-class Ghosts:
+class Overlay:
     """All runs but the first, in the first panel; made when they are first asked for.
 
     Args:

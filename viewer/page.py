@@ -4,7 +4,8 @@
 The controls are a Vue template over the state that `browser` keeps: frame, last, playing, field,
 fields, speed, speeds, loop, help, keys, clock, remark, preset, presets, picked (how many are),
 chart and held, the place where the slider is held, which only the page knows. All of them
-call the trigger ``act``; ``picture`` and ``values`` are what is downloaded.
+call the trigger ``act``; ``picture``, ``values`` and ``shape`` are what is downloaded. A row more
+is that of `look_controls`.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Playback:
         self.view = view
         self.last = count - 1
         self._plays = playing
-        plays = playing and (count > 1 or (view.live is not None and view.live.awaited))
+        plays = playing and (count > 1 or (view.following is not None and view.following.awaited))
         self.shown = Shown(
             frame % count, plays, view.field, 1.0, True, False, looking.settled(looks, view),
             frames=count,
@@ -114,8 +114,8 @@ class Playback:
 
     def advance(self) -> bool:
         """Go to the frame that is due; whether that is another than before."""
-        live = self.view.live
-        grown = live is not None and live.look(self.view)
+        following = self.view.following
+        grown = following is not None and following.look(self.view)
         if grown:
             self._grow()
         shown = self.shown
@@ -127,7 +127,7 @@ class Playback:
             return grown
         if due <= self.last:
             self.change(moved=False, frame=due)
-        elif live is not None and live.awaited:
+        elif following is not None and following.awaited:
             if shown.frame == self.last:
                 return grown
             self.change(frame=self.last)

@@ -51,12 +51,14 @@ class Source:
     """Recorded fields of the cells: shape per cell by name."""
     metadata: Mapping[str, str]
     """What the file or solver says of the scene."""
+    has_velocity: bool
+    """Whether velocities are recorded."""
     remark: str = ""
     """What is said of it beside its title, such as that its file is being written."""
     ghost: Any
     """What was observed of the run, see `ghosts`, or None."""
     film: Any
-    """The film of which the points are tracks, see `film`, or None."""
+    """The film of which the points are tracks, see `tracked_film`, or None."""
 
     def __init__(self, trajectory: Any, title: str = "") -> None:
         if isinstance(trajectory, str | Path):
@@ -90,7 +92,7 @@ class Source:
                 "a Trajectory or the path of one"
             )
         self.count, self.particles = shape[:2]
-        self._has_velocity = "v" in fields or getattr(trajectory, "v", None) is not None
+        self.has_velocity = "v" in fields or getattr(trajectory, "v", None) is not None
         self.shapes.pop("v", None)
         times = getattr(trajectory, "time", None)
         self.times = np.arange(self.count) * 1.0 if times is None else numpy_of(times) * 1.0
@@ -146,7 +148,7 @@ class Source:
 
     def velocity(self, frame: int) -> np.ndarray:
         """Velocities [m/s], shape (n, 3), by differences of positions where none are recorded."""
-        if self._has_velocity:
+        if self.has_velocity:
             return self._read("v", frame)
         before, after = max(frame - 1, 0), min(frame + 1, self.count - 1)
         lapse = self.times[after] - self.times[before]
@@ -156,11 +158,6 @@ class Source:
     def recorded(self, name: str, frame: int) -> np.ndarray:
         """A recorded field at a frame, shape (n, ...), or (e, ...) of the cells."""
         return self._read(name, frame)
-
-    @property
-    def has_velocity(self) -> bool:
-        """Whether velocities are recorded."""
-        return self._has_velocity
 
     def rows(self, name: str, rows: np.ndarray, frames: range) -> np.ndarray:
         """What is recorded of a few points or cells over frames that follow one another.

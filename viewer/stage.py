@@ -13,15 +13,15 @@ from .bodies import Body, Surface, particles
 from .cross import Cross
 from .display import chosen_window
 from .figure import Figure
-from .film import FilmSheet
 from .flat import INK, draw, drawing, text
 from .ghosts import Rings, caption
 from .inspector import Inspector
 from .looks import Looks, settled
-from .overlay import Ghosts
+from .overlay import Overlay
 from .ranges import Ranges
 from .strip import Strip
 from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
+from .tracked_film import FilmSheet
 from .view import View
 
 _SKY = "#dbe4ee"
@@ -97,7 +97,7 @@ class Stage:
             Figure(body, source, plotter.renderers[panel], pixels=pixels, most=most)
             for panel, (body, source) in enumerate(zip(self.bodies, view.sources, strict=True))
         ]
-        self._ghosts = Ghosts(plotter.renderers[0], view, pixels)
+        self._overlay = Overlay(plotter.renderers[0], view, pixels)
         self._cross = Cross(plotter.renderers[0], pixels)
         self._box: list[Any] = []
         self._colliders: list[Any] = []
@@ -342,10 +342,10 @@ class Stage:
             rings.show(int(self.view.frames[panel][self.frame]))
         for panel, described, actor in self._moving:
             actor.user_matrix = pose(described, int(self.view.frames[panel][self.frame]))
-        self._ghosts.show(self.frame, scale, self.looks)
+        self._overlay.show(self.frame, scale, self.looks)
         if self.looks.overlay:
             width = self._panels[0].GetSize()[0] - 28 * self.pixels
-            self._ghosts.head(self._titles[0], width, self.frame)
+            self._overlay.head(self._titles[0], width, self.frame)
         self.strip.span = self._ranges.words(self.field, self.looks)
         self.strip.show(self.frame, scale)
         self.inspector.show(self.frame, scale)

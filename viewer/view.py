@@ -34,7 +34,7 @@ from .comparison import ERROR, Comparison
 from .extra import Extra
 from .fields import Field, Scale, exceeds, fields_of, scale_of
 from .fit_folder import folder_of
-from .following import Live, growth
+from .following import Following, growth
 from .source import Source, sources_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
@@ -72,7 +72,7 @@ class View:
     """As in the metadata of each source."""
     radii: tuple[float, ...]
     """Radius of a particle [m], one a source; 0 for a mesh."""
-    live: Live | None = None
+    following: Following | None = None
     """What brings it up to date while its files are written; None where nothing can change."""
     extras: tuple[Extra, ...] = ()
     """What is drawn beside or over the panels."""
@@ -213,7 +213,7 @@ def describe(
         domains=tuple(_domain(source, sources[0]) for source in sources),
         colliders=tuple(_colliders(source, sources[0]) for source in sources),
         radii=tuple(_radius(source) for source in sources),
-        live=growth(sources),
+        following=growth(sources),
     )
 
 

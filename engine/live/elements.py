@@ -22,14 +22,14 @@ from .stepper import Stepper
 class Guided:
     """The course of a rigid piece that a hand moves beside its own motion."""
 
-    def __init__(self, course: Course, since: float = 0.0) -> None:
+    def __init__(self, course: Course) -> None:
         """Start beside it by nothing."""
         self.course = course
         self.moved = course.position.new_zeros(3)
         """Displacement at `since` [m]."""
         self.speed = course.position.new_zeros(3)
         """From then on [m/s]."""
-        self.since = since
+        self.since = 0.0
 
     @property
     def position(self) -> Tensor:

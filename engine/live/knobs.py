@@ -79,16 +79,9 @@ def own_laws(scene: Scene) -> Scene:
     return replace(scene, bodies=bodies)
 
 
-def knobs_of(scene: Scene, colliders: bool = True) -> dict[str, Knob]:
-    """All that can be changed of a scene, by name, in the order in which it is listed.
-
-    Args:
-        scene: With laws of its own.
-        colliders: Whether the solver lets friction and places of walls and colliders change.
-    """
-    listed = [*_gravity(scene), *_laws(scene.bodies)]
-    if colliders:
-        listed += [*_walls(scene), *_colliders(scene)]
+def knobs_of(scene: Scene) -> dict[str, Knob]:
+    """All that can be changed of a scene with laws of its own, by name, in the order of a list."""
+    listed = [*_gravity(scene), *_laws(scene.bodies), *_walls(scene), *_colliders(scene)]
     return {knob.name: knob for knob in listed}
 
 

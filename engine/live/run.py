@@ -99,11 +99,6 @@ class LiveRun:
         """Of the run [s]."""
         return self.state.time
 
-    @property
-    def displacements(self) -> Tensor:
-        """Of colliders beside their own motion [m], shape (k, 3)."""
-        return self._displaced.clone()
-
     def fields(self, state: State) -> dict[str, Tensor]:
         """What there is of points beside x, shape (n, ...)."""
         model = self.stepper.model

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rheograd.engine.scene import Scene
     from rheograd.engine.trajectory import Trajectory
     from rheograd.materials.law import ConstitutiveLaw
-    from rheograd.viewer.clip import Clip
+    from rheograd.viewer.clip import Filmed
 
 RANK = 0
 WORTH = 0.2
@@ -143,7 +143,7 @@ class Demo:
                 sink=lambda state: progress.to(state.step),
             )  # fmt: skip
 
-    def _film(self, name: str, thrown: Trajectory) -> Clip:
+    def _film(self, name: str, thrown: Trajectory) -> Filmed:
         """The clip of a throw, with the camera and the mask beside it."""
         import numpy as np
         from PIL import Image
@@ -163,7 +163,7 @@ class Demo:
         Image.fromarray(255 * clip.mask.astype(np.uint8)).save(self.out / f"{name}.mask.png")
         return clip
 
-    def _track(self, name: str, clip: Clip, thrown: Trajectory) -> PixelTracks:
+    def _track(self, name: str, clip: Filmed, thrown: Trajectory) -> PixelTracks:
         """Features of the first frame, followed and bound to the box."""
         from rheograd.engine.moving_surface import MovingSurface
         from rheograd.engine.observations.pixel_tracks import PixelTracks

@@ -21,7 +21,7 @@ _POINT = 0.008
 _SEED = 7
 
 
-class Ghost(Extra):
+class ObservedMotion(Extra):
     """The points that were observed as orange balls, or the edges of a mesh as orange lines.
 
     Of particles that are predicted as well some are drawn, a little smaller than those: they come

@@ -33,7 +33,7 @@ _BLANK = 235
 _FORWARD = np.array([1.0, -1.0])
 
 
-class Film:
+class TrackedFilm:
     """Tracks as a trajectory that `Source` takes, with the frames that they lie in.
 
     Args:
@@ -134,7 +134,9 @@ class Film:
         return np.linalg.norm(source.velocity(frame)[:, :2], axis=-1)
 
 
-def film_of_run(tracks: Tracks, run: Any, *, path: Path | None, camera: Any, title: str) -> Film:
+def film_of_run(
+    tracks: Tracks, run: Any, *, path: Path | None, camera: Any, title: str
+) -> TrackedFilm:
     """Tracks over their film, and where a run has their points.
 
     Args:
@@ -169,7 +171,7 @@ def film_of_run(tracks: Tracks, run: Any, *, path: Path | None, camera: Any, tit
     )  # fmt: skip
     surface = MovingSurface.of(first)
     bound = PixelTracks.bind(tracks, surface, torch.from_numpy(rest), camera=camera, rim=0.0)
-    return Film(tracks, path=path, run=source, bound=bound)
+    return TrackedFilm(tracks, path=path, run=source, bound=bound)
 
 
 def positions_at(run: Source, time: float) -> np.ndarray | None:
@@ -204,7 +206,7 @@ class FilmSheet(Body):
     """A film with the tracks in it.
 
     Args:
-        source: of a `Film`.
+        source: of a `TrackedFilm`.
         pixels: screen pixels for one pixel of lines.
     """
 
