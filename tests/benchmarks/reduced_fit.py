@@ -56,7 +56,7 @@ def main() -> None:
             begun = time.process_time()
             parameters = asked
             if way != "in full":
-                parameters = started_by_operator(found.operator, build, seen, asked)
+                parameters = started_by_operator(found.operator, build, solver, seen, asked)
                 told = time.process_time() - begun
                 guess = parameters["young"].start
                 print(f"| {case.number} | {true:.4g} | operator | {guess:.4g} | 0 | {told:.0f} |")
