@@ -128,7 +128,7 @@ class TestRings:
             stage.show(4)
             stage.turn(25, 10)
             plotter.render_window.Render()
-            renderer = plotter.renderers[0]
+            (_, rings), renderer = stage._rings[0], plotter.renderers[0]
             got = projected(renderer, run.x[4])
             low = np.array(renderer.GetOrigin())
             for point, pixel in zip(run.x[4], got, strict=True):
