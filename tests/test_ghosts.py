@@ -23,6 +23,7 @@ from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import VideoWriter
 from rheograd.scenes.cli import DONE, main
 from rheograd.viewer import bodies, display, screenshot
+from rheograd.viewer.camera import projected
 from rheograd.viewer.ghosts import (
     Ghost,
     Observed,
@@ -128,7 +129,7 @@ class TestRings:
             stage.turn(25, 10)
             plotter.render_window.Render()
             (_, rings), renderer = stage._rings[0], plotter.renderers[0]
-            got = rings._projected(run.x[4])
+            got = projected(renderer, run.x[4])
             low = np.array(renderer.GetOrigin())
             for point, pixel in zip(run.x[4], got, strict=True):
                 renderer.SetWorldPoint(*point, 1.0)

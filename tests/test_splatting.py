@@ -14,6 +14,7 @@ from rheograd.kernels.splatting import LIGHTS
 from rheograd.viewer import bodies, display, screenshot
 from rheograd.viewer.bodies import Cloud, Particles
 from rheograd.viewer.palettes import MISSING, sequential
+from rheograd.viewer.shading import light
 from rheograd.viewer.splats import Splats, Viewpoint, normals, rgba
 from rheograd.viewer.splatter import Splatter, viewpoint_of
 from rheograd.viewer.stage import Stage, plotter_for
@@ -276,7 +277,7 @@ def scene(x: np.ndarray, colours: np.ndarray, radius: float, *, splatted: bool) 
         splatter.place(x, radius)
         splatter.paint(colours)
     actor = splatter.actor if splatter is not None else spheres(x, colours, radius)
-    bodies._light(actor)
+    light(actor)
     renderer.AddActor(actor)
     plotter.camera_position = [(1.5, 1.0, 2.2), (0, 0, 0), (0, 1, 0)]
     plotter.camera.view_angle = 26

@@ -10,8 +10,7 @@ import numpy as np
 
 from .display import without_gpu
 from .fields import Scale
-from .shading import coloured, outline
-from .shading import light as _light
+from .shading import coloured, light, outline
 from .skin import Skin, skin
 from .source import Source, numpy_of
 
@@ -86,7 +85,7 @@ class Particles(Body):
         mapper.SetColorModeToDirectScalars()
         actor = vtkActor()
         actor.SetMapper(mapper)
-        _light(actor)
+        light(actor)
         self.actors = (actor,)
 
     def show(self, frame: int, scale: Scale) -> np.ndarray:
@@ -120,7 +119,7 @@ class Cloud(Body):
 
         self.source, self._radius = source, radius
         self.splatter = Splatter(renderer)
-        _light(self.splatter.actor)
+        light(self.splatter.actor)
         self.actors = (self.splatter.actor,)
         count = source.particles
         generator = np.random.default_rng(_SEED)
@@ -186,7 +185,7 @@ class Surface(Body):
         self._mapper.SetInputData(self._data)
         actor = vtkActor()
         actor.SetMapper(self._mapper)
-        _light(actor)
+        light(actor)
         self.actors = (actor,)
         if len(self._skin.edges) <= _MOST_EDGES:
             self.actors += (self._edges(pixels),)

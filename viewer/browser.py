@@ -17,6 +17,7 @@ import numpy as np
 from . import connection, look_controls, page
 from .clicks import Clicks
 from .display import DisplayError, require_renderer
+from .images import drawn
 from .looks import Looks
 from .picking import PICK_KEYS, picks_of
 from .playback import KEYS, SPEEDS, Playback, Shown
@@ -323,7 +324,7 @@ class Site:
     def _picture(self) -> bytes:
         """What is shown now, as a .png."""
         self._draw()
-        return png(self._pixels())
+        return png(drawn(self._plotter.render_window))
 
     def _values(self) -> str:
         """What is charted, as CSV."""
@@ -349,11 +350,11 @@ class Site:
             more = self._stage.inspector.read(_READING)
             if self._playback.advance() or self._due or more:
                 self._draw()
-                self._stream.send(self._pixels(), still=False)
+                self._stream.send(drawn(self._plotter.render_window), still=False)
                 self._still, sent = True, loop.time()
             elif self._still and loop.time() - sent > _CALM:
                 self._still = False
-                self._stream.send(self._pixels(), still=True)
+                self._stream.send(drawn(self._plotter.render_window), still=True)
 
     def _draw(self) -> None:
         """Draw what is shown and tell the pages and who watches."""
@@ -377,16 +378,6 @@ class Site:
         with self._server.state:
             self._tell()
         self._plotter.render_window.Render()
-
-    def _pixels(self) -> np.ndarray:
-        """What was drawn, (height, width, 3), uint8."""
-        from vtkmodules.util.numpy_support import vtk_to_numpy
-        from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
-
-        width, height = self._stage.size
-        found = vtkUnsignedCharArray()
-        self._plotter.render_window.GetPixelData(0, 0, width - 1, height - 1, 0, found, 0)
-        return np.ascontiguousarray(vtk_to_numpy(found).reshape(height, width, 3)[::-1])
 
     # serving
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .fields import Scale
+from .fields import Scale, plain_step
 from .flat import INK, PALE, Polygon, disc, draw, drawing, text
 from .history import Line
 from .marks import colour_of
@@ -208,9 +208,7 @@ class Chart:
     def frame_near(self, x: float) -> int:
         """The frame nearest to a horizontal place, wherever that is."""
         left, _, right, _ = self._box
-        times = self._view.times
-        part = min(max((x - left) / max(right - left, 1), 0.0), 1.0)
-        return int(np.abs(times - (times[0] + part * (times[-1] - times[0]))).argmin())
+        return self._view.place_at((x - left) / max(right - left, 1))
 
     def _x(self, time: Any) -> Any:
         left, _, right, _ = self._box
@@ -258,9 +256,7 @@ def _ticks(low: float, high: float, scale: Scale) -> list[tuple[float, str]]:
 
 def _plain(low: float, high: float, count: float) -> list[float]:
     """Plain numbers between two, about so many."""
-    rough = (high - low) / max(count, 1.5)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(m for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
+    step = plain_step((high - low) / max(count, 1.5))
     first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
     return [step * k + 0.0 for k in range(first, last + 1)]
 

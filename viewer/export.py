@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .numbered import new_file
 from .source import Source
 from .view import View, describe
 
@@ -140,22 +141,15 @@ def export_frame(
         Names of the files.
     """
     if not numbers:
+        shape = frame_bytes(view, place, field)
         path = new_file(stem, ".glb")
-        path.write_bytes(frame_bytes(view, place, field))
+        path.write_bytes(shape)
         return [str(path)]
     from .series import dataset, ending
 
     names = []
     for source, own in zip(view.sources, view.frames, strict=True):
-        path = new_file(stem, ending(source))
-        dataset(source, int(own[place])).save(path)
+        data, path = dataset(source, int(own[place])), new_file(stem, ending(source))
+        data.save(path)
         names.append(str(path))
     return names
-
-
-def new_file(stem: str, suffix: str) -> Path:
-    """A name in the working folder that no file has: the stem and a number."""
-    number = 1
-    while Path(f"{stem}-{number}{suffix}").exists():
-        number += 1
-    return Path(f"{stem}-{number}{suffix}")

@@ -257,7 +257,7 @@ def scale_of(
         reach = max(abs(low - field.centre), abs(high - field.centre))
         low, high = field.centre - reach, field.centre + reach
     scale = replace(_prefixed(field, max(abs(low), abs(high))), limits=(low, high))
-    step = _step((high - low) / 4)
+    step = plain_step((high - low) / 4)
     if limits is None:
         low, high = step * math.floor(low / step + 1e-6), step * math.ceil(high / step - 1e-6)
         if field.centre is not None:
@@ -304,7 +304,7 @@ def _extent(
     return low, high
 
 
-def _step(rough: float) -> float:
+def plain_step(rough: float) -> float:
     """The plain number (1, 2, 2.5 or 5 times a power of ten) at or above `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
     return power * next(m for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))

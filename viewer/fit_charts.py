@@ -15,6 +15,7 @@ from rheograd.engine.fit.quantity import SUPERSCRIPT, scale
 
 from .extra import Extra
 from .fit_folder import Curve, FitFolder
+from .images import image_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,21 +94,7 @@ class FitCharts(Extra):
         if now == self._drawn or min(size) < 32:
             return
         self._drawn = now
-        image = picture(self._folder, size, stage.pixels)
-        self._held, data = _image(image)
-        self._mapper.SetInputData(data)
-
-
-def _image(pixels: np.ndarray) -> tuple[np.ndarray, Any]:
-    """Pixels (height, width, 3), uint8, for VTK."""
-    from vtkmodules.util.numpy_support import numpy_to_vtk
-    from vtkmodules.vtkCommonDataModel import vtkImageData
-
-    flipped = np.ascontiguousarray(pixels[::-1])
-    data = vtkImageData()
-    data.SetDimensions(pixels.shape[1], pixels.shape[0], 1)
-    data.GetPointData().SetScalars(numpy_to_vtk(flipped.reshape(-1, 3)))
-    return flipped, data
+        self._mapper.SetInputData(image_of(picture(self._folder, size, stage.pixels)))
 
 
 def picture(folder: FitFolder, size: tuple[int, int], pixels: int = 1) -> np.ndarray:

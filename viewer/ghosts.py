@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .camera import projected
 from .comparison import alike, paired
 from .flat import INK, text, write
-from .source import Source
+from .source import Source, between
 
 if TYPE_CHECKING:
     from rheograd.engine.observations.markers import Markers
@@ -45,17 +46,7 @@ class Ghost:
 
         None before the first frame and after the last.
         """
-        slack = 1e-6 * max(float(self.times[-1] - self.times[0]), 1e-12)
-        if not self.times[0] - slack <= time <= self.times[-1] + slack:
-            return None
-        after = int(np.clip(np.searchsorted(self.times, time), 1, max(len(self.times) - 1, 1)))
-        if len(self.times) == 1:
-            return self.observed(0)
-        lapse = float(self.times[after] - self.times[after - 1])
-        part = float(np.clip((time - self.times[after - 1]) / lapse, 0.0, 1.0))
-        if part in (0.0, 1.0):
-            return self.observed(after - 1 + round(part))
-        return (1 - part) * self.observed(after - 1) + part * self.observed(after)
+        return between(self.times, self.observed, time)
 
 
 class Observed:
@@ -218,22 +209,10 @@ class Rings:
         """Draw them as the camera of the panel sees them."""
         radius = self._pixels * (_RADIUS if len(self._seen) < _FEW else _SMALLER)
         rings, lines = rings_and_lines(
-            self._projected(self._seen), self._projected(self._there), radius
+            projected(self._renderer, self._seen), projected(self._renderer, self._there), radius
         )
         for points, cells in self._layers:
             _fill(points, cells, rings, lines)
-
-    def _projected(self, x: np.ndarray) -> np.ndarray:
-        """Pixels of the panel (k, 2) of points (k, 3) [m]; NaN behind the camera."""
-        camera, (wide, high) = self._renderer.GetActiveCamera(), self._renderer.GetSize()
-        found = camera.GetCompositeProjectionTransformMatrix(
-            self._renderer.GetTiledAspectRatio(), -1, 1
-        )
-        matrix = np.array([[found.GetElement(i, j) for j in range(4)] for i in range(4)])
-        at = np.c_[x, np.ones(len(x))] @ matrix.T
-        ahead = at[:, 3:] > 0
-        flat = at[:, :2] / np.where(ahead, at[:, 3:], 1.0)
-        return np.where(ahead, (flat + 1) / 2 * (wide, high), np.nan)
 
 
 def rings_and_lines(

@@ -19,10 +19,11 @@ import numpy as np
 
 from .fields import Scale
 from .glb import INDICES, LINES, POINTS, TRIANGLES, VERTICES, Glb
-from .palettes import colour
+from .palettes import colour, rgb
+from .shading import EDGE
 from .skin import skin
 from .source import Source, numpy_of
-from .surroundings import COLLIDER_COLOUR, OUTLINE_COLOUR, collider, holds, pose
+from .surroundings import COLLIDER_COLOUR, OUTLINE_COLOUR, collider, opacity, pose
 from .view import View
 
 LARGEST = 1 << 30
@@ -30,8 +31,6 @@ LARGEST = 1 << 30
 _SPHERES = 1 << 27
 _RATE = 30.0
 _APART = 1.15
-_GRIP, _PLANE = 0.4, 0.75
-_EDGE = (0.10, 0.13, 0.16)
 _WORD = 4
 
 
@@ -83,7 +82,7 @@ class Mesh(Shape):
         self._x = np.zeros((len(self._points), 3), np.float32)
         self._faces = glb.array(triangles.ravel().astype(np.uint32), INDICES)
         self._lines = glb.array(edges.ravel().astype(np.uint32), INDICES)
-        self._face, self._line = _material(glb, (1, 1, 1)), _material(glb, _EDGE)
+        self._face, self._line = _material(glb, (1, 1, 1)), _material(glb, EDGE)
         self.vertex = len(self._points) * 4 * _WORD
 
     def primitives(self, x: np.ndarray, colours: np.ndarray, on_cells: bool) -> list[dict]:
@@ -324,7 +323,7 @@ class _Moves:
 
 def _panel(view: View, panel: int, glb: Glb, children: list[int]) -> int:
     """What one source shows, beside those before it."""
-    right, _, _ = _axes(view)
+    right, _, _ = view.axes
     width = float(np.abs((view.extent[1] - view.extent[0]) @ right))
     shift = (_APART * width * panel * right).tolist()
     title = view.sources[panel].title or f"run {panel + 1}"
@@ -343,9 +342,8 @@ def _surroundings(view: View, panel: int, places: Sequence[int], moves: _Moves) 
         surface = collider(described, view.extent if domain is None else domain)
         if surface is None:
             continue
-        opacity = _PLANE if described["kind"] == "plane" else 1.0
-        opacity = _GRIP if holds(surface, view.sources[panel].positions(0)) else opacity
-        tint, cut = _material(glb, _rgb(COLLIDER_COLOUR), opacity), surface.triangulate()
+        through = opacity(described, surface, view.sources[panel].positions(0))
+        tint, cut = _material(glb, _rgb(COLLIDER_COLOUR), through), surface.triangulate()
         faces = cut.faces.reshape(-1, 4)[:, 1:]
         node = _frame(glb, described["kind"], [_solid(glb, cut.points, faces, tint, TRIANGLES)], 0)
         nodes.append(node)
@@ -405,20 +403,14 @@ def _linear(colours: np.ndarray) -> np.ndarray:
 
 
 def _rgb(code: str) -> tuple[float, ...]:
-    return tuple(int(code[k : k + 2], 16) / 255 for k in (1, 3, 5))
-
-
-def _axes(view: View) -> np.ndarray:
-    """Right, up and toward who looks from the front, in the run's axes, shape (3, 3)."""
-    forward = np.roll(np.abs(view.upward), 1)
-    return np.stack([np.cross(view.upward, forward), view.upward, forward])
+    return tuple(part / 255 for part in rgb(code))
 
 
 def _turn(view: View) -> np.ndarray:
     """A quaternion (x, y, z, w) that turns the run's axes such that up is y."""
     from scipy.spatial.transform import Rotation
 
-    return Rotation.from_matrix(_axes(view)).as_quat()
+    return Rotation.from_matrix(view.axes).as_quat()
 
 
 def icosahedron() -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .fields import Field
+from .numbered import new_file
 from .picking import Pick, name_of, panels_of
 from .source import Source
 from .view import View
@@ -130,15 +130,9 @@ class Histories:
 
 def write_new(stem: str, table: str) -> str:
     """Write a table to a new file in the working folder, with the next number; its name."""
-    for number in itertools.count(1):
-        name = f"{stem}-{number}.csv"
-        try:
-            with open(name, "x", encoding="utf-8", newline="") as file:
-                file.write(table)
-        except FileExistsError:
-            continue
-        return name
-    raise AssertionError
+    path = new_file(stem, ".csv")
+    path.write_text(table, encoding="utf-8", newline="")
+    return str(path)
 
 
 class _Series:

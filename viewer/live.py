@@ -158,6 +158,7 @@ class LiveWindow(Window):
         ("v", "look from the next side"),
         ("home", "reset the camera"),
         ("x", "save a picture in this folder"),
+        ("w, shift-w", "save the shape as .glb, or its data for VTK"),
         ("h", "show or hide this help"),
         ("escape", "close"),
         ("left button", "on a body pulls it, beside it turns the view"),
@@ -323,6 +324,8 @@ class LiveWindow(Window):
             self._preset = 0
             self._stage.look(0)
             self._ask()
+            return
+        if key == "X":  # nothing is picked or charted here
             return
         if key in ("r", "R"):
             self._let_go()

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .bodies import Body, Particles, Surface
+from .camera import clip_matrix
 from .palettes import categories
-from .picking import MOST, Pick, clip_matrix, panels_of
+from .picking import MOST, Pick, panels_of
 from .source import numpy_of
 from .sprites import Sprite, ring
 from .view import View
@@ -88,7 +89,8 @@ class Marks:
     def _sides(self, cell: int, x: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Middles [m] of the facets of an element that are drawn, or else its own, and normals.
 
-        Both (k, 3). A normal is 0 where it does not matter from which side one looks.
+        Both (k, 3). A normal is 0 where it does not matter from which side one looks,
+        and NaN where no side can be seen.
         """
         body, facets = self._body, self._facets(cell)
         if not facets or not isinstance(body, Surface):

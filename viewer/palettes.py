@@ -26,7 +26,8 @@ MISSING = np.array([176, 176, 176], np.uint8)
 """Colour of a value that is not finite, (3,)."""
 
 
-def _rgb(code: str) -> tuple[int, int, int]:
+def rgb(code: str) -> tuple[int, int, int]:
+    """Of a code such as ``"#1f4e79"``."""
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
@@ -41,7 +42,7 @@ def sequential() -> np.ndarray:
 @functools.cache
 def diverging() -> np.ndarray:
     """Table (256, 3) with grey in its middle, for quantities with a neutral value."""
-    anchors = np.array([_rgb(code) for code in _DIVERGING], float)
+    anchors = np.array([rgb(code) for code in _DIVERGING], float)
     at = np.linspace(0, len(anchors) - 1, 256)
     channels = [np.interp(at, np.arange(len(anchors)), anchors[:, k]) for k in range(3)]
     return np.round(np.stack(channels, -1)).astype(np.uint8)
@@ -49,7 +50,7 @@ def diverging() -> np.ndarray:
 
 def categories(count: int) -> np.ndarray:
     """Colours (count, 3) of bodies; they repeat after eight."""
-    table = np.array([_rgb(code) for code in _CATEGORIES], np.uint8)
+    table = np.array([rgb(code) for code in _CATEGORIES], np.uint8)
     return table[np.arange(count) % len(table)]
 
 

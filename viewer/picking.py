@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .bodies import Body, Particles, Surface
+from .camera import clip_matrix
 from .source import Source, numpy_of
 from .view import View
 
@@ -126,13 +127,6 @@ def panels_of(view: View, pick: Pick) -> list[int]:
 
 def _counts(source: Source) -> tuple[int, int]:
     return source.particles, 0 if source.cells is None else len(source.cells.nodes)
-
-
-def clip_matrix(renderer: Any) -> np.ndarray:
-    """From the world to OpenGL's clip coordinates, by a renderer's camera, shape (4, 4)."""
-    aspect = renderer.GetTiledAspectRatio()
-    matrix = renderer.GetActiveCamera().GetCompositeProjectionTransformMatrix(aspect, -1, 1)
-    return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
 
 
 class Finder:

@@ -15,7 +15,7 @@ from rheograd.engine.boundaries import Collider
 from rheograd.engine.description import described_collider, surroundings
 from rheograd.engine.live import LiveRun
 
-from .fields import Scale, scale_of
+from .fields import scale_of
 from .view import View, describe
 
 NOW = 1
@@ -154,13 +154,12 @@ class RollingRanges:
         used = max(most - least, _LEAST * self._widest[name])
         if least < low - 1e-9 * (high - low) or most > high + 1e-9 * (high - low):
             self._needed = now
-            self._take(scale_of(field, self._view.sources, (min(low, least), max(high, most))))
+            self._view.rescale(
+                scale_of(field, self._view.sources, (min(low, least), max(high, most)))
+            )
         elif used > _ROOM * (high - low):
             self._needed = now
         elif now - self._needed > _PATIENCE:
             self._needed = now
             if most - least >= used:
-                self._take(asked)
-
-    def _take(self, scale: Scale) -> None:
-        self._view._scales[scale.field.name] = scale
+                self._view.rescale(asked)

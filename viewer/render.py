@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .display import require_renderer
+from .images import drawn
 from .looks import Looks, settled
 from .picking import picks_of
 from .stage import Stage, plotter_for
@@ -164,23 +165,19 @@ def _off_screen(
     """A function from a frame to its picture (height, width, 3), uint8."""
     picks = picks_of(view, picked)
     require_renderer()
-    from vtkmodules.util.numpy_support import vtk_to_numpy
-    from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
-
     many = _OVERSAMPLING
     plotter = plotter_for(view, (many * size[0], many * size[1]), off_screen=True)
     try:
         stage = Stage(plotter, view, pixels=many)
         stage.dress(looks)
         stage.inspector.picked = picks
-        window, pixels = plotter.render_window, vtkUnsignedCharArray()
+        window = plotter.render_window
 
         def draw(frame: int) -> np.ndarray:
             stage.show(frame)
             stage.inspector.finish()
             window.Render()
-            window.GetPixelData(0, 0, many * size[0] - 1, many * size[1] - 1, 0, pixels, 0)
-            large = vtk_to_numpy(pixels).reshape(many * size[1], many * size[0], 3)[::-1]
+            large = drawn(window)
             rows = large[0::2].astype(np.uint16) + large[1::2]
             return ((rows[:, 0::2] + rows[:, 1::2] + 2) // 4).astype(np.uint8)
 

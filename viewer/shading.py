@@ -10,7 +10,8 @@ import numpy as np
 from .fields import Scale
 from .palettes import MISSING
 
-_EDGE = (0.10, 0.13, 0.16)
+EDGE = (0.10, 0.13, 0.16)
+"""Colour of the edges of cells."""
 _EDGE_OPACITY = 0.45
 _BEHIND = 4.0
 
@@ -45,7 +46,7 @@ def coloured(mapper: Any, scale: Scale, *, on_cells: bool) -> None:
 def outline(actor: Any, pixels: int) -> None:
     """Have lines be thin and dark, so many screen pixels wide."""
     style = actor.GetProperty()
-    style.SetColor(*_EDGE)
+    style.SetColor(*EDGE)
     style.SetOpacity(_EDGE_OPACITY)
     style.SetLineWidth(pixels)
     style.LightingOff()

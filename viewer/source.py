@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,24 @@ class Source:
             stacklevel=2,
         )
         return None
+
+
+def between(times: np.ndarray, read: Callable[[int], np.ndarray], time: float) -> np.ndarray | None:
+    """What `read` gives of frames, at a time [s] along straight lines from one to the next.
+
+    None before the first of `times` (t,) and after the last; at a frame, what is read of it alone.
+    """
+    slack = 1e-6 * max(float(times[-1] - times[0]), 1e-9)
+    if not times[0] - slack <= time <= times[-1] + slack:
+        return None
+    if len(times) == 1:
+        return read(0)
+    after = int(np.clip(np.searchsorted(times, time), 1, len(times) - 1))
+    lapse = float(times[after] - times[after - 1])
+    part = float(np.clip((time - times[after - 1]) / lapse, 0.0, 1.0))
+    if part in (0.0, 1.0):
+        return read(after - 1 + round(part))
+    return (1 - part) * read(after - 1) + part * read(after)
 
 
 def sources_of(trajectories: Any, titles: Sequence[str] | None = None) -> tuple[Source, ...]:

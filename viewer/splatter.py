@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .camera import array_of
 from .splats import Splats, Viewpoint, headlight, normals
 
 _PLACE = "gl_Position = vec4(2.0 * tcoord - 1.0, 0.0, 1.0);\n"
@@ -147,13 +148,9 @@ def viewpoint_of(renderer: Any) -> Viewpoint:
     near, far = camera.GetClippingRange()
     projection = camera.GetProjectionTransformMatrix(renderer.GetTiledAspectRatio(), -1, 1)
     return Viewpoint(
-        _matrix(camera.GetModelViewTransformMatrix()), _matrix(projection), near, far,
+        array_of(camera.GetModelViewTransformMatrix()), array_of(projection), near, far,
         tuple(renderer.GetSize()),
     )  # fmt: skip
-
-
-def _matrix(matrix: Any) -> np.ndarray:
-    return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
 
 
 def _lights_of(renderer: Any, view: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

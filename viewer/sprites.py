@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .images import fill
+
 _FINER = 3
 _MANY = 40
 WHITE = (255, 255, 255)
@@ -52,10 +54,7 @@ class Sprite:
             return
         self._painted = picture
         high, wide, _ = picture.shape
-        self._image.SetDimensions(wide, high, 1)
-        rows = np.ascontiguousarray(picture[::-1]).reshape(-1, 4)
-        self._image.GetPointData().SetScalars(numpy_to_vtk(rows, deep=True))
-        self._image.Modified()
+        fill(self._image, picture)
         corners = np.array([(0, 0, 0), (wide, 0, 0), (wide, high, 0), (0, high, 0)], float)
         quad = pyvista.PolyData(corners, faces=[4, 0, 1, 2, 3])
         places = numpy_to_vtk(np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32), deep=True)

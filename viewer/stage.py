@@ -20,7 +20,7 @@ from .looks import Looks, settled
 from .overlay import Overlay
 from .ranges import Ranges
 from .strip import Strip
-from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, holds, pose
+from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, opacity, pose
 from .tracked_film import FilmSheet
 from .view import View
 
@@ -29,7 +29,6 @@ _DIVIDER = (196, 204, 213)
 _DIRECTIONS = ((0.85, 0.42, 1.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.001))
 _ANGLE = 26.0
 _FIT = 0.93
-_GRIP = 0.4
 _STEEPEST = math.radians(88)
 _MOST = 60_000
 
@@ -145,11 +144,9 @@ class Stage:
             surface = collider(described, view.extent if domain is None else domain)
             if surface is None:
                 continue
-            opacity = 0.75 if described["kind"] == "plane" else 1.0
-            if holds(surface, view.sources[panel].positions(0)):
-                opacity = _GRIP
             actor = plotter.add_mesh(
-                surface, color=COLLIDER_COLOUR, opacity=opacity, reset_camera=False,
+                surface, color=COLLIDER_COLOUR, reset_camera=False,
+                opacity=opacity(described, surface, view.sources[panel].positions(0)),
                 ambient=0.35, diffuse=0.7,
                 smooth_shading=described["kind"] in {"sphere", "capsule"},
             )  # fmt: skip
@@ -250,8 +247,7 @@ class Stage:
         view = self.view
         low, high = view.extent
         centre, up = (low + high) / 2, view.upward
-        forward = np.roll(np.abs(up), 1)
-        right = np.cross(up, forward)
+        right, _, forward = view.axes
         a, h, b = _DIRECTIONS[preset % len(_DIRECTIONS)]
         toward = a * right + h * up + b * forward
         toward /= np.linalg.norm(toward)

@@ -13,6 +13,7 @@ from .view import View
 
 _TRACK = (221, 226, 231)
 _DONE = (44, 111, 179)
+_BUTTON = (234, 239, 244)
 _LEFT, _RIGHT, _EDGE = 236, 300, 26
 _BANDS = 128
 
@@ -75,9 +76,7 @@ class Strip:
     def frame_near(self, x: int) -> int:
         """The frame nearest to a horizontal place, wherever that is."""
         left, right, _ = self._track
-        times = self._view.times
-        part = min(max((x - left) / max(right - left, 1), 0.0), 1.0)
-        return int(np.abs(times - (times[0] + part * (times[-1] - times[0]))).argmin())
+        return self._view.place_at((x - left) / max(right - left, 1))
 
     def on_button(self, x: int, y: int) -> bool:
         """Whether a place is on the button that plays and pauses."""
@@ -113,18 +112,20 @@ class Strip:
             (disc(at, middle, 7 * unit), _DONE),
             (disc(at, middle, 4 * unit), (255, 255, 255)),
         ]
-        if self.playing is None:
-            return shapes
+        return shapes if self.playing is None else [*shapes, *self._button()]
+
+    def _button(self) -> list[Polygon]:
+        """Two posts while time runs, a triangle while it stands still."""
+        unit, middle = self._pixels, 0.5 * self._size[1]
         x, size = 34 * unit, 9 * unit
-        shapes.append((disc(x, middle, 19 * unit), (234, 239, 244)))
-        if self.playing:
-            for side in (-1, 1):
-                post = box(x + side * 0.5 * size - 2.2 * unit, middle - 0.8 * size, 4.4 * unit)
-                post[2:, 1] = middle + 0.8 * size
-                shapes.append((post, _DONE))
-        else:
-            corners = [(-0.6, -0.9), (1.0, 0.0), (-0.6, 0.9)]
-            shapes.append((np.array(corners) * size + (x, middle), _DONE))
+        shapes: list[Polygon] = [(disc(x, middle, 19 * unit), _BUTTON)]
+        if not self.playing:
+            corners = np.array([(-0.6, -0.9), (1.0, 0.0), (-0.6, 0.9)])
+            return [*shapes, (corners * size + (x, middle), _DONE)]
+        for side in (-1, 1):
+            post = box(x + side * 0.5 * size - 2.2 * unit, middle - 0.8 * size, 4.4 * unit)
+            post[2:, 1] = middle + 0.8 * size
+            shapes.append((post, _DONE))
         return shapes
 
     def _show_legend(self, scale: Scale) -> None:

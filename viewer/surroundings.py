@@ -18,6 +18,7 @@ _PIXELS = 256
 _DARKEST = 0.42
 _FADE = 0.9
 _BELOW = 2e-3
+_GRIP, _PLANE = 0.4, 0.75
 
 
 class Outline:
@@ -180,6 +181,13 @@ def collider(described: dict[str, Any], box: np.ndarray) -> Any:
         stacklevel=2,
     )
     return None
+
+
+def opacity(described: dict[str, Any], surface: Any, x: np.ndarray) -> float:
+    """Of a collider with a surface, among particles x (n, 3) [m]: a grip shows what it holds."""
+    if holds(surface, x):
+        return _GRIP
+    return _PLANE if described["kind"] == "plane" else 1.0
 
 
 def holds(surface: Any, x: np.ndarray) -> bool:

@@ -18,7 +18,8 @@ import numpy as np
 from .bodies import Body
 from .fields import Field, Scale
 from .ghosts import rings_and_lines
-from .source import Source
+from .images import image_of
+from .source import Source, between
 
 if TYPE_CHECKING:
     from rheograd.engine.observations.pixel_tracks import PixelTracks
@@ -176,15 +177,7 @@ def film_of_run(
 
 def positions_at(run: Source, time: float) -> np.ndarray | None:
     """Positions [m], (n, 3), at a time along straight lines between frames; None beyond them."""
-    slack = 1e-6 * max(float(run.times[-1] - run.times[0]), 1e-9)
-    if not run.times[0] - slack <= time <= run.times[-1] + slack:
-        return None
-    if run.count == 1:
-        return run.positions(0).astype(float)
-    a = int(np.clip(np.searchsorted(run.times, time) - 1, 0, run.count - 2))
-    part = float(np.clip((time - run.times[a]) / (run.times[a + 1] - run.times[a]), 0, 1))
-    start = run.positions(a).astype(float)
-    return start + part * (run.positions(a + 1) - start)
+    return between(run.times, lambda frame: run.positions(frame).astype(float), time)
 
 
 def _same(tracks: Tracks, path: Path) -> Video:
@@ -242,7 +235,7 @@ class FilmSheet(Body):
         """Show a frame and the tracks in it; nothing casts a shadow."""
         film = self.film
         picture = film.picture(frame)
-        self._texture.SetInputData(_image(picture))
+        self._texture.SetInputData(image_of(picture))
         self._texture.Modified()
         radius = max(3.0, self._size / 110)
         seen, there = film.tracks.pixels[frame] * _FORWARD, film.predicted(frame) * _FORWARD
@@ -277,18 +270,6 @@ class FilmSheet(Body):
 def _crosses(at: np.ndarray, radius: float) -> list[np.ndarray]:
     arms = radius * np.array([[(-1, 0), (1, 0)], [(0, -1), (0, 1)]], float)
     return [arm for place in at for arm in place + arms]
-
-
-def _image(picture: np.ndarray) -> Any:
-    from vtkmodules.util.numpy_support import numpy_to_vtk
-    from vtkmodules.vtkCommonDataModel import vtkImageData
-
-    high, wide, _ = picture.shape
-    image = vtkImageData()
-    image.SetDimensions(wide, high, 1)
-    rows = np.ascontiguousarray(picture[::-1]).reshape(-1, 3)
-    image.GetPointData().SetScalars(numpy_to_vtk(rows, deep=True))
-    return image
 
 
 class _Lines:

@@ -91,6 +91,10 @@ class View:
             self._scales[name] = scale_of(self.fields[name], self.sources, limits)
         return self._scales[name]
 
+    def rescale(self, scale: Scale) -> None:
+        """Let a field have another range than that of the run, until frames come in."""
+        self._scales[scale.field.name] = scale
+
     def grow(self, changed: Sequence[Source]) -> None:
         """Take over the frames that sources have now; ranges of colours widen where they must."""
         self.version += 1
@@ -139,12 +143,23 @@ class View:
         return self.motion if sizes[0] > _FAR_LARGER * sizes[1] else whole
 
     @property
+    def axes(self) -> np.ndarray:
+        """Right, up and toward who looks from the front, shape (3, 3)."""
+        forward = np.roll(np.abs(self.upward), 1)
+        return np.stack([np.cross(self.upward, forward), self.upward, forward])
+
+    def place_at(self, share: float) -> int:
+        """The place of the timeline nearest to a share of its time, from 0 to 1."""
+        first, last = self.times[0], self.times[-1]
+        return int(
+            np.abs(self.times - (first + min(max(share, 0.0), 1.0) * (last - first))).argmin()
+        )
+
+    @property
     def facing(self) -> int:
         """Number of the side to look from at first: what is flat is seen face to face."""
         size = self.motion[1] - self.motion[0]
-        forward = np.roll(np.abs(self.upward), 1)
-        axes = (np.cross(self.upward, forward), self.upward, forward)
-        across, above, deep = (float(np.abs(axis) @ size) for axis in axes)
+        across, above, deep = (float(np.abs(axis) @ size) for axis in self.axes)
         thin = _FLAT * max(size.max(), 1e-300)
         for side, (one, others) in enumerate(
             ((deep, (across, above)), (across, (deep, above)), (above, (across, deep))), 1

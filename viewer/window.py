@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from .display import require_window
 from .flat import INK, PALE, draw, drawing, text
 from .history import write_new
 from .looks import Looks
+from .numbered import new_file
 from .picking import PICK_KEYS, picks_of
 from .playback import KEYS, Playback, Shown
 from .stage import Stage, plotter_for, quickly_drawn
@@ -360,13 +360,11 @@ class Window:
         from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
         self._draw()
-        number = 1
-        while Path(f"rheograd-{number}.png").exists():
-            number += 1
+        path = str(new_file("rheograd", ".png"))
         grab, writer = vtkWindowToImageFilter(), vtkPNGWriter()
         grab.SetInput(self._window)
         grab.ReadFrontBufferOff()
         writer.SetInputConnection(grab.GetOutputPort())
-        writer.SetFileName(f"rheograd-{number}.png")
+        writer.SetFileName(path)
         writer.Write()
-        return f"rheograd-{number}.png"
+        return path

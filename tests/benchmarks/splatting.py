@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from rheograd.viewer import bodies, display
+from rheograd.viewer import display
 from rheograd.viewer.palettes import colour, sequential
+from rheograd.viewer.shading import light
 from rheograd.viewer.splatter import Splatter
 from rheograd.viewer.stage import Stage, plotter_for
 from rheograd.viewer.view import describe
@@ -54,7 +55,7 @@ def by_splats(x: np.ndarray, spacing: float) -> Callable[[np.ndarray, np.ndarray
     """A frame with these positions and values."""
     plotter = plotter_of_one()
     splatter = Splatter(plotter.renderer)
-    bodies._light(splatter.actor)
+    light(splatter.actor)
     plotter.renderer.AddActor(splatter.actor)
 
     def frame(x: np.ndarray, values: np.ndarray) -> None:
@@ -101,7 +102,7 @@ def by_spheres(x: np.ndarray, spacing: float) -> Callable[[np.ndarray, np.ndarra
     mapper.SetScaleArray("radius")
     mapper.SetColorModeToDirectScalars()
     actor.SetMapper(mapper)
-    bodies._light(actor)
+    light(actor)
     plotter.renderer.AddActor(actor)
 
     def frame(x: np.ndarray, values: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from rheograd.engine.live import LiveRun
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.simulate import simulate
 from rheograd.scenes import cantilever, drop
+from rheograd.viewer.images import drawn
 from rheograd.viewer.live import LivePlayback, LiveWindow
 from rheograd.viewer.looks import Clip, Looks
 from rheograd.viewer.present import view_of
@@ -65,9 +66,6 @@ def main() -> None:
 
 def live(solver: MPMSolver) -> np.ndarray:
     """The window of a live run in which a body is pulled."""
-    from vtkmodules.util.numpy_support import vtk_to_numpy
-    from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
-
     run = LiveRun(drop.build(young=3e4), solver)
     for _ in range(FRAMES):
         run.frame()
@@ -80,10 +78,7 @@ def live(solver: MPMSolver) -> np.ndarray:
     playback.told()
     window = LiveWindow(playback, (960, 540))
     window._draw()
-    width, height = (960, 540)
-    found = vtkUnsignedCharArray()
-    window._plotter.render_window.GetPixelData(0, 0, width - 1, height - 1, 0, found, 0)
-    picture = vtk_to_numpy(found).reshape(height, width, 3)[::-1].copy()
+    picture = drawn(window._plotter.render_window)
     window._plotter.close()
     return picture
 
