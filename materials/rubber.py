@@ -110,7 +110,7 @@ class MooneyRivlin(Rubber):
     @classmethod
     def example(cls) -> Self:
         """A natural rubber."""
-        return cls(0.16e6, 0.02e6, 20e6)
+        return cls(0.16e6, 0.02e6, 10e6)
 
 
 class Yeoh(Rubber):

@@ -11,6 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+STRICT = (
+    sys.executable,
+    *("-W", "error"),
+    *("-W", "ignore:Implicitly cleaning up <TemporaryDirectory:ResourceWarning"),
+)
+"""Python that warns by failing, but for what Warp leaves where it compiles: headers, at the end."""
+
 
 class Ended(NamedTuple):
     """How a process ended."""

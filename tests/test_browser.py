@@ -21,6 +21,7 @@ import imageio.v3
 import numpy as np
 import pytest
 from glb import read_glb
+from processes import STRICT
 from test_viewer import falling
 
 from rheograd.scenes.cli import STOPPED
@@ -85,7 +86,7 @@ def address(log: Path, started: subprocess.Popen[str]) -> str:
 def site(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of two runs side by side, paused at first."""
     log = tmp_path_factory.mktemp("site") / "log"
-    with process(sys.executable, "-W", "error", "-c", SERVED, log=log) as started:
+    with process(*STRICT, "-c", SERVED, log=log) as started:
         yield address(log, started)
         assert started.poll() is None, log.read_text()
     assert len(log.read_text().splitlines()) == 1  # whatever pages came and went
@@ -389,7 +390,7 @@ class TestCommand:
 
     def test_the_page_ends_it(self, chromium: Any, tmp_path: Path) -> None:
         log = tmp_path / "log"
-        with process(sys.executable, "-W", "error", "-c", SERVED, log=log) as started:
+        with process(*STRICT, "-c", SERVED, log=log) as started:
             with opened(chromium, address(log, started)) as page:
                 page.page.click("#end")
                 page.page.wait_for_selector("text=has ended")

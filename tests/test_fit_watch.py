@@ -20,6 +20,7 @@ import pytest
 import test_browser
 import torch
 from command_line import SMALL
+from processes import STRICT
 from test_browser import address, process
 from test_markers import ARMS, block, bound, rigid
 from test_window import Driven, opened
@@ -383,7 +384,7 @@ def changed(before: np.ndarray, after: np.ndarray) -> float:
 
 def test_the_page(chromium: Any, tmp_path: Path) -> None:
     path, log = fill(tmp_path / "run", 1), tmp_path / "log"
-    words = (sys.executable, "-W", "error", "-c", SERVE.format(path=str(path)))
+    words = (*STRICT, "-c", SERVE.format(path=str(path)))
     with process(*words, log=log) as started:
         with test_browser.opened(chromium, address(log, started)) as page:
             assert page.page.get_attribute("#timeline", "max") == "0"

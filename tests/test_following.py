@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import test_browser
+from processes import STRICT
 from test_browser import address, process
 from test_window import Driven, opened
 
@@ -265,7 +266,7 @@ class TestWindow:
 def test_the_page(chromium: Any, tmp_path: Path) -> None:
     path = tmp_path / "run.vtkhdf"
     log = tmp_path / "log"
-    words = (sys.executable, "-W", "error", "-c", SERVE.format(path=str(path)))
+    words = (*STRICT, "-c", SERVE.format(path=str(path)))
     with written(path, 30, 0.05) as writer, process(*words, log=log) as started:
         with test_browser.opened(chromium, address(log, started)) as page:
             assert page.page.get_attribute("#timeline", "max") == "2"

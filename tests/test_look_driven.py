@@ -132,7 +132,7 @@ def test_keys_of_the_window(tmp_path: Path, splats: bool) -> None:
         window.do("key", "Escape")
         assert window.process.wait(10) == 0
         said = window.log.with_suffix(".err").read_text().splitlines()
-        assert [line for line in said if not line.startswith("Warp CUDA warning")] == []
+        assert [line for line in said if not line.startswith("Warp CUDA warning")] == [], said
 
 
 @pytest.fixture(scope="module")

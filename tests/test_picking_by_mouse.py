@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import STRICT
 from test_browser import address, chromium, process
 from test_browser import opened as page_at
 from test_picking import front, pixels, staged, struck
@@ -184,7 +184,7 @@ def test_a_cloud(tmp_path: Path) -> None:
 class TestPage:
     def test_clicks_pick_scrub_and_download(self, tmp_path: Path, browser: Any) -> None:
         log = tmp_path / "log"
-        with process(sys.executable, "-W", "error", "-c", SERVED, log=log) as started:
+        with process(*STRICT, "-c", SERVED, log=log) as started:
             first_of_all(started.pid)
             with page_at(browser, address(log, started)) as page:
 

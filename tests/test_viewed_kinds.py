@@ -33,7 +33,8 @@ def made(
     words = RUNS.get(kind, "").split()
     if kind == "reduced run":
         law = request.getfixturevalue("tiny_operator")
-        words = f"run drop --reduced {law} --points 3000 --frames 6 --out run.vtkhdf".split()
+        words = f"run drop --reduced {law} --points 3000 --duration 0.3 --frames 6".split()
+        words += ["--out", "run.vtkhdf"]
     assert main(words) == DONE
     return folder / "run.vtkhdf"
 

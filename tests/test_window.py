@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import ImageGrab
+from processes import STRICT
 
 DRIVEN = """
 import json
@@ -161,7 +161,7 @@ def opened(folder: Path, code: str) -> Iterator[Driven]:
     log = folder / "told.log"
     with log.open("w") as out, log.with_suffix(".err").open("w") as err:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", code],
+            [*STRICT, "-c", code],
             stdout=out, stderr=err, env=environment, cwd=folder,
         )  # fmt: skip
     driven = Driven(process, log, environment)

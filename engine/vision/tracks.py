@@ -24,7 +24,8 @@ def holds_tracks(path: str | Path) -> bool:
     if path.suffix != ".npz" or not path.is_file():
         return False
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that it opened itself and cannot read
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             return "pixels" in file.files
     except UNREADABLE:
         return False
