@@ -274,9 +274,12 @@ def moduli_functions(columns: int, dtype: Any) -> tuple[wp.Function, wp.Function
 
 
 @factory
-def coefficients_function(first: int, count: int, dtype: Any) -> wp.Function:
-    """load(coefficients, r) -> the `count` numbers of row r from column `first` on."""
-    scalar, vector = types(dtype).scalar, numbers(count, dtype)
+def coefficients_function(first: int, count: int, dtype: Any, length: int = 0) -> wp.Function:
+    """load(coefficients, r) -> the `count` numbers of row r from column `first` on.
+
+    With `length`, as many, of which those beyond `count` are 0.
+    """
+    scalar, vector = types(dtype).scalar, numbers(length or count, dtype)
 
     @wp.func
     def load(coefficients: wp.array2d[scalar], r: int):

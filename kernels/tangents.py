@@ -19,7 +19,7 @@ from .assembly import LANES
 from .dtypes import factory, types
 from .laws import ELASTICITIES, PLASTICITIES
 from .response import coefficients_function, moduli_functions, numbers, pair, respond
-from .update import damping_functions, flow_coefficients_function, history_functions
+from .update import damping_functions, history_functions
 
 
 class PiolaKernels(NamedTuple):
@@ -102,7 +102,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     last = elastic.columns + plastic.columns
     veck = numbers(elastic.columns, dtype)
     elastic_coefficients = coefficients_function(0, elastic.columns, dtype)
-    flow = flow_coefficients_function(elastic.columns, plastic.columns, dtype)
+    flow = coefficients_function(elastic.columns, plastic.columns, dtype, 2)
     moduli, _widened = moduli_functions(elastic.columns, dtype)
     load, save = history_functions(dtype)
     rate, viscous, damping_pullback = damping_functions(dtype)

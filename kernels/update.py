@@ -129,7 +129,7 @@ def _update(
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
     value, last = both.value, sum(columns)
     elastic_coefficients = coefficients_function(0, columns[0], dtype)
-    flow_coefficients = flow_coefficients_function(*columns, dtype)
+    flow_coefficients = coefficients_function(*columns, dtype, 2)
     moduli, _widened = moduli_functions(columns[0], dtype)
     load, save = history_functions(dtype)
     rate, viscous, _pullback = damping_functions(dtype)
@@ -170,7 +170,7 @@ def _adjoint(
     own, more = columns
     last = own + more
     elastic_coefficients = coefficients_function(0, own, dtype)
-    flow_coefficients = flow_coefficients_function(own, more, dtype)
+    flow_coefficients = coefficients_function(own, more, dtype, 2)
     moduli, widened = moduli_functions(own, dtype)
     load, save = history_functions(dtype)
     _rate, _viscous, damping_pullback = damping_functions(dtype)
@@ -216,21 +216,6 @@ def _adjoint(
             wp.atomic_add(coefficients_bar, r, wp.static(own) + c, h_bar[c])
 
     return adjoint
-
-
-@factory
-def flow_coefficients_function(first: int, columns: int, dtype: Any) -> wp.Function:
-    """flow_coefficients(coefficients, r) -> h, the columns of a plasticity from `first` on."""
-    scalar, vec2 = types(dtype).scalar, pair(dtype)
-
-    @wp.func
-    def flow_coefficients(coefficients: wp.array2d[scalar], r: int):
-        h = vec2()
-        for c in range(columns):
-            h[c] = coefficients[r, first + c]
-        return h
-
-    return flow_coefficients
 
 
 @factory
