@@ -74,7 +74,7 @@ def drive(found: argparse.Namespace, scene: Scene, solver: Solver) -> int:
     from rheograd.engine.live import LiveRun
     from rheograd.engine.simulate import Schedule
     from rheograd.viewer.display import require_window
-    from rheograd.viewer.live import drive as open_window
+    from rheograd.viewer.live.window import drive as open_window
 
     from .recording import require_free
 

@@ -63,7 +63,7 @@ def _film(path: Path, found: Namespace, run: Any) -> Any:
     """Tracks over their film, and the run they are of, if any."""
     from rheograd.engine.vision.camera_files import load_camera
     from rheograd.engine.vision.tracks import Tracks
-    from rheograd.viewer.tracked_film import TrackedFilm, film_of_run
+    from rheograd.viewer.observed.tracked_film import TrackedFilm, film_of_run
 
     from .user_files import start_engine
 
@@ -93,7 +93,7 @@ def _clip(source: str, tracks: Path) -> Path | None:
 
 def _with_ghost(run: Any, path: Path, found: Namespace, opened: Opener) -> Any:
     """A run with what was observed of it."""
-    from rheograd.viewer.ghosts import Observed, ghost_of_points, ghost_of_run
+    from rheograd.viewer.observed.ghosts import Observed, ghost_of_points, ghost_of_run
     from rheograd.viewer.source import Source
 
     from .user_files import start_engine
@@ -104,7 +104,7 @@ def _with_ghost(run: Any, path: Path, found: Namespace, opened: Opener) -> Any:
     if getattr(seen, "markers", ()):
         bound = _bound(seen, source, found.observed)
         if bound is not None:
-            from rheograd.viewer.ghosts import ghost_of_markers
+            from rheograd.viewer.observed.ghosts import ghost_of_markers
 
             return Observed(run, ghost_of_markers(bound, source, title))
         return Observed(run, ghost_of_points(Source(seen), source, title))

@@ -17,11 +17,11 @@ from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
 from rheograd.engine.vision.camera_files import load_camera, save_camera
+from rheograd.engine.vision.filming import Film, film_clip
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import VideoWriter, open_video
 from rheograd.scenes import cantilever, cli, drop
-from rheograd.viewer.clip import Film, film_clip
 
 A = torch.tensor([[1.1, 0.2, 0.0], [-0.1, 0.9, 0.05], [0.0, 0.1, 1.05]], dtype=torch.float64)
 SHIFT = torch.tensor([0.02, -0.05, 0.01], dtype=torch.float64)

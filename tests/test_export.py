@@ -22,9 +22,10 @@ from test_window import opened
 
 from rheograd.engine.trajectory import Trajectory
 from rheograd.scenes.cli import DONE, main
-from rheograd.viewer import display, export, gltf
-from rheograd.viewer.skin import skin
-from rheograd.viewer.surroundings import pose
+from rheograd.viewer import display, export
+from rheograd.viewer.drawing.skin import skin
+from rheograd.viewer.drawing.surroundings import pose
+from rheograd.viewer.files import gltf
 from rheograd.viewer.view import describe
 
 PLAYED = """
@@ -302,7 +303,7 @@ class TestSeries:
     def test_a_failure_leaves_nothing_new(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from rheograd.viewer import series
+        from rheograd.viewer.files import series
 
         export(moving(), tmp_path / "run.pvd")
         before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

@@ -35,8 +35,8 @@ from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.elastic import Corotated
 from rheograd.scenes.cli import main
 from rheograd.viewer import following, movie, screenshot
-from rheograd.viewer.fit_charts import _told_apart, picture, short
-from rheograd.viewer.fit_folder import FitFolder
+from rheograd.viewer.fit.charts import _told_apart, picture, short
+from rheograd.viewer.fit.folder import FitFolder
 from rheograd.viewer.playback import Playback
 from rheograd.viewer.view import describe
 

@@ -22,18 +22,19 @@ from rheograd.engine.vision.camera_files import save_camera
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import VideoWriter
 from rheograd.scenes.cli import DONE, main
-from rheograd.viewer import bodies, display, screenshot
-from rheograd.viewer.camera import projected
-from rheograd.viewer.ghosts import (
+from rheograd.viewer import display, screenshot
+from rheograd.viewer.drawing import bodies
+from rheograd.viewer.drawing.camera import projected
+from rheograd.viewer.observed.ghosts import (
     Ghost,
     Observed,
     ghost_of_markers,
     ghost_of_run,
     rings_and_lines,
 )
+from rheograd.viewer.observed.tracked_film import TrackedFilm, film_of_run
 from rheograd.viewer.source import Source
 from rheograd.viewer.stage import Stage, plotter_for
-from rheograd.viewer.tracked_film import TrackedFilm, film_of_run
 from rheograd.viewer.view import describe
 
 AMBER = (255, 176, 0)

@@ -33,8 +33,8 @@ from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box, Sphere
 from rheograd.materials.elastic import NeoHookean
-from rheograd.viewer import bodies
-from rheograd.viewer.live import drive
+from rheograd.viewer.drawing import bodies
+from rheograd.viewer.live.window import drive
 
 gravity, boundaries, solver, paused = (0.0, -9.81, 0.0), [Floor(friction=0.2)], MPMSolver(0.1), True
 young, prepare = 1e5, lambda run: None
@@ -234,8 +234,8 @@ def test_a_run_that_diverges_says_so_and_is_reset(tmp_path: Path) -> None:
 def test_what_was_seen_is_whole_however_it_ends(tmp_path: Path, small: str, how: str) -> None:
     words = ["run", small, "--live", "--out", "seen.vtkhdf", "--frames", "40"]
     code = (
-        "import json, sys; from rheograd.scenes import cli, live; from rheograd.viewer import live"
-        " as v; from dataclasses import asdict; d = v.drive;"
+        "import json, sys; from rheograd.scenes import cli, live; "
+        "from rheograd.viewer.live import window as v; from dataclasses import asdict; d = v.drive;"
         "v.drive = lambda run, **k: d(run, size=(640, 480), watch="
         "lambda s: print(json.dumps(asdict(s)), flush=True), **k);"
         f"sys.exit(cli.main({words!r}))"
@@ -286,7 +286,7 @@ def test_what_does_not_go_together(
 def test_fields_and_ranges_follow_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
     from rheograd.engine.live import LiveRun
     from rheograd.scenes import bouncing_ball
-    from rheograd.viewer import present
+    from rheograd.viewer.live import present
 
     run = LiveRun(bouncing_ball.build(), bouncing_ball.solver(n=2), every=10)
     view = present.view_of(run, None, None)
@@ -315,8 +315,8 @@ def test_fields_and_ranges_follow_the_present(monkeypatch: pytest.MonkeyPatch) -
 def test_pictures_wait_for_no_more_than_the_run_may_take() -> None:
     from rheograd.engine.live import LiveRun
     from rheograd.scenes import drop
-    from rheograd.viewer.live import LivePlayback
-    from rheograd.viewer.present import view_of
+    from rheograd.viewer.live.present import view_of
+    from rheograd.viewer.live.window import LivePlayback
 
     run = LiveRun(drop.build(), drop.solver(), every=10)
     playback = LivePlayback(view_of(run, None, None), run, True)

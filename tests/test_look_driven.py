@@ -22,7 +22,8 @@ import json
 from dataclasses import asdict
 from types import SimpleNamespace
 import numpy as np
-from rheograd.viewer import bodies, play, serve
+from rheograd.viewer import play, serve
+from rheograd.viewer.drawing import bodies
 bodies.without_gpu = lambda: SPLATS
 line = (np.arange(14) + 0.5) / 40 + 0.2
 rest = np.stack(np.meshgrid(line, line, line, indexing="ij"), -1).reshape(-1, 3).astype(np.float32)

@@ -15,9 +15,10 @@ from test_mesh_viewer import block, close_to
 from test_viewer import BOX, drawing, falling
 
 from rheograd.scenes.cli import BAD_INPUT, main
-from rheograd.viewer import Clip, Looks, bodies, movie, screenshot
+from rheograd.viewer import Clip, Looks, movie, screenshot
+from rheograd.viewer.drawing import bodies
+from rheograd.viewer.drawing.overlay import COLOURS
 from rheograd.viewer.looks import AROUND, SHAPES, SPANS, chosen, clipped, pressed, settled
-from rheograd.viewer.overlay import COLOURS
 from rheograd.viewer.playback import Playback
 from rheograd.viewer.ranges import Ranges
 from rheograd.viewer.view import describe

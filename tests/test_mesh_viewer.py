@@ -15,8 +15,8 @@ import torch
 from rheograd.engine.cells import KINDS, Cells
 from rheograd.engine.trajectory import Trajectory
 from rheograd.viewer import display, movie, screenshot
+from rheograd.viewer.drawing.skin import Skin, skin
 from rheograd.viewer.palettes import MISSING, sequential
-from rheograd.viewer.skin import Skin, skin
 from rheograd.viewer.view import describe
 
 SMALL = (320, 240)

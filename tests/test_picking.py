@@ -21,10 +21,11 @@ from test_viewer import BOX, falling, recorded
 from rheograd.engine.cells import Cells
 from rheograd.engine.trajectory import Trajectory, TrajectoryReader
 from rheograd.scenes.cli import BAD_INPUT, main
-from rheograd.viewer import Looks, bodies, display, movie, screenshot
-from rheograd.viewer.history import Histories, write_new
-from rheograd.viewer.marks import colour_of
-from rheograd.viewer.picking import MOST, Pick, picks_of, repicked
+from rheograd.viewer import Looks, display, movie, screenshot
+from rheograd.viewer.drawing import bodies
+from rheograd.viewer.picked.history import Histories, write_new
+from rheograd.viewer.picked.marks import colour_of
+from rheograd.viewer.picked.picking import MOST, Pick, picks_of, repicked
 from rheograd.viewer.playback import Playback
 from rheograd.viewer.source import numpy_of
 from rheograd.viewer.stage import Stage, plotter_for

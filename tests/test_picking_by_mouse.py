@@ -19,7 +19,7 @@ from test_picking import front, pixels, staged, struck
 from test_window import Driven, first_of_all
 from test_window import opened as window_of
 
-from rheograd.viewer.picking import Pick
+from rheograd.viewer.picked.picking import Pick
 from rheograd.viewer.stage import Stage
 
 RUN = """
@@ -27,7 +27,8 @@ import json
 from dataclasses import asdict
 from types import SimpleNamespace
 import numpy as np
-from rheograd.viewer import bodies, play, serve
+from rheograd.viewer import play, serve
+from rheograd.viewer.drawing import bodies
 x = np.random.default_rng(0).uniform(0.3, 0.7, (COUNT, 3)).astype(np.float32)
 x = x * np.linspace(1, 1.4, 51, dtype=np.float32)[:, None, None]
 fast = SimpleNamespace(x=x, time=np.linspace(0, 1, 51), metadata={"domain": "[[0,0,0],[1,1,1]]"})

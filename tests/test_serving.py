@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from test_viewer import falling
 
-from rheograd.viewer import DisplayError, connection, display, playback, serve, stream
+from rheograd.viewer import DisplayError, display, playback, serve
+from rheograd.viewer.page import connection, stream
 from rheograd.viewer.stage import Stage, plotter_for
 from rheograd.viewer.view import describe
 

@@ -13,9 +13,9 @@ from scipy.spatial import ConvexHull
 from test_mesh_viewer import SOLID, block, unit
 
 from rheograd.engine.cells import Cells
+from rheograd.viewer.drawing.reconstruction import Reconstruction
+from rheograd.viewer.drawing.section import Section
 from rheograd.viewer.looks import Clip
-from rheograd.viewer.reconstruction import Reconstruction
-from rheograd.viewer.section import Section
 from rheograd.viewer.source import Source
 from rheograd.viewer.view import describe
 

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from rheograd.kernels.splatting import LIGHTS
-from rheograd.viewer import bodies, display, screenshot
-from rheograd.viewer.bodies import Cloud, Particles
+from rheograd.viewer import display, screenshot
+from rheograd.viewer.drawing import bodies
+from rheograd.viewer.drawing.bodies import Cloud, Particles
+from rheograd.viewer.drawing.shading import light
+from rheograd.viewer.drawing.splats import Splats, Viewpoint, normals, rgba
+from rheograd.viewer.drawing.splatter import Splatter, viewpoint_of
 from rheograd.viewer.palettes import MISSING, sequential
-from rheograd.viewer.shading import light
-from rheograd.viewer.splats import Splats, Viewpoint, normals, rgba
-from rheograd.viewer.splatter import Splatter, viewpoint_of
 from rheograd.viewer.stage import Stage, plotter_for
 from rheograd.viewer.view import describe
 

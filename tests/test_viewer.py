@@ -20,9 +20,9 @@ import torch
 from rheograd.engine.trajectory import Trajectory
 from rheograd.scenes.cli import BAD_INPUT, DONE, main
 from rheograd.viewer import DisplayError, display, movie, play, screenshot
+from rheograd.viewer.drawing.surroundings import collider, holds, pose
 from rheograd.viewer.palettes import MISSING, categories, colour, diverging, sequential
 from rheograd.viewer.render import shown_frames
-from rheograd.viewer.surroundings import collider, holds, pose
 from rheograd.viewer.view import describe
 
 SMALL = (320, 240)

@@ -62,7 +62,8 @@ import json
 from dataclasses import asdict
 from types import SimpleNamespace
 import numpy as np
-from rheograd.viewer import bodies, play
+from rheograd.viewer import play
+from rheograd.viewer.drawing import bodies
 bodies.without_gpu = lambda: True
 x = np.random.default_rng(0).uniform(0.3, 0.7, (70_000, 3)).astype(np.float32)
 x = x * np.linspace(1, 1.4, 11, dtype=np.float32)[:, None, None] ** 2

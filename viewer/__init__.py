@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures, movies, the interactive window and the page for a browser; nothing depends on it."""
 
-from .browser import serve
 from .comparison import ErrorTotal, error_totals
 from .display import DisplayError
-from .export import export, written_by
+from .files.export import export, written_by
 from .looks import Clip, Looks
+from .page.browser import serve
 from .render import movie, screenshot
 from .window import play
 

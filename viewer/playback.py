@@ -13,7 +13,7 @@ import numpy as np
 
 from . import looks as looking
 from .looks import Looks
-from .picking import Pick, repicked
+from .picked.picking import Pick, repicked
 from .ranges import Ranges
 from .view import View
 

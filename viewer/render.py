@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .display import require_renderer
-from .images import drawn
+from .drawing.images import drawn
 from .looks import Looks, settled
-from .picking import picks_of
+from .picked.picking import picks_of
 from .stage import Stage, plotter_for
 from .view import View, describe
 

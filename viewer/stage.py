@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from .bodies import Body, Surface, particles
-from .cross import Cross
 from .display import chosen_window
-from .figure import Figure
-from .flat import INK, draw, drawing, text
-from .ghosts import Rings, caption
-from .inspector import Inspector
+from .drawing.bodies import Body, Surface, particles
+from .drawing.cross import Cross
+from .drawing.figure import Figure
+from .drawing.flat import INK, draw, drawing, text
+from .drawing.overlay import Overlay
+from .drawing.strip import Strip
+from .drawing.surroundings import COLLIDER_COLOUR, Floor, Outline, collider, opacity, pose
 from .looks import Looks, settled
-from .overlay import Overlay
+from .observed.ghosts import Rings, caption
+from .observed.tracked_film import FilmSheet
+from .picked.inspector import Inspector
 from .ranges import Ranges
-from .strip import Strip
-from .surroundings import COLLIDER_COLOUR, Floor, Outline, collider, opacity, pose
-from .tracked_film import FilmSheet
 from .view import View
 
 _SKY = "#dbe4ee"

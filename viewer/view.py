@@ -33,7 +33,7 @@ from rheograd.engine.suggestion import did_you_mean
 from .comparison import ERROR, Comparison
 from .extra import Extra
 from .fields import Field, Scale, exceeds, fields_of, scale_of
-from .fit_folder import folder_of
+from .fit.folder import folder_of
 from .following import Following, growth
 from .source import Source, sources_of
 
@@ -199,7 +199,7 @@ def describe(
         ValueError: for an unknown field or axis, an empty range, or titles that do not match.
     """
     if (folder := folder_of(trajectories)) is not None:
-        from .fit_watch import watched
+        from .fit.watch import watched
 
         return watched(folder, field=field, titles=titles, limits=limits, up=up)
     sources = sources_of(trajectories, titles)

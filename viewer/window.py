@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .clicks import Clicks
 from .display import require_window
-from .flat import INK, PALE, draw, drawing, text
-from .history import write_new
+from .drawing.flat import INK, PALE, draw, drawing, text
+from .files.numbered import new_file
 from .looks import Looks
-from .numbered import new_file
-from .picking import PICK_KEYS, picks_of
+from .picked.clicks import Clicks
+from .picked.history import write_new
+from .picked.picking import PICK_KEYS, picks_of
 from .playback import KEYS, Playback, Shown
 from .stage import Stage, plotter_for, quickly_drawn
 from .view import describe
@@ -344,7 +344,7 @@ class Window:
 
         What is too large is told instead.
         """
-        from .export import export_frame
+        from .files.export import export_frame
 
         shown = self._playback.shown
         view = self._playback.view

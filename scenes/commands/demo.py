@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rheograd.engine.observations.pixel_tracks import PixelTracks
     from rheograd.engine.scene import Scene
     from rheograd.engine.trajectory import Trajectory
+    from rheograd.engine.vision.filming import Filmed
     from rheograd.materials.law import ConstitutiveLaw
-    from rheograd.viewer.clip import Filmed
 
 RANK = 0
 WORTH = 0.2
@@ -150,7 +150,7 @@ class Demo:
 
         from rheograd.engine.vision.camera import Camera
         from rheograd.engine.vision.camera_files import save_camera
-        from rheograd.viewer.clip import Film, film_clip
+        from rheograd.engine.vision.filming import Film, film_clip
 
         low, high = thrown.x.amin((0, 1)), thrown.x.amax((0, 1))
         camera = Camera.preset("front", low, high, size=SIZE, frame_rate=thrown.frame_rate)

@@ -77,7 +77,7 @@ def render(found: argparse.Namespace) -> int:
 
     from rheograd.engine.trajectory import Trajectory
     from rheograd.engine.vision.camera_files import save_camera
-    from rheograd.viewer.clip import Film, film_clip
+    from rheograd.engine.vision.filming import Film, film_clip
 
     from ..progress import Progress
 

@@ -38,6 +38,7 @@ from rheograd.engine.scene import Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
+from rheograd.engine.vision.filming import Film, film_clip
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import open_video
@@ -45,7 +46,6 @@ from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes import drop
-from rheograd.viewer.clip import Film, film_clip
 
 DT, EVERY = 1e-3, 5
 SOLVER = replace(drop.solver(), cell=1 / 16, dt=DT)

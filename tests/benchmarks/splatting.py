@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from rheograd.viewer import display
+from rheograd.viewer.drawing.shading import light
+from rheograd.viewer.drawing.splatter import Splatter
 from rheograd.viewer.palettes import colour, sequential
-from rheograd.viewer.shading import light
-from rheograd.viewer.splatter import Splatter
 from rheograd.viewer.stage import Stage, plotter_for
 from rheograd.viewer.view import describe
 

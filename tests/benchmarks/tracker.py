@@ -21,10 +21,10 @@ from scipy import ndimage
 
 from rheograd.engine.simulate import simulate
 from rheograd.engine.vision.camera import Camera
+from rheograd.engine.vision.filming import Film, film_clip
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.video import open_video
 from rheograd.scenes import drop
-from rheograd.viewer.clip import Film, film_clip
 
 WITHIN = 8
 """Distance from the rim of the mask of points that count as well within [px]."""

@@ -40,6 +40,7 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.engine.vision.camera import Camera
+from rheograd.engine.vision.filming import Film, film_clip
 from rheograd.engine.vision.seeds import features
 from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
@@ -47,7 +48,6 @@ from rheograd.engine.vision.video import open_video
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean
 from rheograd.materials.plastic import VonMises
-from rheograd.viewer.clip import Film, film_clip
 
 SLAB = Box((0.36, 0.2, 0.12), (0.35, 0.1, 0.4))
 DOMAIN = Domain((0.0, 0.0, 0.0), (1.4, 0.4, 0.8))

@@ -18,10 +18,10 @@ from rheograd.engine.live import LiveRun
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.simulate import simulate
 from rheograd.scenes import cantilever, drop
-from rheograd.viewer.images import drawn
-from rheograd.viewer.live import LivePlayback, LiveWindow
+from rheograd.viewer.drawing.images import drawn
+from rheograd.viewer.live.present import view_of
+from rheograd.viewer.live.window import LivePlayback, LiveWindow
 from rheograd.viewer.looks import Clip, Looks
-from rheograd.viewer.present import view_of
 
 SIZE = (640, 400)
 FRAMES = 60

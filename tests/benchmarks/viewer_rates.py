@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the splatter (default: of the machine)")
     asked = parser.parse_args()
     if asked.threads is not None:
-        from rheograd.viewer import splatter
+        from rheograd.viewer.drawing import splatter
 
         plain = splatter.Splats
         splatter.Splats = lambda: plain(threads=asked.threads)
