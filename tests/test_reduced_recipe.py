@@ -123,7 +123,7 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(
     seen: list[list[torch.Tensor]] = []
     update = Training._update
 
-    def watched(t: Training, *given: Any) -> float:
+    def watched(t: Training, *given: Any) -> torch.Tensor:
         if not seen:
             seen.append([p.detach().clone() for p in t.parameters])
         found = update(t, *given)
