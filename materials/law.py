@@ -61,7 +61,7 @@ class ConstitutiveLaw(nn.Module, ABC):
 
     name: ClassVar[str]
     n_internal: int = 0
-    """History variables per material point."""
+    """Numbers per material point: constant fields, then history variables."""
     kinematics: ClassVar[str] = "finite"
     """"finite", or "small": F_trial is then F_elastic at the start of the step plus the gradient of
     the displacement since, and tau is the stress on the undeformed area. Finite elements only."""
@@ -219,6 +219,14 @@ class ConstitutiveLaw(nn.Module, ABC):
         """What a user should know of points, by name: above 0 where it holds; shape (q,) each.
 
         Such as how far a learned law is asked beyond what it was trained for.
+        """
+        return {}
+
+    def recorded(self, internal: Tensor) -> Mapping[str, Tensor]:
+        """What trajectories hold of the history, by name, shape (q,) each.
+
+        Args:
+            internal: Shape (q, n_internal).
         """
         return {}
 
