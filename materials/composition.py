@@ -55,6 +55,11 @@ class ElastoPlastic(ConstitutiveLaw):
                 "plasticity"
             )
         if isinstance(plasticity, AnalyticPlasticity):
+            if plasticity.stiffens and len(elasticity.coefficients()) != 2:
+                raise TypeError(
+                    f"{type(plasticity).__name__} stiffens μ and λ, which are not all moduli of "
+                    f"{type(elasticity).__name__}: take Hencky or another elasticity of these two"
+                )
             plasticity.require(elasticity)
         self.elasticity = elasticity
         self.plasticity = plasticity

@@ -72,6 +72,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     """2: it answers in plane strain alone, 3: in space alone; None: in both."""
     smooth_at_rest: bool = True
     """Whether the stress has a derivative at F = I, as implicit solvers need."""
+    conservative: bool = False
+    """Whether all work of its stress is kept in `energy`."""
     capturable: ClassVar[bool] = False
     """Whether a CUDA graph may hold `update_into` and `pullback`: no wait for the device in them,
     and the same operations on the same memory each time."""
@@ -267,7 +269,13 @@ class ConstitutiveLaw(nn.Module, ABC):
 
 
 class Elasticity(ConstitutiveLaw):
-    """A law without plastic flow or history: the trial deformation is the elastic one."""
+    """A law without plastic flow: the trial deformation is the elastic one.
+
+    Its numbers of a point, if it has any, are constant fields; one that has history besides says so
+    by `conservative`.
+    """
+
+    conservative = True
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""

@@ -34,6 +34,11 @@ class AnalyticPlasticity(Plasticity):
         """Whether a symmetric tangent stays so: it flows along the gradient of what it limits."""
         return False
 
+    @property
+    def stiffens(self) -> bool:
+        """Whether it has a `stiffening`."""
+        return type(self).stiffening is not AnalyticPlasticity.stiffening
+
     def require(self, elasticity: Elasticity) -> None:
         """Refuse an elasticity that it has no answer with.
 
