@@ -83,6 +83,20 @@ def group_laws(
     return groups
 
 
+def recorded_history(groups: Sequence[LawGroup], internal: Tensor) -> dict[str, Tensor]:
+    """What laws tell of the history of all points, shape (n,) each; 0 where a law has none such.
+
+    Args:
+        groups: Of the model.
+        internal: Shape (n, m).
+    """
+    found: dict[str, Tensor] = {}
+    for law, index in (piece for group in groups for piece in group.points()):
+        for name, values in law.recorded(internal[index, : law.n_internal].detach()).items():
+            found.setdefault(name, internal.new_zeros(len(internal)))[index] = values
+    return found
+
+
 def rest_internal(groups: Sequence[LawGroup], points: int, like: Tensor) -> Tensor:
     """History variables of all points at rest, shape (n, m), typed as `like`; m is the most."""
     columns = max(law.n_internal for group in groups for law in group.laws)

@@ -4,7 +4,8 @@
 Notation: F deformation gradient, J = det F, R its rotation, sigma its signed singular values,
 eps = log sigma the Hencky strain, tau Kirchhoff stress [Pa], mu and lambda Lame [Pa]; `_bar`
 marks the gradient of a scalar with respect to a quantity. k holds the coefficients of an
-elasticity, (mu, lambda) here and more in rubber.py, and h those of a plasticity, (h0, h1):
+elasticity, (mu, lambda) here and more in rubber.py, h those of a plasticity, (h0, h1, ...), and z
+what a law remembers or is told of a point, (z0, ...); see response.py:
 
     corotated       tau = 2 mu (F - R) F^T + lambda J (J - 1) I
     neo-hookean     tau = mu (F F^T - I) + lambda log J I
@@ -13,6 +14,7 @@ elasticity, (mu, lambda) here and more in rubber.py, and h those of a plasticity
     volumetric      tau = lambda J (J - 1) I
 
     von-mises       |dev eps| <= h0 / (2 mu), without a factor sqrt(2/3)
+    hardening-von-mises  the same with h0 + h1 z0 in place of h0; see hardening.py
     drucker-prager  h0 = sqrt(2/3) 2 sin(phi) / (3 - sin(phi)), h1 the Hencky strain at the apex;
                     Klar et al. 2016, "Drucker-Prager Elastoplasticity for Sand Animation"
     fluid-reset     F = J^(1/3) I
@@ -31,14 +33,19 @@ from typing import Any
 import warp as wp
 
 from .decompose import decompositions
-from .dtypes import factory, types
+from .dtypes import types
+from .hardening import hardening_von_mises
 from .response import (
     Elastic,
     Plastic,
-    PrincipalFlow,
     PrincipalStress,
+    deviator_functions,
+    elasticity,
+    numbers,
     pair,
+    plasticity,
     principal_elastic,
+    principal_flow,
     principal_plastic,
 )
 from .rubber import RUBBERS
@@ -70,7 +77,7 @@ def corotated(dtype: Any) -> Elastic:
         F_bar += (k[1] * (two * J - one) * trace) * C
         return F_bar, vec2(two * wp.ddot(tau_bar, Q * wp.transpose(F)), J * (J - one) * trace)
 
-    return Elastic(stress, pullback)
+    return elasticity(dtype, stress, pullback)
 
 
 def neo_hookean(dtype: Any) -> Elastic:
@@ -94,7 +101,7 @@ def neo_hookean(dtype: Any) -> Elastic:
         strain = F * wp.transpose(F) - wp.diag(vec3(one, one, one))
         return F_bar, vec2(wp.ddot(tau_bar, strain), wp.log(J) * trace)
 
-    return Elastic(stress, pullback)
+    return elasticity(dtype, stress, pullback)
 
 
 def stvk(dtype: Any) -> Elastic:
@@ -121,7 +128,7 @@ def stvk(dtype: Any) -> Elastic:
         F_bar = (b_bar + wp.transpose(b_bar)) * F
         return F_bar, vec2(wp.ddot(T, b * e), half * trace * along)
 
-    return Elastic(stress, pullback)
+    return elasticity(dtype, stress, pullback)
 
 
 def volumetric(dtype: Any) -> Elastic:
@@ -144,7 +151,7 @@ def volumetric(dtype: Any) -> Elastic:
         F_bar = (k[1] * (two * J - one) * trace) * cofactor(F)
         return F_bar, vec2(zero, J * (J - one) * trace)
 
-    return Elastic(stress, pullback)
+    return elasticity(dtype, stress, pullback)
 
 
 def hencky(dtype: Any) -> Elastic:
@@ -175,12 +182,12 @@ def hencky(dtype: Any) -> Elastic:
 def von_mises(dtype: Any) -> Plastic:
     """Perfect plasticity: |dev eps| is kept at h0 / (2 mu)."""
     t = types(dtype)
-    scalar, vec2, vec3 = t.scalar, pair(dtype), t.vec3
+    scalar, vec1, vec2, vec3 = t.scalar, numbers(1, dtype), pair(dtype), t.vec3
     zero, half, one = scalar(0.0), scalar(0.5), scalar(1.0)
-    deviator, complement = _deviator(dtype)
+    deviator, complement = deviator_functions(dtype)
 
     @wp.func
-    def value(eps: vec3, k: vec2, h: vec2):
+    def value(eps: vec3, k: vec2, h: vec1):
         dev = deviator(eps)
         norm = wp.length(dev)
         limit = half * h[0] / k[0]
@@ -190,7 +197,7 @@ def von_mises(dtype: Any) -> Plastic:
         return after
 
     @wp.func
-    def jacobian(eps: vec3, k: vec2, h: vec2):
+    def jacobian(eps: vec3, k: vec2, h: vec1):
         dev = deviator(eps)
         norm = wp.length(dev)
         limit = half * h[0] / k[0]
@@ -202,16 +209,16 @@ def von_mises(dtype: Any) -> Plastic:
         return slopes
 
     @wp.func
-    def coefficients_bar(eps: vec3, k: vec2, h: vec2, eps_bar: vec3):
+    def coefficients_bar(eps: vec3, k: vec2, h: vec1, eps_bar: vec3):
         dev = deviator(eps)
         norm = wp.length(dev)
         limit = half * h[0] / k[0]
         limit_bar = zero
         if norm > limit:
             limit_bar = wp.dot(dev, eps_bar) / norm
-        return vec2(-limit_bar * limit / k[0], zero), vec2(half * limit_bar / k[0], zero)
+        return vec2(-limit_bar * limit / k[0], zero), vec1(half * limit_bar / k[0])
 
-    return principal_plastic(dtype, PrincipalFlow(value, jacobian, coefficients_bar), 1)
+    return principal_plastic(dtype, principal_flow(dtype, value, jacobian, coefficients_bar, 1), 1)
 
 
 def drucker_prager(dtype: Any) -> Plastic:
@@ -224,7 +231,7 @@ def drucker_prager(dtype: Any) -> Plastic:
     t = types(dtype)
     scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
     zero, one, three, three_halves = scalar(0.0), scalar(1.0), scalar(3.0), scalar(1.5)
-    deviator, complement = _deviator(dtype)
+    deviator, complement = deviator_functions(dtype)
 
     @wp.func
     def excess(eps: vec3, k: vec2, h: vec2):
@@ -270,64 +277,44 @@ def drucker_prager(dtype: Any) -> Plastic:
             h_bar = vec2(delta_bar * ratio * trace, -three * delta_bar * ratio * h[0])
         return k_bar, h_bar
 
-    return principal_plastic(dtype, PrincipalFlow(value, jacobian, coefficients_bar), 2)
+    return principal_plastic(dtype, principal_flow(dtype, value, jacobian, coefficients_bar, 2), 2)
 
 
 def fluid_reset(dtype: Any) -> Plastic:
     """A fluid keeps its volume and forgets its shape."""
     t = types(dtype)
-    scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
+    scalar, vec2, none = t.scalar, pair(dtype), numbers(0, dtype)
+    vec3, mat33 = t.vec3, t.mat33
     third, three = scalar(1.0 / 3.0), scalar(3.0)
     cofactor = decompositions(dtype).cofactor
 
     @wp.func
-    def return_map(F: mat33, k: vec2, h: vec2):
+    def return_map(F: mat33, k: vec2, h: none):
         c = wp.pow(wp.determinant(F), third)
         return wp.diag(vec3(c, c, c))
 
     @wp.func
-    def pullback(F: mat33, k: vec2, h: vec2, F_bar: mat33):
+    def pullback(F: mat33, k: vec2, h: none, F_bar: mat33):
         J = wp.determinant(F)
         slope = wp.pow(J, third) / (three * J)
-        return (slope * wp.trace(F_bar)) * cofactor(F), vec2(), vec2()
+        return (slope * wp.trace(F_bar)) * cofactor(F), vec2(), none()
 
-    return Plastic(return_map, pullback, 0)
+    return plasticity(dtype, return_map, pullback, 0)
 
 
 def unyielding(dtype: Any) -> Plastic:
     """No flow."""
-    vec2, mat33 = pair(dtype), types(dtype).mat33
+    vec2, none, mat33 = pair(dtype), numbers(0, dtype), types(dtype).mat33
 
     @wp.func
-    def return_map(F: mat33, k: vec2, h: vec2):
+    def return_map(F: mat33, k: vec2, h: none):
         return F
 
     @wp.func
-    def pullback(F: mat33, k: vec2, h: vec2, F_bar: mat33):
-        return F_bar, vec2(), vec2()
+    def pullback(F: mat33, k: vec2, h: none, F_bar: mat33):
+        return F_bar, vec2(), none()
 
-    return Plastic(return_map, pullback, 0)
-
-
-@factory
-def _deviator(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
-    third, two_thirds = scalar(1.0 / 3.0), scalar(2.0 / 3.0)
-
-    @wp.func
-    def deviator(a: vec3):
-        m = third * (a[0] + a[1] + a[2])
-        return a - vec3(m, m, m)
-
-    @wp.func
-    def complement(n: vec3):
-        """Projection on the deviators orthogonal to the unit deviator n."""
-        p = two_thirds
-        q = -third
-        return mat33(p, q, q, q, p, q, q, q, p) - wp.outer(n, n)
-
-    return deviator, complement
+    return plasticity(dtype, return_map, pullback, 0)
 
 
 ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
@@ -342,6 +329,7 @@ ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
 PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "none": functools.cache(unyielding),
     "von-mises": functools.cache(von_mises),
+    "hardening-von-mises": functools.cache(hardening_von_mises),
     "drucker-prager": functools.cache(drucker_prager),
     "fluid-reset": functools.cache(fluid_reset),
 }

@@ -27,7 +27,7 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import types
-from .response import Elastic, PrincipalStress, numbers, pair, principal_elastic
+from .response import Elastic, PrincipalStress, elasticity, numbers, pair, principal_elastic
 
 
 class Distortional(NamedTuple):
@@ -101,7 +101,7 @@ def isochoric(dtype: Any, law: Distortional) -> Elastic:
         k_bar[1] += bulk_bar
         return F_bar, k_bar
 
-    return Elastic(stress, pullback, columns=law.columns)
+    return elasticity(dtype, stress, pullback, law.columns)
 
 
 def mooney_rivlin(dtype: Any) -> Elastic:

@@ -17,9 +17,8 @@ import warp as wp
 
 from .assembly import LANES
 from .dtypes import factory, types
-from .laws import ELASTICITIES, PLASTICITIES
-from .response import coefficients_function, moduli_functions, numbers, pair, respond
-from .update import damping_functions, history_functions
+from .response import columns_functions, moduli_functions, numbers, pair, respond
+from .update import Columns, damping_functions, history_functions, parts
 
 
 class PiolaKernels(NamedTuple):
@@ -95,15 +94,14 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     t = types(dtype)
     scalar, vec2, mat33 = t.scalar, pair(dtype), t.mat33
     one = t.scalar(1.0)
-    plastic = PLASTICITIES[plasticity](dtype)
-    elastic = ELASTICITIES[elasticity](dtype)
-    both = respond(elastic, plastic, dtype)
-    value, pullback = both.value, both.pullback
-    last = elastic.columns + plastic.columns
-    veck = numbers(elastic.columns, dtype)
-    elastic_coefficients = coefficients_function(0, elastic.columns, dtype)
-    flow = coefficients_function(elastic.columns, plastic.columns, dtype, 2)
-    moduli, _widened = moduli_functions(elastic.columns, dtype)
+    elastic, plastic = parts(elasticity, plasticity, dtype)
+    both, columns = respond(elastic, plastic, dtype), Columns.of(elastic, plastic, damped)
+    value, pullback, last = both.value, both.pullback, columns.damping
+    veck, vech, vecz = (numbers(c, dtype) for c in (columns.elastic, columns.plastic, columns.z))
+    load_k, _save_k = columns_functions(0, columns.elastic, dtype)
+    load_h, _save_h = columns_functions(columns.elastic, columns.plastic, dtype)
+    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
+    moduli, _widened = moduli_functions(columns.elastic, dtype)
     load, save = history_functions(dtype)
     rate, viscous, damping_pullback = damping_functions(dtype)
     put_stress, put_tangent = piola_functions(dtype)
@@ -112,12 +110,12 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
 
     @wp.func
     def derivative(
-        i: int, j: int, F: mat33, F_n: mat33, dt: scalar, k: veck, h: vec2, damping: vec2
+        i: int, j: int, F: mat33, F_n: mat33, dt: scalar, k: veck, h: vech, z: vecz, damping: vec2
     ):
-        """D_ij."""
+        """D_ij, of the history at the start of the step."""
         unit = mat33()
         unit[i, j] = one
-        D, _k_bar, _h_bar = pullback(F, k, h, unit, mat33())
+        D, _k_bar, _h_bar, _z_bar = pullback(F, k, h, z, dt, unit, mat33(), vecz())
         if wp.static(damped):
             D_v, _F_n_bar, _k_v, _t_v = damping_pullback(F, F_n, dt, moduli(k), damping, unit)
             D += D_v
@@ -142,11 +140,12 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     ):
         p = index[wp.tid()]
         r = row[p]
-        k = elastic_coefficients(coefficients, r)
-        h = flow(coefficients, r)
+        k = load_k(coefficients, r)
+        h = load_h(coefficients, r)
+        z = load_z(internal, p)
         g = G[p]
         F_trial = F[p] * g
-        tau, F_elastic = value(F_trial, k, h)
+        tau, F_elastic, after = value(F_trial, k, h, z, dt)
         F_n = mat33()
         viscosity = vec2()
         if wp.static(damped):
@@ -154,6 +153,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
             viscosity = vec2(coefficients[r, wp.static(last)], coefficients[r, wp.static(last + 1)])
             tau += viscous(moduli(k), viscosity[0], viscosity[1], rate(F_trial, F_n, dt))
             save(internal_out, p, F_elastic)
+        save_z(internal_out, p, after)
         tau_out[p] = tau
         F_out[p] = F_elastic
         C = wp.inverse(F[p])
@@ -162,9 +162,9 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
         put_stress(p, points, w * P, P_out)
         B = wp.transpose(g)
         for i in range(3):
-            D0 = derivative(i, 0, F_trial, F_n, dt, k, h, viscosity) * B
-            D1 = derivative(i, 1, F_trial, F_n, dt, k, h, viscosity) * B
-            D2 = derivative(i, 2, F_trial, F_n, dt, k, h, viscosity) * B
+            D0 = derivative(i, 0, F_trial, F_n, dt, k, h, z, viscosity) * B
+            D1 = derivative(i, 1, F_trial, F_n, dt, k, h, z, viscosity) * B
+            D2 = derivative(i, 2, F_trial, F_n, dt, k, h, z, viscosity) * B
             put_tangent(p, points, i, w, C, P, D0, D1, D2, A_out)
 
     return linearize

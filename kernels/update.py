@@ -10,8 +10,15 @@ Each thread takes one entry of `index`, the particles of that law. `row[p]` is t
 
 A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D' + b (lambda + 2/3 mu) tr D I), D the symmetric
 part of L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n = internal[p, :9], row by
-row, is F at the end of the last step. Other laws leave `internal` alone and may be given one of
-width 0.
+row, is F at the end of the last step.
+
+The columns of `internal`, the numbers of each point, are
+
+    F_n, if damped; the numbers z of the elasticity: constant fields, then history; those of the
+    plasticity
+
+and those beyond are left alone: a law without any may be given an `internal` of width 0. Constant
+fields are handed on. Damping scales with mu and lambda as they are at rest.
 
 All kernels are launched forward; the adjoints are hand-written. They compile into modules of
 their own, so a run without gradients does not wait for them.
@@ -23,36 +30,75 @@ import warp as wp
 
 from .dtypes import factory, types
 from .laws import ELASTICITIES, PLASTICITIES
-from .response import (
-    Elastic,
-    Respond,
-    coefficients_function,
-    moduli_functions,
-    pair,
-    respond,
-)
+from .response import Elastic, Plastic, Respond, columns_functions, moduli_functions, pair, respond
 
 
 class LawKernels(NamedTuple):
     """Kernels of one law in one precision."""
 
     stress: wp.Kernel
-    """(index, F, row, coefficients, tau_out): elastic stress of given states."""
+    """(index, F, internal, row, coefficients, tau_out): elastic stress of given states."""
     update: wp.Kernel
     """(index, F_trial, internal, dt, row, coefficients, tau_out, F_out, internal_out)"""
     adjoint: wp.Kernel
     """(index, F_trial, internal, dt, row, coefficients, tau_bar, F_bar, internal_out_bar,
     F_trial_bar_out, internal_bar_out, coefficients_bar): of `update`; overwrites the two `_out`
-    at the particles of `index` and adds to coefficients_bar."""
+    at the particles of `index`, in the law's own columns, and adds to coefficients_bar."""
     stress_adjoint: wp.Kernel
-    """(index, F, row, coefficients, tau_bar, F_bar_out, coefficients_bar): of `stress`."""
+    """(index, F, internal, row, coefficients, tau_bar, F_bar_out, internal_bar_out,
+    coefficients_bar): of `stress`, likewise; F_n has no part in it and gets no gradient."""
+
+
+class Columns(NamedTuple):
+    """Where the numbers of a law stand."""
+
+    elastic: int
+    """Coefficients of the elasticity, the first."""
+    plastic: int
+    """Those of the plasticity, which follow."""
+    first: int
+    """Column of `internal` at which z begins."""
+    z: int
+    """Numbers of z."""
+
+    @property
+    def damping(self) -> int:
+        """The coefficient that follows, of a damped law."""
+        return self.elastic + self.plastic
+
+    @property
+    def internal(self) -> int:
+        """Columns of `internal` that the law has."""
+        return self.first + self.z
+
+    @staticmethod
+    def of(elastic: Elastic, plastic: Plastic, damped: bool) -> "Columns":
+        """Those of a law."""
+        first = 9 if damped else 0
+        z = elastic.internal + plastic.internal
+        return Columns(elastic.columns, plastic.columns, first, z)
 
 
 def coefficient_count(elasticity: str, plasticity: str, damped: bool) -> int:
     """Columns of `coefficients`."""
-    elastic = _entry(ELASTICITIES, elasticity, "elasticity")(wp.float32)
-    plastic = _entry(PLASTICITIES, plasticity, "plasticity")(wp.float32)
-    return elastic.columns + plastic.columns + 2 * int(damped)
+    columns = Columns.of(*parts(elasticity, plasticity, wp.float32), damped)
+    return columns.damping + 2 * int(damped)
+
+
+@factory
+def internal_count(elasticity: str, plasticity: str, damped: bool) -> int:
+    """Columns of `internal` that a law has."""
+    return Columns.of(*parts(elasticity, plasticity, wp.float32), damped).internal
+
+
+def parts(elasticity: str, plasticity: str, dtype: Any) -> tuple[Elastic, Plastic]:
+    """What a law consists of.
+
+    Raises:
+        KeyError: A name is not in its table.
+    """
+    elastic = _entry(ELASTICITIES, elasticity, "elasticity")(dtype)
+    return elastic, _entry(PLASTICITIES, plasticity, "plasticity")(dtype)
 
 
 @factory
@@ -68,15 +114,15 @@ def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> L
     Raises:
         KeyError: A name is not in its table.
     """
-    elastic = _entry(ELASTICITIES, elasticity, "elasticity")(dtype)
-    plastic = _entry(PLASTICITIES, plasticity, "plasticity")(dtype)
+    elastic, plastic = parts(elasticity, plasticity, dtype)
     words = ["rheograd.laws", elasticity, plasticity, *(["damped"] if damped else [])]
     module = ".".join([*words, types(dtype).suffix]).replace("-", "_")
+    columns = Columns.of(elastic, plastic, damped)
     both = respond(elastic, plastic, dtype)
-    columns = (elastic.columns, plastic.columns)
     update = _update(both, columns, damped, dtype, module)
     adjoint = _adjoint(both, columns, damped, dtype, f"{module}.adjoint")
-    stress, stress_adjoint = _stress(elastic, dtype, module)
+    stiffens = plastic.stiffening is not None
+    stress, stress_adjoint = _stress(both, columns, stiffens, dtype, module)
     return LawKernels(stress, update, adjoint, stress_adjoint)
 
 
@@ -86,51 +132,64 @@ def _entry(table: Any, name: str, kind: str) -> Any:
     return table[name]
 
 
-def _stress(elastic: Elastic, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
+def _stress(
+    both: Respond, columns: Columns, stiffens: bool, dtype: Any, module: str
+) -> tuple[wp.Kernel, wp.Kernel]:
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
-    value, pullback, columns = elastic.stress, elastic.pullback, elastic.columns
-    elastic_coefficients = coefficients_function(0, columns, dtype)
+    value, pullback, own, more = both.stress, both.stress_pullback, columns.elastic, columns.plastic
+    load_k, _save_k = columns_functions(0, own, dtype)
+    load_h, _save_h = columns_functions(own, more, dtype)
+    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def stress(
         index: wp.array[wp.int32],
         F: wp.array[mat33],
+        internal: wp.array2d[scalar],
         row: wp.array[wp.int32],
         coefficients: wp.array2d[scalar],
         tau_out: wp.array[mat33],
     ):
         p = index[wp.tid()]
         r = row[p]
-        tau_out[p] = value(F[p], elastic_coefficients(coefficients, r))
+        k = load_k(coefficients, r)
+        tau_out[p] = value(F[p], k, load_h(coefficients, r), load_z(internal, p))
 
     @wp.kernel(module=f"{module}.adjoint", enable_backward=False)
     def stress_adjoint(
         index: wp.array[wp.int32],
         F: wp.array[mat33],
+        internal: wp.array2d[scalar],
         row: wp.array[wp.int32],
         coefficients: wp.array2d[scalar],
         tau_bar: wp.array[mat33],
         F_bar_out: wp.array[mat33],
+        internal_bar_out: wp.array2d[scalar],
         coefficients_bar: wp.array2d[scalar],
     ):
         p = index[wp.tid()]
         r = row[p]
-        F_bar, k_bar = pullback(F[p], elastic_coefficients(coefficients, r), tau_bar[p])
+        k = load_k(coefficients, r)
+        h = load_h(coefficients, r)
+        F_bar, k_bar, h_bar, z_bar = pullback(F[p], k, h, load_z(internal, p), tau_bar[p])
         F_bar_out[p] = F_bar
-        for c in range(columns):
+        save_z(internal_bar_out, p, z_bar)
+        for c in range(own):
             wp.atomic_add(coefficients_bar, r, c, k_bar[c])
+        if wp.static(stiffens):
+            for c in range(more):
+                wp.atomic_add(coefficients_bar, r, wp.static(own) + c, h_bar[c])
 
     return stress, stress_adjoint
 
 
-def _update(
-    both: Respond, columns: tuple[int, int], damped: bool, dtype: Any, module: str
-) -> wp.Kernel:
+def _update(both: Respond, columns: Columns, damped: bool, dtype: Any, module: str) -> wp.Kernel:
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
-    value, last = both.value, sum(columns)
-    elastic_coefficients = coefficients_function(0, columns[0], dtype)
-    flow_coefficients = coefficients_function(*columns, dtype, 2)
-    moduli, _widened = moduli_functions(columns[0], dtype)
+    value, last = both.value, columns.damping
+    load_k, _save_k = columns_functions(0, columns.elastic, dtype)
+    load_h, _save_h = columns_functions(columns.elastic, columns.plastic, dtype)
+    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
+    moduli, _widened = moduli_functions(columns.elastic, dtype)
     load, save = history_functions(dtype)
     rate, viscous, _pullback = damping_functions(dtype)
 
@@ -148,29 +207,27 @@ def _update(
     ):
         p = index[wp.tid()]
         r = row[p]
-        k = elastic_coefficients(coefficients, r)
+        k = load_k(coefficients, r)
         F_in = F_trial[p]
-        tau, F = value(F_in, k, flow_coefficients(coefficients, r))
+        tau, F, z = value(F_in, k, load_h(coefficients, r), load_z(internal, p), dt)
         if wp.static(damped):
             D = rate(F_in, load(internal, p), dt)
             time = coefficients[r, wp.static(last)]
             tau += viscous(moduli(k), time, coefficients[r, wp.static(last + 1)], D)
             save(internal_out, p, F)
+        save_z(internal_out, p, z)
         tau_out[p] = tau
         F_out[p] = F
 
     return update
 
 
-def _adjoint(
-    both: Respond, columns: tuple[int, int], damped: bool, dtype: Any, module: str
-) -> wp.Kernel:
+def _adjoint(both: Respond, columns: Columns, damped: bool, dtype: Any, module: str) -> wp.Kernel:
     mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
-    pullback = both.pullback
-    own, more = columns
-    last = own + more
-    elastic_coefficients = coefficients_function(0, own, dtype)
-    flow_coefficients = coefficients_function(own, more, dtype, 2)
+    pullback, own, more, last = both.pullback, columns.elastic, columns.plastic, columns.damping
+    load_k, _save_k = columns_functions(0, own, dtype)
+    load_h, _save_h = columns_functions(own, more, dtype)
+    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
     moduli, widened = moduli_functions(own, dtype)
     load, save = history_functions(dtype)
     _rate, _viscous, damping_pullback = damping_functions(dtype)
@@ -192,14 +249,16 @@ def _adjoint(
     ):
         p = index[wp.tid()]
         r = row[p]
-        k = elastic_coefficients(coefficients, r)
-        h = flow_coefficients(coefficients, r)
+        k = load_k(coefficients, r)
+        h = load_h(coefficients, r)
         F_in = F_trial[p]
         tau_in = tau_bar[p]
         F_bar_in = F_bar[p]
         if wp.static(damped):
             F_bar_in += load(internal_out_bar, p)
-        F_trial_bar, k_bar, h_bar = pullback(F_in, k, h, tau_in, F_bar_in)
+        F_trial_bar, k_bar, h_bar, z_bar = pullback(
+            F_in, k, h, load_z(internal, p), dt, tau_in, F_bar_in, load_z(internal_out_bar, p)
+        )
         if wp.static(damped):
             viscosity = vec2(coefficients[r, wp.static(last)], coefficients[r, wp.static(last + 1)])
             F_n = load(internal, p)
@@ -209,6 +268,7 @@ def _adjoint(
             save(internal_bar_out, p, F_n_bar)
             for c in range(2):
                 wp.atomic_add(coefficients_bar, r, wp.static(last) + c, t_v[c])
+        save_z(internal_bar_out, p, z_bar)
         F_trial_bar_out[p] = F_trial_bar
         for c in range(own):
             wp.atomic_add(coefficients_bar, r, c, k_bar[c])
@@ -220,7 +280,7 @@ def _adjoint(
 
 @factory
 def history_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """load(internal, p) -> F and save(internal, p, F): the history of a damped law."""
+    """load(internal, p) -> F_n and save(internal, p, F), of a damped law."""
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
 
     @wp.func

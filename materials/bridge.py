@@ -14,26 +14,28 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.update import LawKernels, law_kernels
+from rheograd.kernels.update import LawKernels, internal_count, law_kernels
 
 from .arrays import Launcher, plain, precision, view
 from .law import Response, Twin
 
 
-def stress(twin: Twin, coefficients: Tensor, F_elastic: Tensor) -> Tensor:
+def stress(twin: Twin, coefficients: Tensor, F_elastic: Tensor, internal: Tensor) -> Tensor:
     """Elastic Kirchhoff stress [Pa], shape (q, 3, 3).
 
     Args:
         twin: The law.
         coefficients: What `ConstitutiveLaw.coefficients` gives, shape (c,).
         F_elastic: Elastic deformation gradient, shape (q, 3, 3).
+        internal: Numbers of the points, as for `update`.
 
     Raises:
         TypeError: F_elastic is neither float32 nor float64.
-        ValueError: F_elastic has another shape.
+        ValueError: F_elastic or internal has another shape.
     """
     _check(F_elastic)
-    return _Stress.apply(twin, coefficients.to(F_elastic), F_elastic)  # type: ignore[no-any-return]
+    own = _own(twin, F_elastic, internal)
+    return _Stress.apply(twin, coefficients.to(F_elastic), F_elastic, own)  # type: ignore[no-any-return]
 
 
 def update(
@@ -45,8 +47,8 @@ def update(
         twin: The law.
         coefficients: What `ConstitutiveLaw.coefficients` gives, shape (c,).
         F_trial: Deformation gradient before plastic flow, shape (q, 3, 3).
-        internal: History at the start of the step, shape (q, 9) for a damped law, else (q, m) and
-            handed on.
+        internal: Numbers of the points at the start of the step, in columns as kernels/update.py
+            has them; of a law without any, of any width and handed on.
         dt: Step length [s].
 
     Raises:
@@ -54,26 +56,32 @@ def update(
         ValueError: F_trial or internal has another shape.
     """
     _check(F_trial)
-    if not twin.damped:
-        unused = F_trial.new_empty(len(F_trial), 0)
-        tau, F, _ = _Update.apply(twin, coefficients.to(F_trial), F_trial, unused, float(dt))
-        return Response(tau, F, internal)
-    if internal.shape != (len(F_trial), 9):
+    own = _own(twin, F_trial, internal)
+    tau, F, after = _Update.apply(twin, coefficients.to(F_trial), F_trial, own, float(dt))
+    return Response(tau, F, after if after.shape[1] else internal)
+
+
+def _own(twin: Twin, F: Tensor, internal: Tensor) -> Tensor:
+    """`internal` if the law has columns in it, else one of width 0."""
+    columns = internal_count(*twin)
+    if not columns:
+        return F.new_empty(len(F), 0)
+    if internal.shape != (len(F), columns):
         raise ValueError(
-            f"a damped law keeps 9 history variables per point, the last F: expected internal of "
-            f"shape ({len(F_trial)}, 9), got {tuple(internal.shape)}; start from rest_internal()"
+            f"this law keeps {columns} numbers per point: expected internal of shape "
+            f"({len(F)}, {columns}), got {tuple(internal.shape)}; start from rest_internal()"
         )
-    return Response(*_Update.apply(twin, coefficients.to(F_trial), F_trial, internal, float(dt)))
+    return internal
 
 
 class _Stress(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor) -> Tensor:
+    def forward(ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, internal: Tensor) -> Tensor:
         ctx.twin = twin
-        ctx.save_for_backward(coefficients, F)
-        coefficients, F = plain(coefficients, F)
+        ctx.save_for_backward(coefficients, F, internal)
+        coefficients, F, internal = plain(coefficients, F, internal)
         tau = torch.empty_like(F)
-        _launch(_kernels(twin, F).stress, F, _rows(F), coefficients[None], tau)
+        _launch(_kernels(twin, F).stress, F, internal, _rows(F), coefficients[None], tau)
         return tau
 
     @staticmethod
@@ -113,13 +121,16 @@ class _Last(torch.autograd.Function):
 class _StressAdjoint(_Last):
     @staticmethod
     def forward(
-        ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, tau_bar: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        coefficients, F, tau_bar = plain(coefficients, F, tau_bar)
-        F_bar, coefficients_bar = torch.empty_like(F), torch.zeros_like(coefficients)
-        kernel = _kernels(twin, F).stress_adjoint
-        _launch(kernel, F, _rows(F), coefficients[None], tau_bar, F_bar, coefficients_bar[None])
-        return coefficients_bar, F_bar
+        ctx: Any, twin: Twin, coefficients: Tensor, F: Tensor, internal: Tensor, tau_bar: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        coefficients, F, internal, tau_bar = plain(coefficients, F, internal, tau_bar)
+        F_bar, internal_bar = torch.empty_like(F), torch.zeros_like(internal)
+        coefficients_bar = torch.zeros_like(coefficients)
+        _launch(
+            _kernels(twin, F).stress_adjoint, F, internal, _rows(F), coefficients[None], tau_bar,
+            F_bar, internal_bar, coefficients_bar[None],
+        )  # fmt: skip
+        return coefficients_bar, F_bar, internal_bar
 
 
 class _UpdateAdjoint(_Last):

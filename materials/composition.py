@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import torch
@@ -13,6 +14,9 @@ from .elastic import Corotated, Hencky, positive
 from .law import ConstitutiveLaw, Elasticity, Plasticity, Response, Twin
 from .plastic import AnalyticPlasticity, VonMises
 
+OWN = 9
+"""Numbers of a point that damping keeps, F_n."""
+
 
 class ElastoPlastic(ConstitutiveLaw):
     """Return mapping, then the stress of what remains elastic.
@@ -21,12 +25,13 @@ class ElastoPlastic(ConstitutiveLaw):
     that needs the elastic moduli is refused.
 
     Args:
-        elasticity: An elasticity without history of its own.
-        plasticity: A plasticity.
+        elasticity: An elasticity; its numbers of a point, if any, are the first of `internal`.
+        plasticity: A plasticity, whose history follows.
 
     Raises:
-        TypeError: The plasticity needs moduli that the elasticity does not have, or an argument
-            is not of its kind.
+        TypeError: The plasticity needs moduli that the elasticity does not have, or stiffens them
+            and they are not all it has, or an argument is not of its kind.
+        ValueError: The plasticity refuses the elasticity's moduli.
     """
 
     name: ClassVar[str] = "elasto-plastic"
@@ -49,9 +54,21 @@ class ElastoPlastic(ConstitutiveLaw):
                 f"{type(elasticity).__name__} lacks: take an analytic elasticity or a learned "
                 "plasticity"
             )
+        if isinstance(plasticity, AnalyticPlasticity):
+            if plasticity.stiffens and len(elasticity.coefficients()) != 2:
+                raise TypeError(
+                    f"{type(plasticity).__name__} stiffens μ and λ, which are not all moduli of "
+                    f"{type(elasticity).__name__}: take Hencky or another elasticity of these two"
+                )
+            plasticity.require(elasticity)
         self.elasticity = elasticity
         self.plasticity = plasticity
-        self.n_internal = elasticity.n_internal
+        self.n_internal = elasticity.n_internal + len(self._history)
+
+    @property
+    def _history(self) -> Mapping[str, float]:
+        flow = self.plasticity
+        return flow.history if isinstance(flow, AnalyticPlasticity) else {}
 
     @property
     def twin(self) -> Twin | None:
@@ -82,11 +99,23 @@ class ElastoPlastic(ConstitutiveLaw):
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress [Pa], shape (q, 3, 3), without flow."""
+        if self.twin is not None:
+            return bridge.stress(self.twin, self.coefficients(), F_elastic, internal)
         return self.elasticity.stress(F_elastic, internal)
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
-        """That of the elasticity; see `ConstitutiveLaw.energy`."""
-        return self.elasticity.energy(F_elastic, internal)
+        """That of the elasticity, as stiff as it is; see `ConstitutiveLaw.energy`."""
+        own, flowed = self._split(internal)
+        energy = self.elasticity.energy(F_elastic, own)
+        if energy is None or not isinstance(self.plasticity, AnalyticPlasticity):
+            return energy
+        factor = self.plasticity.stiffening(flowed)
+        return energy if factor is None else factor * energy
+
+    def _split(self, internal: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns of the elasticity and of the plasticity."""
+        own = self.elasticity.n_internal
+        return internal[:, :own], internal[:, own : self.n_internal]
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""
@@ -95,8 +124,15 @@ class ElastoPlastic(ConstitutiveLaw):
         return self.elasticity.update(self.plasticity.return_map(F_trial), internal, dt)
 
     def rest_internal(self, q: int, like: Tensor) -> Tensor:
-        """As of the elasticity, shape (q, n_internal)."""
-        return self.elasticity.rest_internal(q, like)
+        """As of the elasticity, then of the plasticity; shape (q, n_internal)."""
+        flowed = like.new_tensor(list(self._history.values())).expand(q, -1)
+        return torch.cat([self.elasticity.rest_internal(q, like), flowed], 1)
+
+    def recorded(self, internal: Tensor) -> Mapping[str, Tensor]:
+        """See `ConstitutiveLaw.recorded`: the history of the plasticity, shape (q,) each."""
+        own, flowed = self._split(internal)
+        history = dict(zip(self._history, flowed.unbind(1), strict=True))
+        return {**self.elasticity.recorded(own), **history}
 
     def wave_modulus(self) -> float:
         """That of the elasticity [Pa]: flow only softens."""
@@ -111,8 +147,9 @@ class ElastoPlastic(ConstitutiveLaw):
 class Damped(ConstitutiveLaw):
     """Kelvin-Voigt: τ + t (2μ D' + b K tr D I), D the strain rate, D' = D − tr D/3 I, t a time.
 
-    K = λ + 2μ/3 is the bulk modulus. D is the symmetric part of (F_trial F_n⁻¹ − I)/dt, where F_n,
-    the elastic deformation at the end of the last step, is the history of the law, row by row.
+    K = λ + 2μ/3 is the bulk modulus at rest. D is the symmetric part of (F_trial F_n⁻¹ − I)/dt,
+    where F_n, the elastic deformation at the end of the last step, is the history of the law, row
+    by row, and stands before that of the law it damps.
     Explicit steps must be shorter than the diffusion of momentum takes across a cell: in a nearly
     incompressible rubber, whose bulk hardly dissipates, b = 0 allows far longer ones.
 
@@ -127,7 +164,6 @@ class Damped(ConstitutiveLaw):
     """
 
     name: ClassVar[str] = "damped"
-    n_internal = 9
 
     def __init__(self, law: ConstitutiveLaw, time: float, bulk: float = 1.0) -> None:
         super().__init__()
@@ -137,6 +173,7 @@ class Damped(ConstitutiveLaw):
                 "the damping"
             )
         self.law = law
+        self.n_internal = OWN + law.n_internal
         self.time = positive(time, "time", "a relaxation time [s]", zero=True)
         """t [s], scalar."""
         if not 0.0 <= bulk <= 1.0:
@@ -161,19 +198,24 @@ class Damped(ConstitutiveLaw):
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Elastic part of the Kirchhoff stress [Pa], shape (q, 3, 3)."""
-        return self.law.stress(F_elastic, internal)
+        return self.law.stress(F_elastic, internal[:, OWN:])
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
         """Of the elastic part; see `ConstitutiveLaw.energy`."""
-        return self.law.energy(F_elastic, internal[:, :0])
+        return self.law.energy(F_elastic, internal[:, OWN:])
+
+    def recorded(self, internal: Tensor) -> Mapping[str, Tensor]:
+        """See `ConstitutiveLaw.recorded`: what the law has beside F_n."""
+        return self.law.recorded(internal[:, OWN:])
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""
         return bridge.update(self.twin, self.coefficients(), F_trial, internal, dt)
 
     def rest_internal(self, q: int, like: Tensor) -> Tensor:
-        """The identity at every point, shape (q, 9)."""
-        return torch.eye(3, dtype=like.dtype, device=like.device).reshape(1, 9).repeat(q, 1)
+        """The identity at every point, then what the law has, shape (q, n_internal)."""
+        eye = torch.eye(3, dtype=like.dtype, device=like.device).reshape(1, OWN).repeat(q, 1)
+        return torch.cat([eye, self.law.rest_internal(q, like)], 1)
 
     def wave_modulus(self) -> float:
         """That of the law [Pa], without the viscous part, which vanishes with the rate."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rheograd.kernels.laws import ELASTICITIES
 
 from . import bridge
-from .law import Elasticity, Twin
+from .law import Elasticity, Response, Twin
 
 
 class AnalyticElasticity(Elasticity, ABC):
@@ -43,7 +43,13 @@ class AnalyticElasticity(Elasticity, ABC):
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress [Pa], shape (q, 3, 3)."""
         assert self.twin is not None
-        return bridge.stress(self.twin, self.coefficients(), F_elastic)
+        return bridge.stress(self.twin, self.coefficients(), F_elastic, internal)
+
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """See `ConstitutiveLaw.update`; numbers of its own may change in the step."""
+        if self.twin is None or not self.n_internal:
+            return super().update(F_trial, internal, dt)
+        return bridge.update(self.twin, self.coefficients(), F_trial, internal, dt)
 
     def wave_modulus(self) -> float:
         """λ + 2μ [Pa]."""

@@ -61,7 +61,7 @@ class ConstitutiveLaw(nn.Module, ABC):
 
     name: ClassVar[str]
     n_internal: int = 0
-    """History variables per material point."""
+    """Numbers per material point: constant fields, then history variables."""
     kinematics: ClassVar[str] = "finite"
     """"finite", or "small": F_trial is then F_elastic at the start of the step plus the gradient of
     the displacement since, and tau is the stress on the undeformed area. Finite elements only."""
@@ -72,6 +72,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     """2: it answers in plane strain alone, 3: in space alone; None: in both."""
     smooth_at_rest: bool = True
     """Whether the stress has a derivative at F = I, as implicit solvers need."""
+    conservative: bool = False
+    """Whether all work of its stress is kept in `energy`."""
     capturable: ClassVar[bool] = False
     """Whether a CUDA graph may hold `update_into` and `pullback`: no wait for the device in them,
     and the same operations on the same memory each time."""
@@ -222,6 +224,14 @@ class ConstitutiveLaw(nn.Module, ABC):
         """
         return {}
 
+    def recorded(self, internal: Tensor) -> Mapping[str, Tensor]:
+        """What trajectories hold of the history, by name, shape (q,) each.
+
+        Args:
+            internal: Shape (q, n_internal).
+        """
+        return {}
+
     def account(self) -> Mapping[str, int]:
         """Numbers of what it has done so far, by name, for the summary of a run."""
         return {}
@@ -259,7 +269,13 @@ class ConstitutiveLaw(nn.Module, ABC):
 
 
 class Elasticity(ConstitutiveLaw):
-    """A law without plastic flow or history: the trial deformation is the elastic one."""
+    """A law without plastic flow: the trial deformation is the elastic one.
+
+    Its numbers of a point, if it has any, are constant fields; one that has history besides says so
+    by `conservative`.
+    """
+
+    conservative = True
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -22,6 +23,9 @@ from .law import Elasticity, Plasticity, Twin
 class AnalyticPlasticity(Plasticity):
     """A plasticity with a device form, which reads μ and λ from the elasticity it goes with."""
 
+    history: ClassVar[Mapping[str, float]] = {}
+    """Names of what it remembers of a point, as trajectories record it, with the value at rest."""
+
     @abstractmethod
     def coefficients(self) -> Tensor:
         """Its own columns of the device form, after the elasticity's; shape (c,)."""
@@ -29,6 +33,25 @@ class AnalyticPlasticity(Plasticity):
     def associated(self, elasticity: Elasticity) -> bool:
         """Whether a symmetric tangent stays so: it flows along the gradient of what it limits."""
         return False
+
+    @property
+    def stiffens(self) -> bool:
+        """Whether it has a `stiffening`."""
+        return type(self).stiffening is not AnalyticPlasticity.stiffening
+
+    def require(self, elasticity: Elasticity) -> None:
+        """Refuse an elasticity that it has no answer with.
+
+        Raises:
+            ValueError: Says what to change.
+        """
+
+    def stiffening(self, history: Tensor) -> Tensor | None:
+        """By what it multiplies μ and λ, shape (q,), given its history (q, h); None: by nothing.
+
+        A device form that stiffens says the same; see `Stiffening` in kernels/response.py.
+        """
+        return None
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """Only an `ElastoPlastic` law can answer.
@@ -70,6 +93,59 @@ class VonMises(AnalyticPlasticity):
     def extra_repr(self) -> str:
         """Parameters, for print()."""
         return f"yield_stress={self.yield_stress.item():.6g} Pa"
+
+
+class HardeningVonMises(AnalyticPlasticity):
+    """Von Mises plasticity with linear isotropic hardening: ‖dev ε‖ ≤ max(σ_y + H κ, 0)/(2μ).
+
+    κ = Σ ‖Δε_p‖ is the history, accumulated without a factor √(2/3), as the limit is without one.
+    In uniaxial tension the stress is √(3/2) (σ_y + H κ), its slope 3/2 H by plastic strain. In
+    terms of `J2Plasticity`: σ_y = √(2/3) yield_stress, H = 2/3 hardening, κ = √(3/2) α.
+
+    With H < 0 it softens: κ = −σ_y/H leaves no strength. Deformation then gathers in a band as wide
+    as the mesh or the grid resolves, so what follows depends on that.
+
+    Args:
+        yield_stress: σ_y > 0 at first [Pa].
+        hardening: H [Pa]; above −2μ, for a limit that falls faster than the stress is not met.
+
+    Raises:
+        ValueError: The yield stress is not positive, or the hardening not finite.
+    """
+
+    name: ClassVar[str] = "hardening-von-mises"
+    history: ClassVar[Mapping[str, float]] = {"plastic_strain": 0.0}
+
+    def __init__(self, yield_stress: float, hardening: float) -> None:
+        super().__init__()
+        self.yield_stress = positive(yield_stress, "yield_stress", "a stress [Pa]")
+        """σ_y [Pa], scalar."""
+        if not math.isfinite(hardening):
+            raise ValueError(f"got hardening = {hardening:g}, expected a finite modulus [Pa]")
+        self.hardening = nn.Parameter(torch.tensor(hardening, dtype=torch.float64))
+        """H [Pa], scalar."""
+
+    def coefficients(self) -> Tensor:
+        """σ_y and H [Pa], shape (2,)."""
+        return torch.stack([self.yield_stress, self.hardening])
+
+    def require(self, elasticity: Elasticity) -> None:
+        """See `AnalyticPlasticity.require`: H > −2μ."""
+        least, found = -2 * elasticity.coefficients()[0].item(), self.hardening.item()
+        if not found > least:
+            raise ValueError(
+                f"got hardening = {found:g}, expected more than -2 mu = {least:g} Pa of "
+                f"{type(elasticity).__name__}: soften less, or take a stiffer elasticity"
+            )
+
+    def associated(self, elasticity: Elasticity) -> bool:
+        """With Hencky strains, in which it returns along the stress."""
+        return isinstance(elasticity, Hencky)
+
+    def extra_repr(self) -> str:
+        """Parameters, for print()."""
+        y, H = self.yield_stress.item(), self.hardening.item()
+        return f"yield_stress={y:.6g} Pa, hardening={H:.6g} Pa"
 
 
 class DruckerPrager(AnalyticPlasticity):

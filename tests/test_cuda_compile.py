@@ -40,6 +40,8 @@ HOPPER = 90
 LAWS = (
     ("corotated", "none", True),
     ("neo-hookean", "von-mises", False),
+    ("neo-hookean", "hardening-von-mises", False),
+    ("hencky", "hardening-von-mises", True),
     ("stvk", "fluid-reset", False),
     ("hencky", "drucker-prager", False),
     ("volumetric", "none", False),
@@ -60,6 +62,10 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("assembly-hex8", lambda: assembly_kernels(8, 8, wp.float32, False)),
     ("assembly-tet10-float64", lambda: assembly_kernels(10, 4, wp.float64, False)),
     ("tangent", lambda: linearize_kernel("hencky", "von-mises", True, wp.float32)),
+    (
+        "tangent-history",
+        lambda: linearize_kernel("hencky", "hardening-von-mises", True, wp.float32),
+    ),
     ("tangent-float64", lambda: (linearize_kernel("neo-hookean", "none", False, wp.float64),)),
     ("stress-into-lanes", lambda: piola_kernels(wp.float32)),
     ("relaxation", lambda: relaxation_kernels(wp.float64)),

@@ -39,7 +39,7 @@ from rheograd.materials.elastic import (
     Volumetric,
 )
 from rheograd.materials.law import ConstitutiveLaw, Plasticity
-from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
+from rheograd.materials.plastic import DruckerPrager, FluidReset, HardeningVonMises, VonMises
 
 DT = 0.02
 INERTIA = (350.0, 0.7)
@@ -58,6 +58,10 @@ LAWS: dict[str, Callable[[], ConstitutiveLaw]] = {
     "yielding": lambda: ElastoPlastic(Hencky(1e4, 0.3), VonMises(400.0)),
     "sand": lambda: ElastoPlastic(Hencky(1e4, 0.3), DruckerPrager(35.0, 0.01)),
     "damped": lambda: Damped(Corotated(1e4, 0.3), 0.01, 0.5),
+    "hardening": lambda: ElastoPlastic(Hencky(1e4, 0.3), HardeningVonMises(300.0, 2e3)),
+    "damped-hardening": lambda: Damped(
+        ElastoPlastic(Corotated(1e4, 0.3), HardeningVonMises(300.0, 2e3)), 0.01
+    ),
     "damped-yielding": lambda: Damped(ElastoPlastic(Hencky(1e4, 0.3), VonMises(400.0)), 0.01),
     "network": network,
     "fung": Fung,
@@ -239,6 +243,7 @@ def piola_slopes(law: ConstitutiveLaw, F: Tensor, G: Tensor, internal: Tensor) -
 SHEARED = (Corotated, NeoHookean, StVenantKirchhoff, Hencky)
 PLASTICITIES: tuple[Callable[[], Plasticity], ...] = (
     lambda: VonMises(300.0),
+    lambda: HardeningVonMises(300.0, 2e3),
     lambda: DruckerPrager(30.0, 0.01),
     FluidReset,
 )

@@ -40,7 +40,7 @@ from rheograd.materials.elastic import (
     StVenantKirchhoff,
 )
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.plastic import DruckerPrager, VonMises
+from rheograd.materials.plastic import DruckerPrager, HardeningVonMises, VonMises
 
 E, NU = 1e4, 0.3
 MU, LAM = E / (2 * (1 + NU)), E * NU / ((1 + NU) * (1 - 2 * NU))
@@ -253,6 +253,39 @@ def test_bar_that_yields_both_ways() -> None:
         assert force[k] == pytest.approx(tau / a, rel=1e-6)
         assert math.log(across[k]) == pytest.approx(-NU * tau / E - 0.5 * plastic, rel=1e-6)
     assert tau == -limit and flowed > 0.05
+
+
+@pytest.mark.parametrize("hardening", [800.0, -600.0])
+def test_bar_that_hardens_or_softens(hardening: float) -> None:
+    """Uniaxial |tau| grows to sqrt(3/2) (yields + H kappa); pulled to 1.06, pushed back to 0.98.
+
+    The slope of the flowing branch by logarithmic strain is E 3/2 H / (E + 3/2 H).
+    """
+    yields, steps = 200.0, 24
+
+    def stretch(t: Tensor | float) -> Tensor | float:
+        up = torch.as_tensor(t, dtype=torch.float64)
+        return torch.where(up < 0.5, 1 + 0.12 * up, 1.06 - 0.16 * (up - 0.5))
+
+    law = ElastoPlastic(Hencky(E, NU), HardeningVonMises(yields, hardening))
+    force, across = pulled_bar(law, stretch, steps)
+    tau, before, plastic, kappa = 0.0, 0.0, 0.0, 0.0
+    slopes = []
+    for k in range(steps):
+        a = float(stretch((k + 1) / steps))
+        trial = tau + E * (math.log(a) - before)
+        over = abs(trial) - math.sqrt(1.5) * (yields + hardening * kappa)
+        flow = math.copysign(max(over, 0.0) / (E + 1.5 * hardening), trial)
+        was, tau = tau, trial - E * flow
+        plastic += flow
+        kappa += math.sqrt(1.5) * abs(flow)
+        slopes.append((tau - was) / (math.log(a) - before))
+        before = math.log(a)
+        assert force[k] == pytest.approx(tau / a, rel=1e-6)
+        assert math.log(across[k]) == pytest.approx(-NU * tau / E - 0.5 * plastic, rel=1e-6)
+    assert kappa > 0.1
+    for k in (10, -1):
+        assert slopes[k] == pytest.approx(E * 1.5 * hardening / (E + 1.5 * hardening), rel=1e-9)
 
 
 def test_column_that_crumbles() -> None:

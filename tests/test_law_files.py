@@ -29,7 +29,7 @@ from rheograd.materials.invariant import (
     InvariantSmoothPlasticity,
 )
 from rheograd.materials.law import ConstitutiveLaw, Elasticity
-from rheograd.materials.plastic import VonMises
+from rheograd.materials.plastic import HardeningVonMises, VonMises
 
 MESHED = (FE2, Hybrid)
 LAWS = [kind for kind in every(ConstitutiveLaw) if hasattr(kind, "name") and kind not in MESHED]
@@ -51,6 +51,7 @@ def test_every_law_comes_back_as_it_was(kind: type[ConstitutiveLaw], tmp_path: P
         ElastoPlastic(Corotated(young=2e5, poisson=0.1), InvariantSmoothPlasticity(2e-3)),
         ElastoPlastic(InvariantFullElasticity(3e4, widths=(16, 8, 8)), InvariantSmoothPlasticity()),
         Damped(ElastoPlastic(Hencky(young=1e6, poisson=0.2), VonMises(yield_stress=1e4)), 2e-3),
+        Damped(ElastoPlastic(Corotated(1e6, 0.2), HardeningVonMises(1e4, -3e4)), 2e-3),
         InvariantFull(widths=(32,), seed=3).double(),
     ],
 )

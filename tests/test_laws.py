@@ -23,12 +23,19 @@ from rheograd.materials.elastic import (
 )
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
-from rheograd.materials.plastic import AnalyticPlasticity, DruckerPrager, FluidReset, VonMises
+from rheograd.materials.plastic import (
+    AnalyticPlasticity,
+    DruckerPrager,
+    FluidReset,
+    HardeningVonMises,
+    VonMises,
+)
 
 DT = 1e-2
 MODULI = {"young": 2e5, "poisson": 0.28}
 PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "von-mises": lambda: VonMises(8e3),
+    "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
     "fluid-reset": FluidReset,
 }
@@ -48,9 +55,11 @@ COMBINED = [
     *((e, "none", False) for e in ELASTIC),
     *(("hencky", p, False) for p in PLASTIC),
     ("corotated", "von-mises", False),
+    ("corotated", "hardening-von-mises", False),
     ("volumetric", "fluid-reset", False),
     ("corotated", "none", True),
     ("hencky", "drucker-prager", True),
+    ("hencky", "hardening-von-mises", True),
 ]
 TWINS = pytest.mark.parametrize("combination", COMBINED, ids=lambda c: "-".join(map(str, c)))
 EVERY = pytest.mark.parametrize("law", every(ConstitutiveLaw), ids=lambda law: law.name)
@@ -80,8 +89,9 @@ def strained(q: int, amount: float = 0.08) -> Tensor:
 def history(law: ConstitutiveLaw, F: Tensor) -> Tensor:
     """A history as a step before F may have left it."""
     if isinstance(law, Damped):
-        return (F + 0.02 * torch.randn_like(F)).flatten(1)
-    return law.rest_internal(len(F), F)
+        before = (F + 0.02 * torch.randn_like(F)).flatten(1)
+        return torch.cat([before, history(law.law, F)], 1)
+    return law.rest_internal(len(F), F) + 0.1 * torch.rand(len(F), law.n_internal).to(F)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -214,22 +224,25 @@ def test_wave_modulus_is_that_of_the_tangent_at_rest(law: type[ConstitutiveLaw])
         assert made.wave_modulus() == pytest.approx(expected, rel=1e-9)
 
 
-def formula(law: ConstitutiveLaw, F_trial: Tensor, internal: Tensor) -> tuple[Tensor, Tensor]:
-    """tau and F of an analytic law, written down again in torch with its own decomposition."""
+def formula(
+    law: ConstitutiveLaw, F_trial: Tensor, internal: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What an analytic law answers, written down again in torch with its own decomposition."""
     if isinstance(law, Damped):
-        tau, F = formula(law.law, F_trial, internal)
+        tau, F, after = formula(law.law, F_trial, internal[:, 9:])
         mu, lam = moduli(law.law)
-        F_n = internal.unflatten(1, (3, 3))
+        F_n = internal[:, :9].unflatten(1, (3, 3))
         L = (F_trial @ torch.linalg.inv(F_n) - torch.eye(3).to(F_n)) / DT
         D = (L + L.mT) / 2
-        return tau + law.time * (2 * mu * D + lam * trace(D)), F
+        after = torch.cat([F.flatten(1), after], 1)
+        return tau + law.time * (2 * mu * D + lam * trace(D)), F, after
     mu, lam = moduli(law)
     if isinstance(law, ElastoPlastic):
-        F, U, eps = flow(law.plasticity, F_trial, mu, lam)
+        F, U, eps, after = flow(law.plasticity, F_trial, internal, mu, lam)
         if isinstance(law.elasticity, Hencky):  # another SVD would have no gradient at the apex
-            return hencky(U, eps, mu, lam), F
-        return stress(law.elasticity, F, mu, lam), F
-    return stress(law, F_trial, mu, lam), F_trial
+            return hencky(U, eps, mu, lam), F, after
+        return stress(law.elasticity, F, mu, lam), F, after
+    return stress(law, F_trial, mu, lam), F_trial, internal
 
 
 def moduli(law: ConstitutiveLaw) -> tuple[Tensor, Tensor]:
@@ -270,12 +283,14 @@ def hencky(U: Tensor, eps: Tensor, mu: Tensor, lam: Tensor) -> Tensor:
     return U @ torch.diag_embed(2 * mu * eps + lam * eps.sum(1, keepdim=True)) @ U.mT
 
 
-def flow(law: nn.Module, F: Tensor, mu: Tensor, lam: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """F after the flow, its principal directions and its Hencky strains."""
+def flow(
+    law: nn.Module, F: Tensor, history: Tensor, mu: Tensor, lam: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """F after the flow, its principal directions and its Hencky strains; the history."""
     if isinstance(law, FluidReset):
         I = torch.eye(3, dtype=F.dtype).expand_as(F)
         J = triple(F)
-        return J ** (1 / 3) * I, I, (J.log() / 3)[:, 0].expand(-1, 3)
+        return J ** (1 / 3) * I, I, (J.log() / 3)[:, 0].expand(-1, 3), history
     U, sigma, Vh = torch.linalg.svd(F)
     eps = sigma.clamp_min(0.05).log()
     tr = eps.sum(1, keepdim=True)
@@ -284,6 +299,10 @@ def flow(law: nn.Module, F: Tensor, mu: Tensor, lam: Tensor) -> tuple[Tensor, Te
     if isinstance(law, VonMises):
         excess = norm - law.yield_stress / (2 * mu)
         eps = torch.where(excess > 0, eps - excess * dev / norm, eps)
+    elif isinstance(law, HardeningVonMises):
+        y, H = law.yield_stress, law.hardening
+        length = ((2 * mu * norm - y - H * history) / (2 * mu + H)).clamp_min(0)
+        eps, history = eps - length * dev / norm, history + length
     else:
         assert isinstance(law, DruckerPrager)
         sine = torch.sin(law.friction_angle * math.pi / 180)
@@ -292,7 +311,7 @@ def flow(law: nn.Module, F: Tensor, mu: Tensor, lam: Tensor) -> tuple[Tensor, Te
         excess = norm + (3 * lam + 2 * mu) / (2 * mu) * alpha * shifted
         returned = eps - excess.clamp_min(0) * dev / norm
         eps = torch.where(shifted < 0, returned, law.cohesion.expand_as(eps))
-    return U @ torch.diag_embed(eps.exp()) @ Vh, U, eps
+    return U @ torch.diag_embed(eps.exp()) @ Vh, U, eps, history
 
 
 def branches() -> Tensor:
@@ -311,20 +330,21 @@ def test_device_form_is_the_formula(combination: tuple[str, str, bool]) -> None:
     law, F = analytic(*combination), branches().requires_grad_()
     internal = history(law, F.detach()).requires_grad_()
     scale = law.wave_modulus()
-    tau_bar, F_bar = torch.randn_like(F) / scale, torch.randn_like(F)
+    tau_bar, F_bar, h_bar = (torch.randn_like(a) for a in (F, F, internal))
 
-    def gradients(tau: Tensor, F_out: Tensor) -> tuple[Tensor, ...]:
-        total = (tau_bar * tau).sum() + (F_bar * F_out).sum()
+    def gradients(tau: Tensor, F_out: Tensor, after: Tensor) -> tuple[Tensor, ...]:
+        total = (tau_bar * tau).sum() / scale + (F_bar * F_out).sum() + (h_bar * after).sum()
         inputs = (F, internal, *law.parameters())
         return torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
 
     out = law.update(F, internal, DT)
-    tau, F_out = formula(law, F, internal)
+    tau, F_out, after = formula(law, F, internal)
     assert relative(out.tau, tau) < 1e-12
     assert relative(out.F_elastic, F_out) < 1e-12
-    if law.n_internal:
-        assert torch.equal(out.internal, out.F_elastic.flatten(1))
-    found, expected = gradients(out.tau, out.F_elastic), gradients(tau, F_out)
+    assert relative(out.internal, after) < 1e-12
+    if isinstance(law, Damped):
+        assert torch.equal(out.internal[:, :9], out.F_elastic.flatten(1))
+    found, expected = gradients(out.tau, out.F_elastic, out.internal), gradients(tau, F_out, after)
     for a, b in zip(found, expected, strict=True):
         assert relative(a, b) < 1e-11
 
@@ -346,7 +366,7 @@ def test_float32_rounds_float64(combination: tuple[str, str, bool]) -> None:
 
     (tau, F_out), back = answers(torch.float32)
     (tau_64, F_64), back_64 = answers(torch.float64)
-    viscous = 5e-3 / DT if law.n_internal else 1.0
+    viscous = 5e-3 / DT if isinstance(law, Damped) else 1.0
     scale = viscous * max(law.wave_modulus(), float(tau_64.abs().max()))
     assert float((tau.double() - tau_64).abs().max()) < 5e-6 * scale
     assert relative(F_out.double(), F_64) < 3e-6
@@ -388,10 +408,10 @@ def test_gradients_at_coinciding_and_negative_singular_values(
 
 def test_gradient_of_yield_at_two_equal_singular_values() -> None:
     """Uniaxial compression, where the published code's gradient is a masked NaN."""
-    for plasticity in ("von-mises", "drucker-prager"):
+    for plasticity in ("von-mises", "hardening-von-mises", "drucker-prager"):
         law = analytic("hencky", plasticity)
         F = rotations(8) @ torch.diag(torch.tensor([1.0, 1.0, 0.7], dtype=torch.float64))
-        check_pullback(law, F @ rotations(8), F.new_zeros(8, 0))
+        check_pullback(law, F @ rotations(8), history(law, F))
 
 
 @pytest.mark.parametrize("law", [NeoHookean(**MODULI), analytic("volumetric", "fluid-reset")])
@@ -438,6 +458,9 @@ def test_second_derivatives_are_refused() -> None:
         (lambda: Corotated(1e5, -1.0), "-1 < poisson"),
         (lambda: Volumetric(1e5, 0.0), "0 < poisson"),
         (lambda: VonMises(0.0), "yield_stress > 0"),
+        (lambda: HardeningVonMises(0.0, 1e4), "yield_stress > 0"),
+        (lambda: HardeningVonMises(1e3, math.inf), "finite modulus"),
+        (lambda: ElastoPlastic(Hencky(1e5, 0.25), HardeningVonMises(1e3, -8e4)), "more than -2 mu"),
         (lambda: DruckerPrager(100.0), "degrees"),
         (lambda: DruckerPrager(30.0, -0.1), "cohesion >= 0"),
         (lambda: Damped(Corotated(1e5, 0.3), -1.0), "time >= 0"),
@@ -467,6 +490,12 @@ def test_bad_input_is_refused() -> None:
         law.stress(torch.eye(3), torch.zeros(1, 9))
     with pytest.raises(ValueError, match="rest_internal"):
         law.update(torch.eye(3)[None], torch.zeros(1, 0), DT)
+    hardening = analytic("hencky", "hardening-von-mises", damped=True)
+    for columns in (1, 9, 11):
+        with pytest.raises(ValueError, match=r"expected internal of shape \(1, 10\)"):
+            hardening.update(torch.eye(3)[None], torch.zeros(1, columns), DT)
+    with pytest.raises(ValueError, match=r"expected internal of shape \(1, 1\)"):
+        hardening.stress(torch.eye(3)[None], torch.zeros(1, 9))
 
 
 def test_a_subclass_of_an_analytic_law_has_its_device_form_or_its_own_stress() -> None:

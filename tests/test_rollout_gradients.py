@@ -17,8 +17,10 @@ from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box, Capsule, Particles, Sphere
 from rheograd.engine.solver import Checkpoint
 from rheograd.engine.state import State
-from rheograd.materials.elastic import Corotated
+from rheograd.materials.composition import ElastoPlastic
+from rheograd.materials.elastic import Corotated, Hencky
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.plastic import HardeningVonMises
 from tests.walk import every
 
 BOUND = 1e-6
@@ -170,6 +172,31 @@ def test_parameters_of_every_law(kind: type[ConstitutiveLaw]) -> None:
     gradients = torch.autograd.grad(case.loss(7), watched)
     for tensor, gradient in zip(watched, gradients, strict=True):
         close(case, kind.__name__, tensor, gradient)
+
+
+class Hardened(Case):
+    """A body that has flowed before it is thrown, here and there."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.inputs["internal"] = (0.02 * torch.rand(N**3, 1).double()).requires_grad_()
+
+    def start(self, solver: MPMSolver, model: MPMModel) -> State:
+        given = self.inputs
+        moved = model.v0 + given["v"]
+        return solver.state(model, model.x0, moved, given["F"], given["C"], given["internal"])
+
+
+def test_history_of_a_flow_that_hardens() -> None:
+    """Of a limit that depends on all that flowed before, by its parameters and from the start."""
+    law = ElastoPlastic(Hencky(1e4, 0.3), HardeningVonMises(300.0, 2e3))
+    case = Hardened(law)
+    watched = {name: case.inputs[name] for name in ("x", "v", "F", "internal", "density")}
+    watched |= dict(law.named_parameters())
+    gradients = torch.autograd.grad(case.loss(7), list(watched.values()))
+    for (name, tensor), gradient in zip(watched.items(), gradients, strict=True):
+        assert gradient.abs().max() > 1e-6, name
+        close(case, name, tensor, gradient)
 
 
 def test_recomputation_changes_no_bit() -> None:

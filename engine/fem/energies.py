@@ -14,8 +14,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rheograd.materials.law import Elasticity
-
 from ..state import State
 from .equilibrium import inertia
 from .geometry import nodal_masses
@@ -118,7 +116,7 @@ def energies(model: FEModel, state: State) -> dict[str, float]:
         weight = model.geometry(model.x0.detach()).weight.reshape(-1)
         elastic = float((density * weight).sum())
         laws = [law for group in model.groups for law in group.laws]
-        lost = 0.0 if all(isinstance(law, Elasticity) for law in laws) else stresses - elastic
+        lost = 0.0 if all(law.conservative for law in laws) else stresses - elastic
         found |= {"elastic": elastic, "dissipated": lost + damped}
     stored = sum(found.values())
     work = float(sums[LOADS])

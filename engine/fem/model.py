@@ -161,7 +161,9 @@ class FEModel:
     def remembers(self) -> bool:
         """Whether a law's answer depends on more than the deformation it is asked about."""
         laws = [law for group in self.groups for law in group.laws]
-        return self.small or not all(isinstance(law, Elasticity) for law in laws)
+        return self.small or not all(
+            isinstance(law, Elasticity) and law.conservative for law in laws
+        )
 
     def moment(self, since: float, time: float) -> Moment:
         """The end of an increment from one time to another [s]."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..law_groups import rest_internal
+from ..law_groups import recorded_history, rest_internal
 from ..restarts import Estimate
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
@@ -187,10 +187,14 @@ class FESolver(Solver):
     def cell_fields(self, model: FEModel, state: State) -> Mapping[str, Tensor]:
         """See `Solver.cell_fields`: Cauchy stress [Pa], (e, 3, 3), elastic energy [J/m³], (e,).
 
-        And what laws mark, as the most of an element's points, (e,).
+        And what laws mark, as the most of an element's points, and tell of their history, as the
+        mean, (e,).
         """
         energy = energies.of_elements(model, state)
         found = {"stress": stresses.of_elements(model, state), **marks.of_elements(model, state)}
+        weight = model.geometry(model.x0.detach()).weight
+        for name, values in recorded_history(model.groups, state.internal).items():
+            found[name] = (values.view_as(weight) * weight).sum(1) / weight.sum(1)
         return found if energy is None else {**found, "elastic_energy": energy}
 
     def more_cell_fields(self, model: FEModel, state: State) -> Mapping[str, Tensor]:

@@ -71,7 +71,7 @@ class Points:
     @cached_property
     def memory(self) -> int:
         """Numbers of history at a point; 0 where no law remembers."""
-        if all(isinstance(law, Elasticity) for law, _ in self.laws):
+        if all(isinstance(law, Elasticity) and not law.n_internal for law, _ in self.laws):
             return 0
         return 9 + max(law.n_internal for law, _ in self.laws)
 

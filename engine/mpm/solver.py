@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..law_groups import rest_internal
+from ..law_groups import recorded_history, rest_internal
 from ..restarts import Estimate
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
@@ -136,6 +136,10 @@ class MPMSolver(Solver):
             found = Workspace(model, slots, adjoint)
         self.scratch[key] = found
         return found
+
+    def fields(self, model: MPMModel, state: State) -> Mapping[str, Tensor]:
+        """See `Solver.fields`: what laws tell of their history, (n,) each."""
+        return recorded_history(model.groups, state.internal)
 
     def rollout(
         self,

@@ -229,10 +229,10 @@ class ReducedSolver(Solver):
     def more_fields(self, model: ReducedModel, state: State) -> Mapping[str, Tensor]:
         """Kirchhoff stress tau [Pa] of elastic laws, by the deformation of the points, (n, 3, 3).
 
-        What flows has no stress by its deformation alone: nothing there. Where F is squeezed beyond
-        what a law knows, see `not_inverted`.
+        What flows or has numbers of its own has no stress by its deformation alone: nothing there.
+        Where F is squeezed beyond what a law knows, see `not_inverted`.
         """
-        if not all(isinstance(law, Elasticity) for law, _ in model.laws):
+        if not all(isinstance(law, Elasticity) and not law.n_internal for law, _ in model.laws):
             return {}
         tau = torch.zeros_like(state.F)
         for law, index in model.laws:
