@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 
 import warp as wp
 
-from .decompose import decompositions
 from .dtypes import factory, types
 
 INPUTS = 4

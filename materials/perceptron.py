@@ -143,8 +143,8 @@ class Packed:
 
 
 def padded(columns: int) -> int:
-    """The next multiple of PAD."""
-    return -(-columns // PAD) * PAD
+    """The next multiple of PAD; one column stays one, for which there are faster routines."""
+    return 1 if columns == 1 else -(-columns // PAD) * PAD
 
 
 class Block:

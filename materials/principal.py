@@ -344,7 +344,7 @@ def pull(
 def linearize(
     flow: Part | None, stress: Part, F: Tensor, codes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """tau and F, shape (q, 3, 3), and dtau/dF_trial, shape (q, 3, 3, 3, 3)."""
+    """Tau and F, shape (q, 3, 3), and dtau/dF_trial, shape (q, 3, 3, 3, 3)."""
     F, codes = plain(F, codes)
     work = PrincipalPass(flow, stress, F, codes, backward=True)
     tau, elastic = torch.empty_like(F), torch.empty_like(F)
@@ -361,7 +361,11 @@ class _Answer(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, parts: tuple[Part | None, Part | None], F: Tensor, codes: Tensor, *_weights: Tensor
+        ctx: Any,
+        parts: tuple[Part | None, Part | None],
+        F: Tensor,
+        codes: Tensor,
+        *_weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         (own,) = plain(F)
         elastic, tau = torch.empty_like(own), torch.zeros_like(own)

@@ -168,7 +168,9 @@ def test_fields_are_carried_unchanged_and_through_a_file(tmp_path: Path) -> None
     again = unpack(*load_state(tmp_path / "state.safetensors"))
     ends = [PARTICLES.rollout(model, state, 10).last.x for state in (half, again)]
     assert torch.equal(*ends)
-    assert simulate(falling({"softness": 0.5, "fibre": FIBRE}), PARTICLES, frames=2).x.isfinite().all()
+    assert (
+        simulate(falling({"softness": 0.5, "fibre": FIBRE}), PARTICLES, frames=2).x.isfinite().all()
+    )
 
 
 def test_a_restart_takes_the_fields_of_the_model() -> None:
