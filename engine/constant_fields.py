@@ -57,7 +57,7 @@ def refuse(laws: Mapping[str, ConstitutiveLaw], where: str) -> None:
         if law.fields:
             raise ValueError(
                 f"{name} has the law {law.name!r}, which reads the fields {_listed(law.fields)}, "
-                f"expected a law without for {where}: take particles or a mesh with Body(fields=...)"
+                f"expected a law without for {where}: take a body with Body(fields=...)"
             )
 
 

@@ -62,7 +62,8 @@ class PrincipalKernels(NamedTuple):
     gradients of phi by its inputs."""
     tangent: wp.Kernel
     """(start, row, R[f], V[i], e[i, :], g[i], y, slopes, flow_slopes, stress_scale, flow_scale,
-    tangent_out[p, k]): the gradient of entry k of tau, row by row, by F_trial; 9 threads a point."""
+    tangent_out[p, k]): the gradient of entry k of tau, row by row, by F_trial; 9 threads to a
+    point."""
 
 
 @factory

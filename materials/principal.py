@@ -386,6 +386,6 @@ class _Answer(torch.autograd.Function):
 def answered(
     flow: Part | None, stress: Part | None, F: Tensor, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """F and tau of a batch, shape (q, 3, 3), differentiable once; tau is 0 without an elasticity."""
+    """F and tau of a batch, shape (q, 3, 3), differentiable once; tau is 0 with flow alone."""
     weights = [w for p in (stress, flow) if p is not None for w in p.network.parameters()]
     return _Answer.apply((flow, stress), F, codes, *weights)  # type: ignore[no-any-return]

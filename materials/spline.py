@@ -255,4 +255,4 @@ class Spline(ConstitutiveLaw):
     @classmethod
     def example(cls) -> Spline:
         """See `ConstitutiveLaw.example`."""
-        return cls()
+        return cls(1e5, 1e-1)
