@@ -27,6 +27,8 @@ class LawGroup:
     """Row of coefficients of every point of the model, shape (n,), int32."""
     everything: bool
     """Whether `index` is all points in order."""
+    fields: Tensor | None = None
+    """Constant fields of the points of `index`, shape (m, w); may carry a gradient."""
 
     def points(self) -> list[tuple[ConstitutiveLaw, Tensor]]:
         """Each law with its points, shape (k,), int64."""
@@ -38,6 +40,13 @@ class LawGroup:
         rows = self.row.long()[index]
         return [(law, index[rows == row]) for row, law in enumerate(self.laws)]
 
+    def constants(self) -> list[tuple[Tensor, Tensor]]:
+        """Points of each law with constant fields, shape (k,), int64, and those, shape (k, w)."""
+        if self.fields is None:
+            return []
+        rows = self.row.long()[self.index.long()]
+        return [(i, self.fields[rows == row]) for row, (_, i) in enumerate(self._points)]
+
     def tensors(self) -> list[Tensor]:
         """What gradients flow into: rows of coefficients (rows, c), or the law's parameters."""
         if self.twin is not None:
@@ -46,7 +55,10 @@ class LawGroup:
 
 
 def group_laws(
-    laws: Sequence[ConstitutiveLaw], counts: Sequence[int], like: Tensor
+    laws: Sequence[ConstitutiveLaw],
+    counts: Sequence[int],
+    like: Tensor,
+    fields: Sequence[Tensor | None],
 ) -> list[LawGroup]:
     """Groups of points that lie piece after piece.
 
@@ -56,6 +68,7 @@ def group_laws(
         laws: Of each piece.
         counts: Points of each piece.
         like: Gives device and precision.
+        fields: Constant ones of each piece, shape (count, w), or None.
     """
     starts = [0]
     for count in counts:
@@ -77,9 +90,13 @@ def group_laws(
         twin = members[0].twin
         if twin is None:
             members[0].to(like.device)
+        given = [values for p in pieces if (values := fields[p]) is not None]
         groups.append(
-            LawGroup(tuple(members), twin, index.to(like.device), row.to(like.device), everything)
-        )
+            LawGroup(
+                tuple(members), twin, index.to(like.device), row.to(like.device), everything,
+                torch.cat(given).to(like) if given else None,
+            )
+        )  # fmt: skip
     return groups
 
 
@@ -104,4 +121,12 @@ def rest_internal(groups: Sequence[LawGroup], points: int, like: Tensor) -> Tens
     for law, i in (piece for group in groups for piece in group.points()):
         if law.n_internal:
             internal[i, : law.n_internal] = law.rest_internal(len(i), like)
+    return with_fields(groups, internal)
+
+
+def with_fields(groups: Sequence[LawGroup], internal: Tensor) -> Tensor:
+    """History with the constant fields of the points in place, shape (n, m); differentiable."""
+    for index, values in (piece for group in groups for piece in group.constants()):
+        columns = torch.arange(values.shape[1], device=internal.device)
+        internal = internal.index_put((index[:, None], columns), values.to(internal))
     return internal

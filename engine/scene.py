@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,10 @@ class Body:
     stiffness: float | Tensor = 1.0
     """Factor on its stress [-]; on a mesh also one for each element, shape (e,)."""
     name: str = "body"
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the constant fields that its law declares, by name: the numbers for the whole body,
+    shape (k,), or one row for each material point, or on a mesh for each element, shape (n, k), or
+    a function of rest positions (n, 3) [m] that answers either. Differentiable."""
 
     def __post_init__(self) -> None:
         """Refuse a density or a stiffness that is not positive."""

@@ -7,6 +7,9 @@ C = F^T F, e1, e2 the first two elementary symmetric functions of sigma and J = 
     "full"    sigma - 1 (3), C - I (9, row by row), J - 1: as in Ma et al. 2023, "Learning
               Neural Constitutive Laws From Motion Observations" (NCLaw)
     "smooth"  e1 - 3, e2 - 3, C - I (9), J - 1: smooth also where singular values coincide
+    "polar"   S - I (9): smooth as well
+    "scalar"  tr S - 3, tr C - 3, J - 1: all that an isotropic energy depends on, but not by itself
+              a tensor; smooth as well
 
 All are zero at rest and unchanged by F -> Q F for a rotation Q. Sorted singular values have kinks
 where two coincide; there d sigma_i = u_i^T dF v_i for the u, v that the decomposition has chosen.
@@ -27,9 +30,10 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import factory, types
+from .feature_adjoints import adjoints, common, halves
 from .lanes import LANES, lane_functions
 
-WIDTH = {"full": 13, "smooth": 12}
+WIDTH = {"full": 13, "smooth": 12, "polar": 9, "scalar": 3}
 """Number of features of each kind."""
 
 
@@ -90,47 +94,18 @@ def feature_kernels(kind: str, dtype: Any, wide: bool) -> FeatureKernels:
         rotate, describe = functions.rotate, functions.describe[kind]
     else:
         rotate = _rotate(dtype)
-        describe = (_describe_full if kind == "full" else _describe_smooth)(dtype)
+        describe = {
+            "full": _describe_full,
+            "smooth": _describe_smooth,
+            "polar": _describe_polar,
+            "scalar": _describe_scalar,
+        }[kind](dtype)
     lanes = LANES if wide else 1
     measure, recall = _measure(rotate, describe, lanes, dtype, forward)
     follow, advance = _advance(describe, lanes, dtype, forward)
     stress, flow = _outputs(dtype, forward)
-    adjoints = _adjoints(kind, dtype, f"{module}.adjoint")
-    return FeatureKernels(lanes, measure, recall, follow, stress, flow, advance, *adjoints)
-
-
-@factory
-def _adjoints(kind: str, dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
-    measure_adjoint = (_full_adjoint if kind == "full" else _smooth_adjoint)(dtype, module)
-    return measure_adjoint, *_output_adjoints(dtype, module)
-
-
-@factory
-def _common(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """What both kinds share: C - I and J - 1 into ten columns of x, and the pullback of both."""
-    t = types(dtype)
-    scalar, mat33 = t.scalar, t.mat33
-    one = scalar(1.0)
-    cofactor = decompositions(dtype).cofactor
-
-    @wp.func
-    def write(i: int, first: int, F: mat33, x_out: wp.array2d[scalar]):
-        C = wp.transpose(F) * F
-        for a in range(3):
-            for b in range(3):
-                x_out[i, first + 3 * a + b] = C[a, b]
-            x_out[i, first + 4 * a] = C[a, a] - one
-        x_out[i, first + 9] = wp.determinant(F) - one
-
-    @wp.func
-    def pull(i: int, first: int, F: mat33, x_bar: wp.array2d[scalar]):
-        B = mat33()
-        for a in range(3):
-            for b in range(3):
-                B[a, b] = x_bar[i, first + 3 * a + b] + x_bar[i, first + 3 * b + a]
-        return F * B + x_bar[i, first + 9] * cofactor(F)
-
-    return write, pull
+    backward = adjoints(kind, dtype, f"{module}.adjoint")
+    return FeatureKernels(lanes, measure, recall, follow, stress, flow, advance, *backward)
 
 
 @factory
@@ -168,7 +143,7 @@ def _describe_full(dtype: Any) -> wp.Function:
     d = decompositions(dtype)
     eigenvectors, descending = d.eigenvectors, d.descending
     strain = _strain(dtype)
-    write, _pull = _common(dtype)
+    write, _pull = common(dtype)
 
     @wp.func
     def describe(
@@ -198,7 +173,7 @@ def _describe_smooth(dtype: Any) -> wp.Function:
     scalar, mat33 = t.scalar, t.mat33
     half, two = scalar(0.5), scalar(2.0)
     strain = _strain(dtype)
-    write, _pull = _common(dtype)
+    write, _pull = common(dtype)
 
     @wp.func
     def describe(
@@ -217,6 +192,59 @@ def _describe_smooth(dtype: Any) -> wp.Function:
         x_out[to, 0] = e1
         x_out[to, 1] = two * e1 + half * (e1 * e1 - wp.ddot(E, E))
         write(to, 2, Fp, x_out)
+
+    return describe
+
+
+@factory
+def _describe_polar(dtype: Any) -> wp.Function:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+    strain = _strain(dtype)
+
+    @wp.func
+    def describe(
+        F: wp.array[mat33],
+        first: int,
+        count: int,
+        R: wp.array[mat33],
+        row: int,
+        x_out: wp.array2d[scalar],
+        V_out: wp.array[mat33],
+        to: int,
+    ):
+        E = strain(F[first], R[row])
+        for a in range(3):
+            for b in range(3):
+                x_out[to, 3 * a + b] = E[a, b]
+
+    return describe
+
+
+@factory
+def _describe_scalar(dtype: Any) -> wp.Function:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+    one, two = scalar(1.0), scalar(2.0)
+    strain = _strain(dtype)
+
+    @wp.func
+    def describe(
+        F: wp.array[mat33],
+        first: int,
+        count: int,
+        R: wp.array[mat33],
+        row: int,
+        x_out: wp.array2d[scalar],
+        V_out: wp.array[mat33],
+        to: int,
+    ):
+        Fp = F[first]
+        E = strain(Fp, R[row])
+        e1 = wp.trace(E)
+        x_out[to, 0] = e1
+        x_out[to, 1] = two * e1 + wp.ddot(E, E)
+        x_out[to, 2] = wp.determinant(Fp) - one
 
     return describe
 
@@ -265,7 +293,7 @@ def _advance(
     scalar, mat33 = t.scalar, t.mat33
     zero = scalar(0.0)
     polar = decompositions(dtype).polar
-    symmetric, _pull = _halves(dtype)
+    symmetric, _pull = halves(dtype)
 
     @wp.func
     def near(F: mat33, R: mat33):
@@ -321,91 +349,10 @@ def _advance(
     return follow, advance
 
 
-def _full_adjoint(dtype: Any, module: str) -> wp.Kernel:
-    t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
-    polar_pullback = decompositions(dtype).polar_pullback
-    _write, pull = _common(dtype)
-
-    @wp.kernel(module=module, enable_backward=False)
-    def measure_adjoint(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
-        R: wp.array[mat33],
-        V: wp.array[mat33],
-        x_bar: wp.array2d[scalar],
-        R_bar: wp.array[mat33],
-        F_bar: wp.array[mat33],
-    ):
-        i = wp.tid()
-        Fp = F[start + i]
-        s_bar = wp.diag(vec3(x_bar[i, 0], x_bar[i, 1], x_bar[i, 2]))
-        total = R[row + i] * (V[i] * s_bar * wp.transpose(V[i]))
-        total += pull(i, 3, Fp, x_bar)
-        total += polar_pullback(Fp, R[row + i], R_bar[i])
-        F_bar[start + i] += total
-
-    return measure_adjoint
-
-
-def _smooth_adjoint(dtype: Any, module: str) -> wp.Kernel:
-    t = types(dtype)
-    scalar, mat33 = t.scalar, t.mat33
-    polar_pullback = decompositions(dtype).polar_pullback
-    _write, pull = _common(dtype)
-
-    @wp.kernel(module=module, enable_backward=False)
-    def measure_adjoint(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
-        R: wp.array[mat33],
-        V: wp.array[mat33],
-        x_bar: wp.array2d[scalar],
-        R_bar: wp.array[mat33],
-        F_bar: wp.array[mat33],
-    ):
-        i = wp.tid()
-        Fp = F[start + i]
-        Rp = R[row + i]
-        e1 = wp.ddot(Rp, Fp)
-        total = (x_bar[i, 0] + x_bar[i, 1] * e1) * Rp - x_bar[i, 1] * Fp
-        total += pull(i, 2, Fp, x_bar)
-        total += polar_pullback(Fp, Rp, R_bar[i])
-        F_bar[start + i] += total
-
-    return measure_adjoint
-
-
-@factory
-def _halves(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """The symmetric part H of row i of X, and its pullback."""
-    t = types(dtype)
-    scalar, mat33 = t.scalar, t.mat33
-    half = scalar(0.5)
-
-    @wp.func
-    def symmetric(i: int, X: wp.array2d[scalar]):
-        H = mat33()
-        for a in range(3):
-            for b in range(3):
-                H[a, b] = half * (X[i, 3 * a + b] + X[i, 3 * b + a])
-        return H
-
-    @wp.func
-    def pull(i: int, H_bar: mat33, X_bar_out: wp.array2d[scalar]):
-        for a in range(3):
-            for b in range(3):
-                X_bar_out[i, 3 * a + b] = half * (H_bar[a, b] + H_bar[b, a])
-
-    return symmetric, pull
-
-
 def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
-    symmetric, _pull = _halves(dtype)
+    symmetric, _pull = halves(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def stress(
@@ -435,48 +382,3 @@ def _outputs(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         F_out[start + i] = F_trial[start + i] + scale * (R[row + i] * symmetric(i, X))
 
     return stress, flow
-
-
-def _output_adjoints(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
-    t = types(dtype)
-    scalar, mat33 = t.scalar, t.mat33
-    symmetric, pull = _halves(dtype)
-
-    @wp.kernel(module=module, enable_backward=False)
-    def stress_adjoint(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
-        R: wp.array[mat33],
-        X: wp.array2d[scalar],
-        scale: scalar,
-        tau_bar: wp.array[mat33],
-        X_bar_out: wp.array2d[scalar],
-        R_bar_out: wp.array[mat33],
-        F_bar: wp.array[mat33],
-    ):
-        i = wp.tid()
-        H = symmetric(i, X)
-        T = scale * tau_bar[start + i]
-        P_bar = T * F[start + i]
-        pull(i, wp.transpose(R[row + i]) * P_bar, X_bar_out)
-        R_bar_out[i] = P_bar * H
-        F_bar[start + i] += wp.transpose(T) * (R[row + i] * H)
-
-    @wp.kernel(module=module, enable_backward=False)
-    def flow_adjoint(
-        start: int,
-        row: int,
-        R: wp.array[mat33],
-        X: wp.array2d[scalar],
-        scale: scalar,
-        F_bar: wp.array[mat33],
-        X_bar_out: wp.array2d[scalar],
-        R_bar_out: wp.array[mat33],
-    ):
-        i = wp.tid()
-        B = scale * F_bar[start + i]
-        pull(i, wp.transpose(R[row + i]) * B, X_bar_out)
-        R_bar_out[i] = B * symmetric(i, X)
-
-    return stress_adjoint, flow_adjoint

@@ -214,6 +214,20 @@ _REST = """
 """
 
 
+_POLAR = """
+    store(E, x_out.data + to * COLUMNS, COLUMNS);
+"""
+
+_SCALAR = """
+    V out[3], C[9];
+    const V e1 = E[0] + E[4] + E[8];
+    out[0] = e1;
+    out[1] = SCALAR(2) * e1 + dot(E, E, 9);
+    out[2] = cofactor(A, C) - one;
+    store(out, x_out.data + to * COLUMNS, COLUMNS);
+"""
+
+
 class LaneFunctions(NamedTuple):
     """Warp functions on the matrices `first`, ..., `first + count - 1`, at most `LANES`.
 
@@ -288,4 +302,29 @@ def lane_functions(dtype: Any) -> LaneFunctions:
         to: wp.int32,
     ): ...
 
-    return LaneFunctions(rotate, {"full": full, "smooth": smooth})
+    @wp.func_native(source(_TYPES, _STRAIN, _POLAR, columns=9))
+    def polar_strains(
+        F: wp.array[mat33],
+        first: wp.int32,
+        count: wp.int32,
+        R: wp.array[mat33],
+        row: wp.int32,
+        x_out: wp.array2d[scalar],
+        V_out: wp.array[mat33],
+        to: wp.int32,
+    ): ...
+
+    @wp.func_native(source(_TYPES, _STRAIN, _SCALAR, columns=3))
+    def scalars(
+        F: wp.array[mat33],
+        first: wp.int32,
+        count: wp.int32,
+        R: wp.array[mat33],
+        row: wp.int32,
+        x_out: wp.array2d[scalar],
+        V_out: wp.array[mat33],
+        to: wp.int32,
+    ): ...
+
+    kinds = {"full": full, "smooth": smooth, "polar": polar_strains, "scalar": scalars}
+    return LaneFunctions(rotate, kinds)

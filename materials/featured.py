@@ -309,14 +309,20 @@ class FlowPass(Pass):
 def elastic_target(features: str, poisson: float = 0.25) -> Tensor:
     """The linear map from features to mu (C - I) + lambda tr(S - I) I, shape (9, n_in).
 
-    Young's modulus is 1. See kernels/features.py for which features there are.
+    Young's modulus is 1. C - I is 2 (S - I) to first order where features have S alone, and nothing
+    where they have invariants alone. See kernels/features.py for which features there are.
     """
     mu = 0.5 / (1 + poisson)
     lame = poisson / ((1 + poisson) * (1 - 2 * poisson))
-    strains, stretches = (slice(3, 12), slice(0, 3)) if features == "full" else (slice(2, 11), 0)
     target = torch.zeros(9, WIDTH[features])
-    target[:, strains] = mu * torch.eye(9)
-    target[::4, stretches] = lame
+    if features == "polar":
+        target += 2 * mu * torch.eye(9)
+        target[::4, ::4] += lame
+        return target
+    if features in ("full", "smooth"):
+        first = 3 if features == "full" else 2
+        target[:, first : first + 9] = mu * torch.eye(9)
+    target[::4, slice(0, 3) if features == "full" else 0] = lame
     return target
 
 

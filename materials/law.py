@@ -12,7 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,11 @@ class ConstitutiveLaw(nn.Module, ABC):
     name: ClassVar[str]
     n_internal: int = 0
     """Numbers per material point: constant fields, then history variables."""
+    fields: Mapping[str, int] = MappingProxyType({})
+    """Constant fields by name, with the numbers that each has at a point: the first columns of the
+    history. A Body gives their values, `update` hands them on as they are."""
+    objective: bool = True
+    """Whether the stress turns with the body, τ(Q F) = Q τ(F) Qᵀ for rotations Q."""
     kinematics: ClassVar[str] = "finite"
     """"finite", or "small": F_trial is then F_elastic at the start of the step plus the gradient of
     the displacement since, and tau is the stress on the undeformed area. Finite elements only."""
@@ -118,7 +124,10 @@ class ConstitutiveLaw(nn.Module, ABC):
         raise TypeError(f"{type(self).__name__} has no device form and so no coefficients")
 
     def rest_internal(self, q: int, like: Tensor) -> Tensor:
-        """History variables of `q` points at rest, shape (q, n_internal), typed as `like`."""
+        """History variables of `q` points at rest, shape (q, n_internal), typed as `like`.
+
+        Constant fields are zero in it; a solver puts those of its bodies there.
+        """
         return torch.zeros(q, self.n_internal, dtype=like.dtype, device=like.device)
 
     def pullback(
@@ -136,6 +145,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     ) -> Pullback:
         """Gradients of `update` given those of its outputs; by autograd unless overridden.
 
+        Those of frozen parameters are zero.
+
         Args:
             F_trial: As in `update`.
             internal: As in `update`.
@@ -148,19 +159,22 @@ class ConstitutiveLaw(nn.Module, ABC):
             out: Memory for the gradient with respect to F_trial, possibly F_bar itself.
         """
         parameters = tuple(self.parameters())
+        free = [p for p in parameters if p.requires_grad]
         with torch.enable_grad():
             F_in = F_trial.detach().requires_grad_()
             h_in = internal.detach().requires_grad_()
             found = self.update(F_in, h_in, dt)
             grads = torch.autograd.grad(
                 (found.tau, found.F_elastic, found.internal),
-                (F_in, h_in, *parameters),
+                (F_in, h_in, *free),
                 (tau_bar, F_bar, internal_bar),
                 allow_unused=True,
                 materialize_grads=True,
             )
         F_trial_bar = grads[0] if out is None else out.copy_(grads[0])
-        return Pullback(F_trial_bar, grads[1], tuple(grads[2:]))
+        own = iter(grads[2:])
+        rest = tuple(next(own) if p.requires_grad else torch.zeros_like(p) for p in parameters)
+        return Pullback(F_trial_bar, grads[1], rest)
 
     def new_kept(self, q: int, like: Tensor) -> Any:
         """Memory in which `update_into` keeps what shortens `pullback`; None: nothing to keep."""
@@ -244,8 +258,34 @@ class ConstitutiveLaw(nn.Module, ABC):
         """
         reference = next(self.parameters(), torch.zeros(()))
         identity = torch.eye(3, dtype=reference.dtype, device=reference.device)[None]
-        tangent = self.tangent(identity, self.rest_internal(1, identity), 1.0)[0]
-        return max(float(tangent[i, i, i, i]) for i in range(3))
+        return self._modulus(identity, self.rest_internal(1, identity))
+
+    def stiffest(self, fields: Tensor) -> float:
+        """Largest wave modulus at rest [Pa] over points with these constant fields.
+
+        Args:
+            fields: Shape (q, k), k the numbers of all `fields`.
+        """
+        if not self.fields:
+            return self.wave_modulus()
+        reference = next(self.parameters(), fields)
+        rows = torch.unique(fields.detach().to(reference), dim=0)
+        found = []
+        for part in rows.split(4096):
+            eye = torch.eye(3, dtype=part.dtype, device=part.device).repeat(len(part), 1, 1)
+            internal = self.rest_internal(len(part), part)
+            internal[:, : part.shape[1]] = part
+            found.append(self._modulus(eye, internal))
+        return max(found)
+
+    def _modulus(self, identity: Tensor, internal: Tensor) -> float:
+        tangent = self.tangent(identity, internal, 1.0)
+        return float(torch.stack([tangent[:, i, i, i, i] for i in range(3)]).max())
+
+    def freeze(self) -> Self:
+        """Keep all parameters as they are: what is fitted is then a field such as a code."""
+        self.requires_grad_(False)
+        return self
 
     def viscosity(self) -> float:
         """Longitudinal viscosity at rest [Pa s]: of the stress that goes with the rate of strain.

@@ -143,8 +143,8 @@ class Packed:
 
 
 def padded(columns: int) -> int:
-    """The next multiple of PAD."""
-    return -(-columns // PAD) * PAD
+    """The next multiple of PAD; one column stays one, for which there are faster routines."""
+    return 1 if columns == 1 else -(-columns // PAD) * PAD
 
 
 class Block:
@@ -219,4 +219,41 @@ def backward(weights: Packed, x: Tensor, zs: Sequence[Tensor], block: Block) -> 
         torch.ops.aten.gelu_backward.grad_input(slope, z, grad_input=slope)
         above, matrix = slope, weights.back[k]
     gradients[0].addmm_(x.t(), above)
+    torch.mm(above, matrix, out=block.x_bar)
+
+
+def slopes(
+    weights: Packed,
+    x: Tensor,
+    zs: Sequence[Tensor],
+    block: Block,
+    heads: Tensor | None = None,
+) -> None:
+    """Fill x_bar of a block with the gradient of a network's one output by its inputs.
+
+    Args:
+        weights: Loaded.
+        x: Inputs, shape (rows, n_in).
+        zs: What `forward` gave.
+        block: What `forward` left; its h is overwritten.
+        heads: Gradients by the outputs, shape (rows, 1); those by the weights are then added to
+            `weights.gradients`.
+    """
+    gradients = weights.gradients
+    above: Tensor | None = None
+    matrix = weights.back[-1]
+    for k in range(len(zs) - 1, -1, -1):
+        h, z = block.h[k], zs[k]
+        if heads is not None:
+            h.mul_(heads)
+            if above is None:
+                gradients[k + 1] += h.sum(0)
+            else:
+                gradients[k + 1].addmm_(above.t(), h)
+        slope = h.copy_(matrix.expand_as(h)) if above is None else torch.mm(above, matrix, out=h)
+        torch.ops.aten.gelu_backward.grad_input(slope, z, grad_input=slope)
+        above, matrix = slope, weights.back[k]
+    assert above is not None
+    if heads is not None:
+        gradients[0].addmm_((heads * x).t(), above)
     torch.mm(above, matrix, out=block.x_bar)

@@ -25,6 +25,7 @@ from rheograd.kernels.grid_adjoint import grid_adjoint
 from rheograd.kernels.interpolation import interpolation_kernels
 from rheograd.kernels.laws import ELASTICITIES, PLASTICITIES
 from rheograd.kernels.neighbours import neighbour_kernels
+from rheograd.kernels.principal import principal_kernels
 from rheograd.kernels.raycast import ray_kernels
 from rheograd.kernels.relaxation import relaxation_kernels
 from rheograd.kernels.rubber import RUBBERS
@@ -54,6 +55,10 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("hencky-float64", lambda: law_kernels("hencky", "von-mises", False, wp.float64)),
     ("features-full", lambda: feature_kernels("full", wp.float32, False)),
     ("features-smooth", lambda: feature_kernels("smooth", wp.float32, False)),
+    ("features-polar", lambda: feature_kernels("polar", wp.float32, False)),
+    ("features-scalar", lambda: feature_kernels("scalar", wp.float32, False)),
+    ("principal", lambda: principal_kernels(wp.float32)),
+    ("principal-float64", lambda: principal_kernels(wp.float64)),
     ("grid", lambda: grid(wp.float32)),
     ("grid-adjoint", lambda: grid_adjoint(wp.float32)),
     ("transfers", lambda: transfers(wp.float32)),

@@ -9,6 +9,11 @@ import pkgutil
 from collections.abc import Iterator
 from typing import TypeVar
 
+import torch
+from torch import Tensor
+
+from rheograd.materials.law import ConstitutiveLaw
+
 T = TypeVar("T")
 
 LAYERS = ("rheograd.materials", "rheograd.engine")
@@ -32,3 +37,11 @@ def descendants(base: type[T]) -> Iterator[type[T]]:
     for kind in base.__subclasses__():
         yield kind
         yield from descendants(kind)
+
+
+def fields_of(law: ConstitutiveLaw) -> dict[str, Tensor]:
+    """Values for the constant fields that a law declares, one row for a whole body."""
+    return {
+        name: torch.linspace(0.2, 0.5, width, dtype=torch.float64)
+        for name, width in law.fields.items()
+    }

@@ -199,7 +199,7 @@ def _boundary(kind: Element, piece: Piece) -> tuple[Tensor, Tensor, Tensor, Face
 
 def _stiffness(factor: float, piece: Piece, area: Tensor) -> float:
     """Of contact [Pa/m]: k."""
-    return factor * piece.body.law.wave_modulus() / float(area.mean()) ** 0.5
+    return factor * piece.modulus / float(area.mean()) ** 0.5
 
 
 def contact_rates(

@@ -6,12 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ..boundaries import Boundary, Collider, Wall
+from ..constant_fields import columns, wave_modulus
 from ..law_groups import group_laws
 from ..loads import (
     COMPONENTS,
@@ -68,6 +70,19 @@ class Piece:
     """Number of each of its nodes in the model, shape (n,), int64."""
     world: int
 
+    def fields(self, like: Tensor) -> Tensor | None:
+        """Constant fields of its law at quadrature points, shape (p, w), typed as `like`."""
+        N = rule(element(self.mesh.element), "stiffness", like).N
+        cells = self.mesh.nodes.to(like)[self.mesh.cells.to(like.device)]
+        points = torch.einsum("qa,eai->eqi", N, cells)
+        return columns(self.body, points.flatten(0, 1), share=len(N))
+
+    @cached_property
+    def modulus(self) -> float:
+        """Stiffest longitudinal modulus of its law at rest, with its fields [Pa]."""
+        known = self.fields(self.mesh.nodes) if self.body.law.fields else None
+        return wave_modulus(self.body, known)
+
     def nodes(self, on: Region) -> Tensor:
         """Nodes of a part, shape (k,), int64; numbered as in the model."""
         if isinstance(on, str):
@@ -118,7 +133,9 @@ def discretize(solver: FESolver, scenes: Sequence[Scene]) -> FEModel:
     points = len(kind.stiffness.weights)
     elements = [len(p.mesh.cells) for p in pieces]
     density = _per_element([p.body.density for p in pieces], elements, like)
-    groups = group_laws([p.body.law for p in pieces], [e * points for e in elements], like)
+    fields = [p.fields(like) for p in pieces]
+    laws = [p.body.law for p in pieces]
+    groups = group_laws(laws, [e * points for e in elements], like, fields)
     dt = _step(solver, scenes, kind, x0, nodes, density, pieces, elements)
     prescribed, forces, added = _boundaries(
         solver, scenes, pieces, kind, dt, like, len(x0),
@@ -266,7 +283,7 @@ def _step(
         return duration / integrator.steps
     if not isinstance(integrator, CentralDifferences):
         return integrator.dt  # type: ignore[attr-defined]
-    modulus = torch.tensor([p.body.law.wave_modulus() for p in pieces])
+    modulus = torch.tensor([p.modulus for p in pieces])
     viscosity = torch.tensor([p.body.law.viscosity() for p in pieces])
     counts = torch.tensor(elements)
     stiffness = _per_element([p.body.stiffness for p in pieces], elements, x0).detach()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..law_groups import recorded_history, rest_internal
+from ..law_groups import recorded_history, rest_internal, with_fields
 from ..restarts import Estimate
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
@@ -130,7 +130,11 @@ class FESolver(Solver):
         return restarts.estimator(model, step, x)
 
     def restart(self, model: FEModel, state: State) -> State:
-        """See `Solver.restart`: accelerations follow from the balance there."""
+        """See `Solver.restart`: accelerations follow from the balance there.
+
+        Constant fields in the history become those of the model.
+        """
+        internal = with_fields(model.groups, state.internal)
         zero = torch.zeros_like(model.x0)
         F = state.F
         carry = {
@@ -138,7 +142,7 @@ class FESolver(Solver):
             "tau": torch.zeros_like(F), "work": zero.new_zeros(model.worlds, energies.COLUMNS),
         }  # fmt: skip
         v = state.v.masked_fill(model.fixed, 0.0)
-        return self.advance(model).begun(replace(state, v=v, carry=carry))
+        return self.advance(model).begun(replace(state, v=v, internal=internal, carry=carry))
 
     def advance(self, model: FEModel) -> Advance:
         """What takes steps of a model; the last one is kept."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
+from ..constant_fields import refuse as refuse_fields
 from ..fem.geometry import Geometry, geometry
 from ..mesh.volume_mesh import VolumeMesh
 from ..suggestion import did_you_mean
@@ -51,6 +52,7 @@ class Cell:
                     f"got a law for phase {name!r}, expected phases that are regions of the mesh: "
                     f"{known}{did_you_mean(name, self.mesh.regions)}"
                 )
+        refuse_fields(self.laws, "the phases of a cell")
         counts = torch.zeros(len(self.mesh.cells), dtype=torch.int64)
         for name in self.laws:
             counts[self.mesh.regions[name]] += 1

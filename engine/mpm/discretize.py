@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import warp as wp
@@ -16,9 +16,9 @@ from rheograd.kernels.contacts import contacts
 from rheograd.kernels.dtypes import types
 from rheograd.kernels.grid import grid
 from rheograd.materials.arrays import as_warp, current_stream
-from rheograd.materials.law import ConstitutiveLaw
 
 from ..boundaries import FACES, Collider, Wall
+from ..constant_fields import columns, wave_modulus
 from ..law_groups import group_laws
 from ..scene import Body, Scene, typed, vector
 from .colliders import MODES, collider_table
@@ -39,52 +39,70 @@ def discretize(solver: MPMSolver, scenes: Sequence[Scene]) -> MPMModel:
     _check_laws(scenes)
     like = torch.zeros((), dtype=solver.dtype, device=solver.device)
     frame = _grid(solver, scenes)
-    dt = _step(solver, scenes)
-    steps = math.ceil(max(s.duration for s in scenes) / dt)
-    xs, vs, densities, volumes, worlds, bodies, lives = [], [], [], [], [], [], []
-    laws: list[ConstitutiveLaw] = []
-    counts: list[int] = []
-    spacing = solver.cell / solver.particles_per_cell ** (1 / 3)
+    pieces: list[_Piece] = []
     for world, scene in enumerate(scenes):
-        for number, body in enumerate(scene.bodies):
-            x, volume = (a.to(like) for a in body.shape.sample(spacing))
-            n = len(x)
-            if not isinstance(body.stiffness, float) or body.stiffness != 1.0:
-                raise ValueError(
-                    f"{body.name} has a factor on its stress, which only finite elements know: put "
-                    "it into the law's moduli, or take FESolver"
-                )
-            _check_particles(body, x, volume, scene, solver)
-            xs.append(x)
-            vs.append(initial_velocity(body, x))
-            densities.append(typed(body.density, like).expand(n))
-            volumes.append(volume)
-            worlds.append(torch.full((n,), world, dtype=torch.int32))
-            bodies.append(torch.full((n,), number, dtype=torch.int32))
-            lives.append(_life(body, dt, n))
-            laws.append(body.law)
-            counts.append(n)
+        pieces += _pieces(world, scene, solver)
+    dt = _step(solver, scenes, pieces)
+    steps = math.ceil(max(s.duration for s in scenes) / dt)
+    counts = [len(piece.x) for piece in pieces]
+    each = torch.tensor(counts)
+    places = torch.tensor([[p.world, p.number] for p in pieces], dtype=torch.int32)
+    world, body = places.repeat_interleave(each, 0).to(like.device).T.contiguous()
+    density = [typed(p.body.density, like).expand(len(p.x)) for p in pieces]
+    life = [_life(p.body, dt, len(p.x)) for p in pieces]
+    laws, fields = [p.body.law for p in pieces], [p.fields for p in pieces]
     first = scenes[0]
     model = MPMModel(
         dt=dt,
         grid=frame,
-        x0=torch.cat(xs).contiguous(),
-        v0=torch.cat(vs),
-        density=torch.cat(densities),
-        volume=torch.cat(volumes),
+        x0=torch.cat([p.x for p in pieces]).contiguous(),
+        v0=torch.cat([initial_velocity(p.body, p.x) for p in pieces]),
+        density=torch.cat(density),
+        volume=torch.cat([p.volume for p in pieces]),
         gravity=torch.stack([vector(s.gravity, like) for s in scenes]),
         mass_offset=solver.mass_offset,
-        world=torch.cat(worlds).to(like.device),
-        body=torch.cat(bodies).to(like.device),
-        life=torch.cat(lives).to(like.device),
+        world=world,
+        body=body,
+        life=torch.cat(life).to(like.device),
         walls=_walls(scenes, like),
         colliders=collider_table(scenes, steps, dt, like),
-        groups=group_laws(laws, counts, like),
+        groups=group_laws(laws, counts, like, fields),
         body_names=tuple(b.name for b in first.bodies),
         body_laws=tuple(b.law.name for b in first.bodies),
     )
     _check_penetration(model)
     return model
+
+
+class _Piece(NamedTuple):
+    """The particles of a body."""
+
+    body: Body
+    number: int
+    """Of the body within its world."""
+    world: int
+    x: Tensor
+    """[m], shape (n, 3)."""
+    volume: Tensor
+    """[m³], shape (n,)."""
+    fields: Tensor | None
+    """Constant fields of its law, shape (n, w)."""
+
+
+def _pieces(world: int, scene: Scene, solver: MPMSolver) -> list[_Piece]:
+    like = torch.zeros((), dtype=solver.dtype, device=solver.device)
+    spacing = solver.cell / solver.particles_per_cell ** (1 / 3)
+    found = []
+    for number, body in enumerate(scene.bodies):
+        x, volume = (a.to(like) for a in body.shape.sample(spacing))
+        if not isinstance(body.stiffness, float) or body.stiffness != 1.0:
+            raise ValueError(
+                f"{body.name} has a factor on its stress, which only finite elements know: put "
+                "it into the law's moduli, or take FESolver"
+            )
+        _check_particles(body, x, volume, scene, solver)
+        found.append(_Piece(body, number, world, x, volume, columns(body, x)))
+    return found
 
 
 def _check_laws(scenes: Sequence[Scene]) -> None:
@@ -124,14 +142,14 @@ def _grid(solver: MPMSolver, scenes: Sequence[Scene]) -> Grid:
     return Grid((x, y, z), solver.cell, (nodes[0], nodes[1], nodes[2]), solver.margin)
 
 
-def _step(solver: MPMSolver, scenes: Sequence[Scene]) -> float:
+def _step(solver: MPMSolver, scenes: Sequence[Scene], pieces: Sequence[_Piece]) -> float:
     """The step asked for, or the automatic one; refuses one beyond the limit of stability.
 
     An oscillator of frequency ω and damping ratio ζ allows explicit steps of
     2/ω (sqrt(1 + ζ²) − ζ); the fastest of the grid has 2/ω = cell / c.
     """
-    bodies = [b for s in scenes for b in s.bodies]
-    limits = [step_limits(b, solver.cell) for b in bodies]
+    limits = [step_limits(p.body, solver.cell, p.fields) for p in pieces]
+    bodies = [p.body for p in pieces]
     shortest, culprit = min(zip(limits, bodies, strict=True), key=lambda pair: pair[0][1])
     acoustic, limit = shortest
     if solver.dt is None:
@@ -149,10 +167,10 @@ def _step(solver: MPMSolver, scenes: Sequence[Scene]) -> float:
     return solver.dt
 
 
-def step_limits(body: Body, cell: float) -> tuple[float, float]:
-    """Longest explicit step without damping and with it [s]."""
+def step_limits(body: Body, cell: float, fields: Tensor | None = None) -> tuple[float, float]:
+    """Longest explicit step without damping and with it [s], with these fields of its law."""
     density = float(torch.as_tensor(body.density).detach())
-    modulus = max(body.law.wave_modulus(), 1e-12)
+    modulus = max(wave_modulus(body, fields), 1e-12)
     acoustic = CFL_LIMIT * cell * math.sqrt(density / modulus)
     ratio = body.law.viscosity() / modulus / acoustic
     return acoustic, acoustic / (math.sqrt(1.0 + ratio * ratio) + ratio)
@@ -209,13 +227,13 @@ def _check_particles(
         warnings.warn(
             f"{body.name} has {len(x) / filled:.1f} particles a cell (densest {densest}); below 4"
             " a solid may crack numerically: take more particles_per_cell",
-            stacklevel=4,
+            stacklevel=5,
         )
     if densest > 64:
         warnings.warn(
             f"{body.name} has up to {densest} particles in one cell: slower without being more"
             " accurate; take fewer particles_per_cell or a smaller cell",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -73,4 +73,5 @@ def _shifted(c: Colliders, starts: Sequence[int], length: int) -> Colliders:
 def _tiled(group: LawGroup, count: int, n: int) -> LawGroup:
     shifts = n * torch.arange(count, dtype=torch.int32, device=group.index.device)
     index = (group.index[None] + shifts[:, None]).reshape(-1)
-    return replace(group, index=index, row=group.row.repeat(count))
+    fields = None if group.fields is None else group.fields.repeat(count, 1)
+    return replace(group, index=index, row=group.row.repeat(count), fields=fields)

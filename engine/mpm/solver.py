@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..law_groups import recorded_history, rest_internal
+from ..law_groups import recorded_history, rest_internal, with_fields
 from ..restarts import Estimate
 from ..scene import Scene
 from ..solver import Checkpoint, Rollout, Solver
@@ -93,7 +93,8 @@ class MPMSolver(Solver):
             v: Velocities [m/s], shape (n, 3).
             F: Elastic deformation gradients, shape (n, 3, 3).
             C: Affine velocities [1/s], shape (n, 3, 3); zero if None.
-            internal: History, shape (n, m); the laws' rest value if None.
+            internal: History, shape (n, m), in which constant fields become those of the model; the
+                laws' rest value if None.
             step: Steps taken before.
         """
         if C is None:
@@ -101,6 +102,8 @@ class MPMSolver(Solver):
         tau = x.new_zeros(model.n, 3, 3)
         if internal is None:
             internal = rest_internal(model.groups, model.n, x)
+        else:
+            internal = with_fields(model.groups, internal)
         for law, i in (piece for group in model.groups for piece in group.points()):
             tau = tau.index_put((i,), law.stress(F[i], internal[i, : law.n_internal]))
         return State(step, step * model.dt, x, v, F, internal, {"C": C, "tau": tau})

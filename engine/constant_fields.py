@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constant fields of laws: material codes, directions, whatever differs from point to point.
+
+A law declares them by name and width, a Body gives their values. They are the first columns of the
+history, which a law hands on unchanged, so gradients reach the values through any roll-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rheograd.materials.law import ConstitutiveLaw
+
+from .scene import Body, typed
+
+
+def columns(body: Body, x: Tensor, *, share: int = 1) -> Tensor | None:
+    """The fields of a body side by side in the order of its law, shape (n, w); None without any.
+
+    Args:
+        body: With values for what its law declares.
+        x: Rest positions of its material points [m], shape (n, 3).
+        share: Points of an element, which lie one after another and may share a row.
+
+    Raises:
+        ValueError: A field is missing, not known to the law, or of another shape; or the law holds
+            another one whose fields it does not declare.
+    """
+    declared = dict(body.law.fields)
+    _check_names(body, declared)
+    found = [
+        _values(body, name, body.fields[name], width, x, share) for name, width in declared.items()
+    ]
+    return torch.cat(found, 1) if found else None
+
+
+def wave_modulus(body: Body, fields: Tensor | None) -> float:
+    """Stiffest longitudinal modulus at rest of a body with these fields [Pa]."""
+    return body.law.wave_modulus() if fields is None else body.law.stiffest(fields)
+
+
+def refuse(laws: Mapping[str, ConstitutiveLaw], where: str) -> None:
+    """Refuse laws with fields where no Body gives their values.
+
+    Args:
+        laws: By the name of what is made of them.
+        where: What does not know fields, for the error.
+
+    Raises:
+        ValueError: A law has fields.
+    """
+    for name, law in laws.items():
+        if law.fields:
+            raise ValueError(
+                f"{name} has the law {law.name!r}, which reads the fields {_listed(law.fields)}, "
+                f"expected a law without for {where}: take a body with Body(fields=...)"
+            )
+
+
+def _listed(fields: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({k} number{'s' * (k > 1)})" for name, k in fields.items())
+
+
+def _check_names(body: Body, declared: Mapping[str, int]) -> None:
+    given, law = body.fields, body.law
+    inner = [m for m in law.modules() if isinstance(m, ConstitutiveLaw) and m.fields]
+    if inner and not declared:
+        raise ValueError(
+            f"{body.name} has the law {law.name!r} around {inner[0].name!r}, whose fields "
+            f"{_listed(inner[0].fields)} it does not hand on: take {inner[0].name!r} by itself"
+        )
+    if missing := [name for name in declared if name not in given]:
+        raise ValueError(
+            f"{body.name} has the law {law.name!r}, which reads the fields {_listed(declared)}, and"
+            f" no values for {', '.join(missing)}: give "
+            f"Body(..., fields={{{missing[0]!r}: tensor of {declared[missing[0]]}}})"
+        )
+    if unknown := [name for name in given if name not in declared]:
+        raise ValueError(
+            f"{body.name} has values for {', '.join(unknown)}, expected those of the law "
+            f"{law.name!r}: {_listed(declared) or 'none'}; leave the others out"
+        )
+
+
+def _values(body: Body, name: str, value: Any, width: int, x: Tensor, share: int) -> Tensor:
+    """One field at all points, shape (n, width), typed as `x`."""
+    own = typed(value(x.detach()) if callable(value) else value, x)
+    n, elements = len(x), len(x) // share
+    if width == 1 and own.ndim < 2 and own.numel() in (1, n, elements):
+        own = own.reshape(-1, 1)
+    if own.shape in ((width,), (1, width)):
+        own = own.reshape(1, width).expand(n, width)
+    elif share > 1 and own.shape == (elements, width):
+        own = own.repeat_interleave(share, 0)
+    if own.shape != (n, width):
+        kinds = f"({elements}, {width}) or ({n}, {width})" if share > 1 else f"({n}, {width})"
+        raise ValueError(
+            f"the field {name!r} of {body.name} has shape {tuple(own.shape)}, expected ({width},) "
+            f"for the whole body or {kinds} for its material points"
+        )
+    if not bool(own.detach().isfinite().all()):
+        raise ValueError(
+            f"the field {name!r} of {body.name} has numbers that are not finite, expected finite "
+            "ones at all points"
+        )
+    return own

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A law of three curves of the principal stretches, as splines.
+
+Xu, Sin, Zhu and Barbic 2015, "Nonlinear Material Design Using Principal Stretches", which extends
+the separable energies of Valanis and Landel 1967: with stretches s_i = 1 + e_i and
+F = U diag(s) V^T,
+
+    psi = sum_i A(s_i) + sum_(i<j) B(s_i s_j) + C(s_1 s_2 s_3)
+    P   = U diag(p) V^T,   p_i = a(s_i) + sum_(j != i) s_j b(s_i s_j) + s_j s_k c(J)
+
+with a = A', b = B', c = C' the curves. Here they are uniform cubic B-splines, so twice continuously
+differentiable, and straight beyond their ends; a constant is taken from p, the stress of the curves
+at rest, so that P(I) = 0 for any coefficients. The law has an energy, is isotropic and smooth,
+and a person can read it: three curves. As a plasticity the same form is the flow,
+
+    F = F_trial + flow_scale U diag(p) V^T
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .law import ConstitutiveLaw, Elasticity, Plasticity, Response
+from .spectral import Stretches, decompose, kirchhoff, mixed
+from .two_networks import expected
+
+
+class Curve(NamedTuple):
+    """A uniform cubic B-spline, straight beyond its ends."""
+
+    coefficients: Tensor
+    """In units of the distance of knots, shape (n + 3,) for n intervals."""
+    lower: float
+    upper: float
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and slopes at x, of its shape."""
+        intervals = len(self.coefficients) - 3
+        width = (self.upper - self.lower) / intervals
+        inside = x.clamp(self.lower, self.upper)
+        place = (inside - self.lower) / width
+        cell = place.detach().floor().long().clamp(0, intervals - 1)
+        u = place - cell
+        v = 1.0 - u
+        c = [self.coefficients[cell + k] for k in range(4)]
+        value = v**3 * c[0] + (3 * u**3 - 6 * u**2 + 4) * c[1]
+        value = (value + (3 * v**3 - 6 * v**2 + 4) * c[2] + u**3 * c[3]) * (width / 6)
+        slope = v**2 * (c[1] - c[0]) + (1 + 2 * u * v) * (c[2] - c[1]) + u**2 * (c[3] - c[2])
+        slope = 0.5 * slope
+        return value + slope * (x - inside), slope
+
+
+class Curves(nn.Module):
+    """The three curves, and the principal stresses p that they make."""
+
+    def __init__(self, lower: float, upper: float, intervals: int):
+        """All zero.
+
+        Args:
+            lower: Least argument up to which the curves bend, below 1.
+            upper: Largest one, above 1.
+            intervals: Between knots.
+
+        Raises:
+            ValueError: 1 is not between the ends, or there are not 1 to 4096 intervals.
+        """
+        super().__init__()
+        if not 0 <= lower < 1 < upper < float("inf"):
+            raise ValueError(
+                f"got curves from {lower} to {upper}, expected 0 <= lower < 1 < upper: stretches "
+                "of a body at rest are 1"
+            )
+        if not isinstance(intervals, int) or not 1 <= intervals <= 4096:
+            raise ValueError(f"got {intervals} intervals, expected 1 to 4096 between the knots")
+        self.lower, self.upper = float(lower), float(upper)
+        self.coefficients = nn.Parameter(torch.zeros(3, intervals + 3))
+        """Of a, b and c, in units of the distance of knots: slopes are their differences, shape
+        (3, n + 3)."""
+
+    @torch.no_grad()
+    def start_linear(self, a: float, c: float) -> None:
+        """Curves a (s - 1), 0 and c (J - 1): the corotated law with 2 mu = a and lambda = c."""
+        n = self.coefficients.shape[1] - 3
+        width = (self.upper - self.lower) / n
+        at = self.lower + width * torch.arange(-1, n + 2, dtype=torch.float64) - 1
+        self.coefficients.copy_(torch.stack([a * at, 0 * at, c * at]) / width)
+
+    def forward(self, e: Tensor) -> tuple[Tensor, Tensor]:
+        """Principal stresses (q, 3) of strains e (q, 3); their limits at ties, see `mixed`."""
+        a, b, c = (Curve(k.to(e.dtype), self.lower, self.upper) for k in self.coefficients)
+        s = 1.0 + e
+        others = torch.stack([s[:, [1, 2, 0]], s[:, [2, 0, 1]]])  # s_j and s_k of each axis
+        areas = s * others
+        volume = s.prod(1, keepdim=True)
+        own, own_slope = a(s)
+        by_area, area_slope = b(areas)
+        by_volume, _ = c(volume)
+        one = torch.ones((), dtype=e.dtype, device=e.device)
+        rest = a(one)[0] + 2 * b(one)[0] + c(one)[0]
+        p = own + (others * by_area).sum(0) + others.prod(0) * by_volume - rest
+        with torch.no_grad():
+            limits = _limits(s, own_slope, area_slope, by_area, by_volume)
+        return p, limits
+
+
+def _limits(s: Tensor, a_slope: Tensor, b_slope: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """(p_j - p_i) / (s_j - s_i) as s_i and s_j come together, shape (q, 3, 3).
+
+    With k the third axis, a' + s_k^2 b'(s_k s) - b(s_i s_j) - s_k c(J), a' and b' in the mean.
+    """
+    out = torch.zeros(*s.shape, 3, dtype=s.dtype, device=s.device)
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        third = s[:, k]
+        to_k = 0.5 * (b_slope[1, :, i] + b_slope[0, :, j])  # of s_i s_k and s_j s_k
+        own = 0.5 * (a_slope[:, i] + a_slope[:, j])
+        limit = own + third.square() * to_k - b[0, :, i] - third * c[:, 0]
+        out[:, i, j] = out[:, j, i] = limit
+    return out
+
+
+class SplineElasticity(Elasticity):
+    """P = stress_scale U diag(p) V^T; by itself a law of elastic solids with an energy.
+
+    New, it is the corotated law, whose Young's modulus at rest is stress_scale and whose Poisson's
+    ratio is 0.25.
+    """
+
+    name = "spline-elasticity"
+    symmetric = True
+
+    def __init__(
+        self,
+        stress_scale: float = 1e5,
+        *,
+        lower: float = 0.2,
+        upper: float = 2.0,
+        intervals: int = 18,
+    ):
+        """Start as the corotated law.
+
+        Args:
+            stress_scale: Expected Young's modulus [Pa], the unit of the curves.
+            lower: Least stretch, area or volume ratio [-] up to which the curves bend.
+            upper: Largest one [-].
+            intervals: Between knots.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
+        super().__init__()
+        self.stress_scale = expected("stress_scale", "[Pa]", stress_scale)
+        self.lower, self.upper, self.intervals = lower, upper, intervals
+        self.curves = Curves(lower, upper, intervals)
+        self.curves.start_linear(0.8, 0.4)
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """See `ConstitutiveLaw.stress`."""
+        at = decompose(F_elastic)
+        return kirchhoff(F_elastic, at, *_scaled(self.curves, at, self.stress_scale))
+
+    @classmethod
+    def example(cls) -> SplineElasticity:
+        """See `ConstitutiveLaw.example`."""
+        return cls()
+
+
+def _scaled(curves: Curves, at: Stretches, scale: float) -> tuple[Tensor, Tensor]:
+    p, limits = curves(at.e)
+    return scale * p, scale * limits
+
+
+class SplinePlasticity(Plasticity):
+    """F = F_trial + flow_scale U diag(p) V^T; new, it leaves F_trial as it is."""
+
+    name = "spline-plasticity"
+
+    def __init__(
+        self,
+        flow_scale: float = 1e-3,
+        *,
+        lower: float = 0.2,
+        upper: float = 2.0,
+        intervals: int = 18,
+    ):
+        """Start without flow.
+
+        Args:
+            flow_scale: Unit of the curves [-].
+            lower: As of `SplineElasticity`.
+            upper: As of `SplineElasticity`.
+            intervals: As of `SplineElasticity`.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
+        super().__init__()
+        self.flow_scale = expected("flow_scale", "[-]", flow_scale)
+        self.lower, self.upper, self.intervals = lower, upper, intervals
+        self.curves = Curves(lower, upper, intervals)
+
+    def return_map(self, F_trial: Tensor) -> Tensor:
+        """See `Plasticity.return_map`."""
+        at = decompose(F_trial)
+        return F_trial + mixed(F_trial, at, *_scaled(self.curves, at, self.flow_scale))
+
+
+class Spline(ConstitutiveLaw):
+    """`SplineElasticity` with `SplinePlasticity`; the two share nothing."""
+
+    name = "spline"
+
+    def __init__(
+        self,
+        stress_scale: float = 1e5,
+        flow_scale: float = 1e-3,
+        *,
+        lower: float = 0.2,
+        upper: float = 2.0,
+        intervals: int = 18,
+        seed: int | None = None,
+    ):
+        """Start as the corotated law without flow.
+
+        Args:
+            stress_scale: Expected Young's modulus [Pa], the unit of the elasticity's curves.
+            flow_scale: Unit of the plasticity's curves [-].
+            lower: Least stretch, area or volume ratio [-] up to which the curves bend.
+            upper: Largest one [-].
+            intervals: Between knots.
+            seed: Nothing is drawn: there for laws to be made alike.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
+        super().__init__()
+        self.stress_scale, self.flow_scale, self.seed = float(stress_scale), float(flow_scale), seed
+        self.lower, self.upper, self.intervals = lower, upper, intervals
+        ends = {"lower": lower, "upper": upper, "intervals": intervals}
+        self.elasticity = SplineElasticity(stress_scale, **ends)
+        self.plasticity = SplinePlasticity(flow_scale, **ends)
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """See `ConstitutiveLaw.stress`."""
+        return self.elasticity.stress(F_elastic, internal)
+
+    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        """See `ConstitutiveLaw.update`."""
+        F = self.plasticity.return_map(F_trial)
+        return Response(self.elasticity.stress(F, internal), F, internal)
+
+    @classmethod
+    def example(cls) -> Spline:
+        """See `ConstitutiveLaw.example`."""
+        return cls(1e5, 1e-1)
