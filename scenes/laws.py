@@ -129,7 +129,9 @@ def energy_law(name: str, young: float, seed: int) -> ConstitutiveLaw:
     from rheograd.materials.polyconvex import Polyconvex
 
     shear, bulk = young / 2.5, young / 1.5
-    return CANN(shear, bulk) if name == CANN.name else Polyconvex(shear, bulk, seed=seed)
+    if name == CANN.name:
+        return CANN(shear, bulk, exponents=(1.5,))
+    return Polyconvex(shear, bulk, seed=seed)
 
 
 def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:
