@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from .catalog import Script
 
+ENERGY_LAWS = ("polyconvex", "cann")
 SAVED = ".safetensors"
 FORMS = f"a {SAVED} file, FILE.py:CLASS or FILE.py:FILE{SAVED}"
 
@@ -114,6 +115,23 @@ def analytic(script: Script, name: str) -> Script:
         return build(law or kind(**moduli), **given)
 
     return dataclasses.replace(script, made=made)
+
+
+def energy_law(name: str, young: float, seed: int) -> ConstitutiveLaw:
+    """A new energy law of `ENERGY_LAWS`, which starts nearly neo-Hookean with a ratio of 0.25.
+
+    Args:
+        name: Of the law.
+        young: Expected Young's modulus [Pa].
+        seed: Of the weights, where they are drawn.
+    """
+    from rheograd.materials.cann import CANN
+    from rheograd.materials.polyconvex import Polyconvex
+
+    shear, bulk = young / 2.5, young / 1.5
+    if name == CANN.name:
+        return CANN(shear, bulk, exponents=(1.5,))
+    return Polyconvex(shear, bulk, seed=seed)
 
 
 def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:

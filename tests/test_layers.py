@@ -27,6 +27,7 @@ LAZY = {
     "matplotlib",
     "meshio",
     "pyvista",
+    "sympy",
     "taichi",
     "trame",
     "trame_rca",

@@ -88,8 +88,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--law",
         metavar="NAME|FILE|FILE.py:CLASS",
-        help="invariant-full, invariant-smooth (default), a law.safetensors to start from, or a"
-        " class of your own",
+        help="invariant-full, invariant-smooth (default), the energies polyconvex and cann, a"
+        " law.safetensors to start from, or a class of your own",
     )
     parser.add_argument(
         "--parameters", metavar="A,B=X", help="numbers of the scene, such as young, from X on"
@@ -317,8 +317,10 @@ def starting_law(
     if found.resume and begun.is_file():
         return ConstitutiveLaw.load(begun)
     kinds = {kind.name: kind for kind in (InvariantFull, InvariantSmooth)}
+    if name in laws.ENERGY_LAWS:
+        return laws.energy_law(name, found.stress_scale or stress(), found.seed)
     if name not in kinds:
-        law = laws.load(name, kinds)
+        law = laws.load(name, [*kinds, *laws.ENERGY_LAWS])
         laws.require_savable(law)
         return law
     bare = found.recipe in ("published", "polish") or (kinds[name] is InvariantFull and recorded)
