@@ -98,15 +98,29 @@ def drive(
     return _stepped(law, F, axes, time, incompressible)
 
 
+def released(tau: Tensor, F: Tensor, free: Tensor) -> Tensor:
+    """First Piola stress of an incompressible body whose free sides bear none [Pa], (n, 3, 3).
+
+    Args:
+        tau: Kirchhoff stress but for a pressure [Pa], shape (n, 3, 3).
+        F: Shape (n, 3, 3).
+        free: 1 where a side is free, else 0, shape (n, 3) or (3,); one or more of each point.
+    """
+    inverse = torch.linalg.inv(F).mT
+    P = tau @ inverse
+    along = P.diagonal(dim1=1, dim2=2) / inverse.diagonal(dim1=1, dim2=2)
+    pressure = (along * free).sum(1) / free.sum(-1)
+    return P - pressure[:, None, None] * inverse
+
+
 def _answer(
     stress: Callable[[Tensor], Tensor], F: Tensor, axes: Tensor, incompressible: bool
 ) -> Driven:
     """Of one law of F to τ, each (n, 3, 3)."""
     if incompressible:
-        inverse = torch.linalg.inv(F).mT
-        P = stress(F) @ inverse
-        along = P[:, axes, axes] / inverse[:, axes, axes]
-        return Driven(P - along.mean(1)[:, None, None] * inverse, F)
+        sides = torch.zeros(3, dtype=F.dtype, device=F.device)
+        sides[axes] = 1.0
+        return Driven(released(stress(F), F, sides), F)
     if not len(axes):
         return Driven(stress(F) @ torch.linalg.inv(F).mT, F)
     F = _freed(stress, F, axes)
