@@ -307,6 +307,13 @@ class ConstitutiveLaw(nn.Module, ABC):
 
         return load_law(path)
 
+    @staticmethod
+    def from_material(name: str) -> ConstitutiveLaw:
+        """A published law of a common material, such as "pdms"; see `rheograd.materials.known`."""
+        from .known import known_law
+
+        return known_law(name)
+
 
 class Elasticity(ConstitutiveLaw):
     """A law without plastic flow: the trial deformation is the elastic one.

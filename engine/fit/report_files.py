@@ -170,7 +170,7 @@ def to_json(
         "command": report.command,
         "resume": report.resume,
     }
-    return _plain(content)
+    return plain(content)
 
 
 def _curve_json(label: str, curve: Curve) -> dict[str, Any]:
@@ -188,18 +188,18 @@ def _curve_json(label: str, curve: Curve) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` in the types of JSON."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if hasattr(value, "tolist"):  # arrays, tensors and their scalars
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return str(value)
 
 

@@ -7,6 +7,8 @@ tracks in pixels, motion-capture markers, masks, point clouds, or a .toml that s
 The folder --out gets law.safetensors, metrics.jsonl, report.html and report.json, and what --resume
 needs to go on after a kill, to the same result. torchrun -m rheograd.scenes.cli fit shares it.
 
+rheograd fit stress FILE fits laws to stress tests of a specimen: see rheograd fit stress --help.
+
 With --states recorded, invariant-full (and any law by --recipe published or polish) is trained on
 segments that restart from full states, simulated as the scene's options say (--material of nclaw).
 Otherwise nothing but what is in the files is used, from the start of the motion on.
@@ -22,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import laws, reduced, selection
+from .. import laws, reduced, selection, stress_fit
 from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
 from ..options import Parser, converter, count, number
@@ -56,6 +58,8 @@ STRESS = 1e5
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
+    if tokens[:1] == ["stress"]:
+        return stress_fit.main(tokens[1:])
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
     add_arguments(parser)
     add_watching(parser)

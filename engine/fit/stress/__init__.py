@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws fitted to stress tests, compared and judged."""

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several laws fitted to the same stress tests, judged on these and on others, and ranked."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...observations.stress_test import StressTest
+from .contenders import Contender
+from .families import Scales
+from .judge import Answer, FittedLaw, criteria, line, score
+from .numbers import NumbersFit, fit_numbers, started_at
+from .task import Task
+from .weights import WeightsFit, fit_weights
+
+MEMBERS = 5
+"""Of the ensemble of a network."""
+EPOCHS = 600
+"""Of each of them."""
+MANY = 64
+"""Most numbers whose correlations are told."""
+Tell = Callable[[str, float], None]
+"""Is told what is fitted and which share of it is done."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What came out, the best law first."""
+
+    laws: tuple[FittedLaw, ...]
+    tests: tuple[StressTest, ...]
+    """All loadings, held-out ones too."""
+    task: Task
+    scales: Scales
+
+    @property
+    def best(self) -> FittedLaw:
+        """By AICc; of laws without one, the one of the least error of what it was fitted to."""
+        return self.laws[0]
+
+    @property
+    def held(self) -> tuple[StressTest, ...]:
+        """Loadings that no law was fitted to."""
+        trained = {test.name for test in self.task.tests}
+        return tuple(test for test in self.tests if test.name not in trained)
+
+
+def compare(
+    contenders: Sequence[Contender],
+    task: Task,
+    tests: Sequence[StressTest],
+    *,
+    seed: int = 0,
+    members: int = MEMBERS,
+    epochs: int = EPOCHS,
+    tell: Tell = lambda name, share: None,
+) -> Comparison:
+    """Fit every law to the task, and judge it on all tests.
+
+    Args:
+        contenders: The laws.
+        task: What they are fitted to.
+        tests: All loadings, those of the task among them.
+        seed: Of the first member of an ensemble; others count on.
+        members: Of the ensemble of a network.
+        epochs: Of each member.
+        tell: Is told how far it is.
+
+    Raises:
+        ValueError: A law cannot be fitted; names it.
+    """
+    scales = task.scales()
+    found = []
+    for contender in contenders:
+        tell(contender.name, 0.0)
+        started = time.perf_counter()
+        try:
+            answer = _fitted(contender, task, scales, seed, members, epochs, tell)
+        except ValueError as error:
+            raise ValueError(f"{contender.name}: {error}") from None
+        seconds = time.perf_counter() - started
+        found.append(_judged(contender.name, answer, task, tests, seconds))
+    found.sort(key=_rank)
+    return Comparison(tuple(found), tuple(tests), task, scales)
+
+
+def _rank(law: FittedLaw) -> tuple[bool, float]:
+    unranked = math.isnan(law.aicc)
+    return unranked, law.misfit if unranked else law.aicc
+
+
+def _fitted(
+    contender: Contender, task: Task, scales: Scales, seed: int, members: int, epochs: int,
+    tell: Tell,
+) -> NumbersFit | WeightsFit:  # fmt: skip
+    if contender.family is not None:
+        starts = contender.family.starts(scales)
+        if contender.own is not None:
+            starts = [started_at(starts[0], contender.own), *starts]
+        return fit_numbers(contender.family, task, starts)
+    assert contender.make is not None
+    total = members * epochs
+    return fit_weights(
+        contender.make, task, seeds=range(seed, seed + members), epochs=epochs, bulk=contender.bulk,
+        tell=lambda done, loss: tell(contender.name, done / total),
+    )  # fmt: skip
+
+
+def _judged(
+    name: str, answer: NumbersFit | WeightsFit, task: Task, tests: Sequence[StressTest],
+    seconds: float,
+) -> FittedLaw:  # fmt: skip
+    asked: Answer = answer
+    misfit = float(task.misfit(answer.law).detach())
+    numbers = isinstance(answer, NumbersFit)
+    count = len(answer.free) if numbers else answer.count
+    aicc, bic = criteria(misfit, task.count, count)
+    scores = {test.name: score(asked, task, test, misfit, count) for test in tests}
+    warnings = list(answer.warnings if numbers else ())
+    beyond = [f"{n} ({s.unanswered} of {s.points})" for n, s in scores.items() if s.unanswered]
+    if beyond:
+        warnings.append(
+            f"it has no stress at points of {', '.join(beyond)}: they are beyond the stretch that"
+            " it allows"
+        )
+    return FittedLaw(
+        name, answer.law, count, answer.parameters if numbers else (),
+        answer.correlation if numbers else (), scores,
+        {test.name: line(asked, task, test, misfit, count) for test in tests},
+        misfit, aicc, bic, tuple(warnings), seconds,
+        () if numbers else answer.losses, 0 if numbers else len(answer.members),
+    )  # fmt: skip

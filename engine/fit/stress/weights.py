@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A law with more numbers than can be told apart, trained on stress tests by gradients.
+
+Adam first, then L-BFGS with a strong Wolfe line search, in float64 on all points at once: the same
+seed gives the same bits. Several seeds make an ensemble; its scatter is what the law does not know
+where nothing was measured (Lakshminarayanan et al. 2017).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rheograd.materials.law import ConstitutiveLaw
+
+from ...observations.stress_test import StressTest
+from .families import Bulk, Free
+from .numbers import _predicted, _quantile
+from .task import Task
+
+RATE = 3e-3
+"""Of Adam, relative to the size of a tensor's numbers where they are above 1."""
+SHARE = 0.5
+"""Of the epochs that are Adam's."""
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFit:
+    """What came out; the first member is the law."""
+
+    members: tuple[ConstitutiveLaw, ...]
+    """Of the ensemble, the closest to the tests first."""
+    losses: tuple[float, ...]
+    """Misfit of the first by epoch."""
+    count: int
+    """Numbers that were fitted."""
+    incompressible: bool | None
+
+    @property
+    def law(self) -> ConstitutiveLaw:
+        """The fitted law, in float64."""
+        return self.members[0]
+
+    def predicted(self, test: StressTest) -> Tensor:
+        """Stress in a test [Pa], shape (n, 3, 3)."""
+        return _predicted(self.law, test, self.incompressible)
+
+    def band(self, test: StressTest) -> Tensor:
+        """Half width of the 95 % band of that by the scatter of members, (n, 3, 3)."""
+        if len(self.members) < 2:
+            return torch.full_like(test.F, torch.nan)
+        each = [_predicted(law, test, self.incompressible) for law in self.members]
+        return _quantile(len(each) - 1) * torch.stack(each).std(0)
+
+
+def fit_weights(
+    make: Callable[[int], ConstitutiveLaw],
+    task: Task,
+    *,
+    seeds: Sequence[int],
+    epochs: int,
+    bulk: Bulk = None,
+    tell: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> WeightsFit:
+    """Train an ensemble.
+
+    Args:
+        make: A law before the fit, by its seed.
+        task: The loadings.
+        seeds: Of the members.
+        epochs: Passes over the tests of each.
+        bulk: See `families.Bulk`.
+        tell: Is told the number of passes done so far, of all members, and the misfit.
+
+    Raises:
+        ValueError: A law has no answer to begin with.
+    """
+    found = []
+    for number, seed in enumerate(seeds):
+        law = copy.deepcopy(make(seed)).to("cpu", torch.float64)
+        done = number * epochs
+        losses = _train(law, task, epochs, bulk, lambda k, loss, done=done: tell(done + k, loss))
+        found.append((min(losses), number, law, losses))
+    found.sort(key=lambda row: row[:2])
+    free = Free(found[0][2], bulk)
+    return WeightsFit(
+        tuple(free.finished(row[2]) for row in found), tuple(found[0][3]), free.count,
+        task.incompressible,
+    )  # fmt: skip
+
+
+class _Best:
+    """Counts evaluations and keeps the weights that were best."""
+
+    def __init__(self, law: ConstitutiveLaw, tell: Callable[[int, float], None]) -> None:
+        self.law, self.tell = law, tell
+        self.losses: list[float] = []
+        self.least, self.weights = math.inf, copy.deepcopy(law.state_dict())
+
+    def saw(self, loss: float) -> None:
+        """Take note of a misfit of the weights as they are."""
+        self.losses.append(loss)
+        if loss < self.least:
+            self.least = loss
+            self.weights = {n: t.detach().clone() for n, t in self.law.state_dict().items()}
+        self.tell(len(self.losses), loss)
+
+
+def _train(
+    law: ConstitutiveLaw, task: Task, epochs: int, bulk: Bulk, tell: Callable[[int, float], None]
+) -> list[float]:
+    """Train in place; the misfit of every epoch."""
+    family = Free(law, bulk)
+    tensors = dict(law.named_parameters())
+    fitted = [tensors[name] for name in family.tensors]
+    limits = [family.bounds(name) for name in family.tensors]
+    with torch.no_grad():
+        begun = float(task.misfit(law))
+    if not math.isfinite(begun):
+        raise ValueError(
+            f"{law.name} has no stress at some stretch of the tests as it starts: leave out the"
+            " largest stretches, or start from another law"
+        )
+    best = _Best(law, tell)
+
+    def evaluated() -> Tensor:
+        loss = task.misfit(law)
+        grads = torch.autograd.grad(loss, fitted, allow_unused=True, materialize_grads=True)
+        for tensor, grad in zip(fitted, grads, strict=True):
+            tensor.grad = grad
+        best.saw(float(loss.detach()))
+        return loss.detach()
+
+    first = max(1, round(SHARE * epochs))
+    groups = [{"params": [t], "lr": RATE * max(1.0, float(t.detach().abs().max()))} for t in fitted]
+    adam = torch.optim.Adam(groups)
+    for _ in range(first):
+        if not math.isfinite(float(evaluated())):
+            break
+        adam.step()
+        with torch.no_grad():
+            for tensor, (low, high) in zip(fitted, limits, strict=True):
+                tensor.clamp_(low, high)
+    law.load_state_dict(best.weights)
+    bounded = any(math.isfinite(end) for pair in limits for end in pair)
+    if epochs > first and not bounded:
+        lbfgs = torch.optim.LBFGS(
+            fitted, max_iter=epochs - first, max_eval=epochs - first, history_size=50,
+            line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-14,
+        )  # fmt: skip
+        lbfgs.step(evaluated)  # type: ignore[arg-type]
+    law.load_state_dict(best.weights)
+    return best.losses

@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fit laws to stress tests: stretch and stress of a specimen that deforms alike everywhere.
+
+FILE is an .h5 table of rubber tests (groups UT, ET, PS with F and stress), a .csv with the columns
+stretch, stress and perhaps time [s] and loading (UT, ET, PS or SS), or F11 ... and P11 ..., or a
+.txt of two columns. Each law is fitted to the loadings of --train and judged on all the others.
+The folder --out gets law.safetensors (the best), report.html, report.json and config.json.
+
+Without --law eight analytic laws are compared. A law of few numbers gets error bars; a network is
+trained from several seeds, whose scatter is its band. Rubber is taken as incompressible: its bulk
+modulus is then not in the data, and is 1000 times the shear modulus unless --bulk says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from . import laws
+from .options import Parser, converter, count, number
+from .outputs import read_by, require_new
+from .progress import Progress, say
+from .repeat import repeated
+
+if TYPE_CHECKING:
+    from rheograd.engine.fit.stress.compare import Comparison
+    from rheograd.engine.fit.stress.contenders import Contender
+    from rheograd.engine.fit.stress.families import Bulk, Scales
+    from rheograd.engine.observations.stress_files import StressFile
+    from rheograd.engine.observations.stress_test import StressTest
+
+PROGRAM = "rheograd fit stress"
+NOTE = "exit codes: 0 done, 1 failed, 2 bad input; --debug shows where an error came from"
+WRITTEN = ("config.json", "law.safetensors", "report.json", "report.html")
+
+
+def main(tokens: Sequence[str]) -> int:
+    """Run the command on the words after `rheograd fit stress`."""
+    parser = Parser(prog=PROGRAM, description=__doc__, epilog=NOTE)
+    add_arguments(parser)
+    found = parser.read(tokens)
+    folder = found.out or Path("runs") / found.file[0].stem
+    from rheograd.engine.fit.stress.files import require_free, write_stress_fit
+
+    require_free(folder, force=found.force)
+    if folder.is_dir():
+        kept = [folder / name for name in WRITTEN]
+        require_new(kept, force=True, inputs=read_by(found, ("out",)))
+    files = read(found)
+    tests = named(found.file, files)
+    comparison = fitted(found, tests)
+    notes = assumed(found, files, tests)
+    again = repeated(PROGRAM, [t for t in tokens if t != "--force"], folder)
+    write_stress_fit(folder, comparison, settings(found, comparison), again, notes)
+    sum_up(comparison, notes, folder)
+    return 0
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options."""
+    volume, _ = converter(Literal["incompressible", "free"])
+    error, _ = converter(Literal["absolute", "relative"])
+    measure, _ = converter(Literal["nominal", "cauchy"])
+    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
+    parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv or .txt")
+    parser.add_argument(
+        "--law", action="append", metavar="NAME|FILE|FILE.py:CLASS",
+        help="neo-hookean, mooney-rivlin, yeoh, gent, arruda-boyce, ogden-1, -2, -3, any other law"
+        " by its name, a law.safetensors to start from, or a class of your own; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--train", metavar="A,B", help="loadings to fit to, such as UT,PS (default: all)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="(default: runs/FILE)")
+    parser.add_argument("--force", action="store_true", help="replace the fit in --out")
+    group = parser.add_argument_group("the fit")
+    group.add_argument(
+        "--start", metavar="MATERIAL", help="begin at the published law of a common material, too"
+    )
+    group.add_argument(
+        "--error", type=error, default="absolute", metavar="absolute|relative",
+        help="what counts: stress, or stress relative to itself (default: absolute)",
+    )  # fmt: skip
+    group.add_argument(
+        "--weight", action="append", default=[], metavar="NAME=X", help="of a loading's errors"
+    )
+    group.add_argument(
+        "--volume", type=volume, metavar="incompressible|free",
+        help="whether a pressure frees the sides, or their stretch is solved for (default:"
+        " incompressible where the measured volume stays)",
+    )  # fmt: skip
+    group.add_argument(
+        "--bulk", type=bulk_option, metavar="PA|fit",
+        help="bulk modulus [Pa], or fitted (with --volume free; default: 1000 shear moduli)",
+    )  # fmt: skip
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of a network's weights")
+    group.add_argument(
+        "--members", type=count, default=5, metavar="N",
+        help="networks trained from seeds that follow each other (default: 5)",
+    )  # fmt: skip
+    group.add_argument(
+        "--epochs", type=count, default=600, metavar="N", help="of each (default: 600)"
+    )
+    group = parser.add_argument_group("files that do not say")
+    group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
+    group.add_argument("--unit", metavar="UNIT", help="of stress: MPa, kPa or Pa (.h5: MPa)")
+    group.add_argument(
+        "--rate", metavar="HZ", help="stretch per second, one for all files or one each: 0.01,0.05"
+    )
+    group.add_argument(
+        "--loading", type=kind, default="UT", metavar="UT|ET|PS|SS", help="(default: UT)"
+    )
+    group.add_argument(
+        "--stress", type=measure, metavar="nominal|cauchy",
+        help="force over area at rest, or as it is (default: nominal)",
+    )  # fmt: skip
+
+
+def bulk_option(text: str) -> float | str:
+    """A modulus, or the word fit.
+
+    Raises:
+        argparse.ArgumentTypeError: It is neither.
+    """
+    if text == "fit":
+        return text
+    value = number(text)
+    if not value > 0.0:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a modulus above 0 Pa, or fit")
+    return value
+
+
+def read(found: argparse.Namespace) -> list[StressFile]:
+    """The files, each with its rate."""
+    from rheograd.engine.observations.stress_files import Reading, read_stress
+
+    rates = [None] if found.rate is None else [_rate(word) for word in found.rate.split(",")]
+    if len(rates) not in (1, len(found.file)):
+        raise ValueError(
+            f"--rate: got {len(rates)} rates for {len(found.file)} files, expected one, or one each"
+        )
+    rates *= len(found.file) if len(rates) == 1 else 1
+    reading = Reading(found.unit, found.chosen, found.loading, None, found.stress)
+    return [
+        read_stress(path, replace(reading, rate=rate))
+        for path, rate in zip(found.file, rates, strict=True)
+    ]
+
+
+def _rate(word: str) -> float:
+    try:
+        return number(word)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"--rate: {error}") from None
+
+
+def named(paths: Sequence[Path], files: Sequence[StressFile]) -> list[StressTest]:
+    """All loadings, each with a name of its own: that of its file comes first where names clash."""
+    pairs = [(path, test) for path, file in zip(paths, files, strict=True) for test in file.tests]
+    names = [test.name for _, test in pairs]
+    if len(set(names)) < len(names):
+        names = [
+            f"{path.parent.name}/{path.stem}" if test.name == path.stem else
+            f"{path.stem} {test.name}" for path, test in pairs
+        ]  # fmt: skip
+    return [replace(test, name=name) for name, (_, test) in zip(names, pairs, strict=True)]
+
+
+def chosen(words: str | None, tests: Sequence[StressTest]) -> tuple[StressTest, ...]:
+    """The loadings that are fitted to.
+
+    Raises:
+        ValueError: One of them is not there.
+    """
+    from rheograd.engine.suggestion import did_you_mean
+
+    if words is None:
+        return tuple(tests)
+    wanted = [word.strip() for word in words.split(",") if word.strip()]
+    known = dict.fromkeys([t.name for t in tests] + [t.kind for t in tests if t.kind])
+    for word in wanted:
+        if word not in known:
+            raise ValueError(
+                f"--train: got {word!r}{did_you_mean(word, known)}, expected some of"
+                f" {', '.join(known)}"
+            )
+    return tuple(t for t in tests if t.name in wanted or t.kind in wanted)
+
+
+def weights(words: Sequence[str]) -> dict[str, float]:
+    """Of loadings, by name.
+
+    Raises:
+        ValueError: One is not NAME=X.
+    """
+    told = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            told[name] = number(value)
+        except argparse.ArgumentTypeError:
+            raise ValueError(f"--weight: got {word!r}, expected NAME=X, such as UT=2") from None
+    return told
+
+
+def fitted(found: argparse.Namespace, tests: Sequence[StressTest]) -> Comparison:
+    """Fit and judge every law."""
+    import torch
+
+    from rheograd.engine.fit.stress.compare import compare
+    from rheograd.engine.fit.stress.task import Task
+
+    torch.set_num_threads(1)
+    incompressible = None if found.volume is None else found.volume == "incompressible"
+    task = Task(
+        chosen(found.train, tests), weights(found.weight), found.error == "relative",
+        incompressible,
+    )  # fmt: skip
+    if found.bulk == "fit" and (
+        incompressible or (incompressible is None and all(t.isochoric for t in task.tests))
+    ):
+        raise ValueError(
+            "--bulk fit: the tests are taken as incompressible, so that no stress depends on the"
+            " bulk modulus: give --bulk X [Pa], or --volume free"
+        )
+    scales = task.scales()
+    rivals = contenders(found, scales)
+    order = {rival.name: k for k, rival in enumerate(rivals)}
+    with Progress("stress tests", len(rivals), unit="laws") as progress:
+        return compare(
+            rivals, task, tests, seed=found.seed, members=found.members, epochs=found.epochs,
+            tell=lambda name, share: progress.to(order[name], f"{name} {100 * share:.0f} %"),
+        )  # fmt: skip
+
+
+def contenders(found: argparse.Namespace, scales: Scales) -> list[Contender]:
+    """The laws that are named, or the usual ones.
+
+    Raises:
+        ValueError: There is no such law, two have one name, or --start is of none of them.
+    """
+    from rheograd.engine.fit.stress.contenders import contender, of_law
+    from rheograd.engine.fit.stress.families import COMPARED
+    from rheograd.materials.known import known_law
+
+    bulk: Bulk = found.bulk
+    words = found.law
+    material = None if found.start is None else known_law(found.start)
+    if material is not None and found.start is not None and words is None:
+        one = of_law(found.start, material, scales, bulk)
+        return [one]
+    rivals = []
+    for word in words or COMPARED:
+        if laws.SAVED in word or ".py" in word:
+            law = laws.load(word)
+            laws.require_savable(law)
+            rivals.append(of_law(Path(word.rpartition(":")[2]).stem, law, scales, bulk))
+        else:
+            rivals.append(contender(word, scales, bulk))
+    twice = [r.name for k, r in enumerate(rivals) if r.name in {s.name for s in rivals[:k]}]
+    if twice:
+        raise ValueError(f"--law: got {twice[0]} twice, expected each law once")
+    if material is None:
+        return rivals
+    begun = [
+        replace(r, own=r.family.read(material))
+        if r.family is not None and r.family.fits(material) else r
+        for r in rivals
+    ]  # fmt: skip
+    if all(r.own is None for r in begun):
+        raise ValueError(
+            f"--start {found.start} is a law of the kind {material.name}, which none of"
+            f" {', '.join(r.name for r in rivals)} is: leave --law out to fit that kind"
+        )
+    return begun
+
+
+def assumed(
+    found: argparse.Namespace, files: Sequence[StressFile], tests: Sequence[StressTest]
+) -> tuple[str, ...]:
+    """What was taken for granted, as sentences."""
+    said = []
+    if any(file.assumed for file in files):
+        unit = next(file.unit for file in files if file.assumed)
+        said.append(
+            f"stresses are in {unit}, as tables of rubber tests are; the file does not say so"
+            " (--unit changes it)"
+        )
+    isochoric = found.volume == "incompressible" or (
+        found.volume is None and all(t.isochoric for t in tests)
+    )
+    if isochoric:
+        modulus = "1000 times the shear modulus" if found.bulk is None else f"{found.bulk:g} Pa"
+        said.append(
+            "the material is incompressible: a pressure frees the sides, and the tests do not"
+            f" determine the bulk modulus, which is set to {modulus} (--bulk changes it)"
+        )
+    if any(t.times is not None for t in tests):
+        said.append("the deformation steps from each measured point straight to the next")
+    return tuple(said)
+
+
+def settings(found: argparse.Namespace, comparison: Comparison) -> dict[str, object]:
+    """What was asked, for the report."""
+    return {
+        "files": ", ".join(map(str, found.file)),
+        "set": found.chosen or "–",
+        "fitted to": ", ".join(t.name for t in comparison.task.tests),
+        "held out": ", ".join(t.name for t in comparison.held) or "–",
+        "laws": ", ".join(law.name for law in comparison.laws),
+        "error": found.error,
+        "weights": ", ".join(found.weight) or "1",
+        "volume": found.volume or "as the tests",
+        "bulk": "1000 shear moduli" if found.bulk is None else found.bulk,
+        "start": found.start or "–",
+        "seed": found.seed,
+        "members": found.members,
+        "epochs": found.epochs,
+    }
+
+
+def sum_up(comparison: Comparison, notes: Sequence[str], folder: Path) -> None:
+    """Print the ranking, the numbers of the best law, and where the report is."""
+    from rheograd.engine.fit.quantity import quantity
+    from rheograd.engine.fit.stress.page import r_squared, verdict
+
+    for note in notes:
+        say(f"note: {note}")
+    held = {t.name for t in comparison.held}
+    for law in comparison.laws:
+        scores = ", ".join(
+            f"{name}{' (held out)' if name in held else ''} R² {r_squared(one.r2)}"
+            for name, one in law.scores.items()
+        )
+        say(f"{law.name}: {quantity(law.rms, 'Pa', digits=2)} RMS; {scores}")
+    best = comparison.best
+    for p in best.parameters:
+        text = f"{best.name} {p.name}: {quantity(p.value, p.unit, digits=4, known_to=p.std)}"
+        if p.determined and p.low95 is not None and p.high95 is not None:
+            low, high = (
+                quantity(v, p.unit, known_to=p.std, like=p.value) for v in (p.low95, p.high95)
+            )
+            say(f"{text} (95 %: {low} to {high})")
+        else:
+            say(f"{text}, which these tests do not determine")
+    for law in comparison.laws:
+        for words in law.warnings:
+            say(f"warning: {law.name}: {words}")
+    say(verdict(comparison))
+    say(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}")
