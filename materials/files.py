@@ -61,7 +61,7 @@ def save_law(law: ConstitutiveLaw, path: str | Path) -> None:
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
-        "law": json.dumps(_describe(law)),
+        "law": json.dumps(describe(law)),
         "units": "SI",
     }
     if sources := _sources(law):
@@ -162,8 +162,12 @@ def _arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
     }
 
 
-def _describe(law: nn.Module) -> dict[str, Any]:
-    """The architecture of a law as `_build` reads it."""
+def describe(law: nn.Module) -> dict[str, Any]:
+    """The architecture of a law as its file has it: name and arguments, tensors left out.
+
+    Raises:
+        TypeError: The law does not keep an argument of its constructor.
+    """
     arguments = {}
     for name in _arguments_of(type(law)):
         if not hasattr(law, name):
@@ -173,7 +177,7 @@ def _describe(law: nn.Module) -> dict[str, Any]:
             )
         value = getattr(law, name)
         if isinstance(value, nn.Module):
-            arguments[name] = _describe(value)
+            arguments[name] = describe(value)
         elif not isinstance(value, Tensor):
             arguments[name] = list(value) if isinstance(value, tuple) else value
     return {"name": law.name, "arguments": arguments}

@@ -17,7 +17,8 @@ class Finding:
 
     name: str
     verdict: Verdict
-    """A "fail" breaks a law of mechanics, a "warning" is something to know before use."""
+    """A "fail" breaks a law of mechanics, a "warning" is something to know before use, and
+    "information" a choice of the law's: of that `worst` is given where it does not hold."""
     sentence: str
     """What was found, for a reader."""
     formula: str = ""
@@ -31,6 +32,13 @@ class Finding:
     unit: str = "-"
     worst: Tensor | None = None
     """Deformation gradient where it is worst [-], shape (3, 3)."""
+
+    @property
+    def word(self) -> str:
+        """The verdict for a table."""
+        if self.verdict == "information":
+            return "yes" if self.worst is None else "no"
+        return "n/a" if self.verdict == "not applicable" else self.verdict
 
     def as_json(self) -> dict[str, Any]:
         """As values of JSON."""

@@ -53,7 +53,7 @@ class Moduli(NamedTuple):
     shear: float
     """μ [Pa]."""
     least: float
-    """Least eigenvalue of the tangent as a form of the strain [Pa]; 2μ if isotropic and μ < 3K/2."""
+    """Least eigenvalue of the tangent as a form of strain [Pa]; isotropic: 2μ or 3K."""
     largest: float
     """Largest one [Pa]."""
 
@@ -149,7 +149,7 @@ def ellipticity(probe: Probe, box: StrainBox, moduli: Moduli, seed: int) -> Find
 
 
 def least_acoustic(probe: Probe, box: StrainBox, seed: int) -> tuple[float, Tensor | None]:
-    """min a·Q(N)a [Pa] in a box over states, |a| = |N| = 1; and F there.
+    """The minimum of a·Q(N)a [Pa] over states of a box, |a| = |N| = 1; and F there.
 
     `STATES` of the box are tried, and from the worst of them random steps are taken downhill that
     halve in the end; directions are improved by turns, see `acoustic`.
@@ -163,9 +163,7 @@ def least_acoustic(probe: Probe, box: StrainBox, seed: int) -> tuple[float, Tens
     (low, high), _ = box.strains(probe.small)
     step = 0.25 * float(high - low)
     for number in range(ROUNDS):
-        drawn = torch.randn(
-            TRIES, len(e), probe.dim, generator=generator, dtype=torch.float64
-        )
+        drawn = torch.randn(TRIES, len(e), probe.dim, generator=generator, dtype=torch.float64)
         turned = probe.rotations(TRIES * len(e), seed + 3 + number).reshape(TRIES, -1, 3, 3)
         share = step / float(high - low)
         turned = torch.linalg.qr(probe.identity + share * (turned - probe.identity)).Q
@@ -196,7 +194,7 @@ def _at(probe: Probe, strains: Tensor, axes: Tensor) -> Tensor:
 
 
 def acoustic(A: Tensor, dim: int = 3) -> Tensor:
-    """min a·Q(N)a [Pa] over unit vectors a and N, shape (q,), of tangents (q, 3, 3, 3, 3).
+    """The minimum of a·Q(N)a [Pa] over unit vectors, shape (q,), of tangents (q, 3, 3, 3, 3).
 
     With N given a is an eigenvector of Q(N), with a given N is one of the same form the other way
     round; taking turns only goes down. It starts from `DIRECTIONS`.

@@ -2,9 +2,9 @@
 """Energy: stress against its energy, and the work of closed cycles of strain.
 
 A stress that is no derivative of an energy gives work away on some closed path, every time it is
-gone through: such a body swings up by itself. Where something flows, a cycle from rest may only cost
-work, as ψ is least at rest: W = ∮ P : dF ≥ 0, and at any time the work less the stored energy does
-not fall (Clausius-Duhem; Truesdell and Noll 1965, section 79).
+gone through: such a body swings up by itself. Where something flows, a cycle from rest may only
+cost work, as ψ is least at rest: W = ∮ P : dF ≥ 0, and at any time the work less the stored energy
+does not fall (Clausius-Duhem; Truesdell and Noll 1965, section 79).
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def stress_and_energy(probe: Probe, F: Tensor) -> Finding:
     sentence = (
         "The stress is the derivative of the energy."
         if good
-        else f"The stress is up to {100 * value:.2g} % off the derivative of the energy that the law"
-        " gives: energies that are told of a run are wrong."
+        else f"The stress is up to {100 * value:.2g} % off the derivative of the energy that the"
+        " law gives: energies that are told of a run are wrong."
     )
     return Finding(name, "pass" if good else "fail", sentence, MATCHES, value, DERIVED, "≤",
                    "by the stress", F.detach()[known][k])  # fmt: skip
