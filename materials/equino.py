@@ -188,6 +188,13 @@ class EquiNO(ConstitutiveLaw):
         x = self.phase_inputs()
         return out if x is None else out.maximum(x.detach().abs().amax().to(out) - 1.0)
 
+    def stretches(self) -> tuple[float, float]:
+        """Least and largest stretch along an axis within the box [-]."""
+        low, high = min(self.lower[: self.dim]), max(self.upper[: self.dim])
+        if self.small:
+            return 1 + low, 1 + high
+        return (1 + 2 * low) ** 0.5, (1 + 2 * high) ** 0.5
+
     def marks(self, F_elastic: Tensor, internal: Tensor) -> Mapping[str, Tensor]:
         """See `ConstitutiveLaw.marks`: "outside_box", by the half-width of the box.
 

@@ -8,6 +8,7 @@ The metadata of a file are strings:
     law       JSON {"name": ..., "arguments": {...}}; an argument may be a law again
     units     "SI"
     written   the names of the files of classes that are not the project's, if there are any
+    provenance  JSON: what the law was fitted to, if that is known; see provenance.py
 
 A class is found by its `name` among the subclasses of `ConstitutiveLaw` and `Plasticity` that are
 loaded, so a law of one's own is readable once its module is imported; no file is run because its
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from .law import ConstitutiveLaw, Plasticity
+from .provenance import Provenance
 from .tensor_files import read_tensors, tensor_path, write_tensors
 
 FORMAT = "rheograd-law"
@@ -59,11 +61,13 @@ def save_law(law: ConstitutiveLaw, path: str | Path) -> None:
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
-        "law": json.dumps(_describe(law)),
+        "law": json.dumps(describe(law)),
         "units": "SI",
     }
     if sources := _sources(law):
         metadata["written"] = ", ".join(sources)
+    if law.provenance is not None:
+        metadata["provenance"] = law.provenance.to_json()
     tensors = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in law.state_dict().items()
@@ -101,7 +105,19 @@ def load_law(path: str | Path) -> ConstitutiveLaw:
             "combine it with an elasticity and save that"
         )
     _fill(law, tensors, path)
+    law.provenance = _provenance(metadata, path)
     return law
+
+
+def _provenance(metadata: Mapping[str, str], path: Path) -> Provenance | None:
+    text = metadata.get("provenance")
+    try:
+        return None if text is None else Provenance.from_json(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} does not say readably what its law was fitted to: {error}; set"
+            " law.provenance and save it again"
+        ) from None
 
 
 def registered() -> dict[str, type[nn.Module]]:
@@ -146,8 +162,12 @@ def _arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
     }
 
 
-def _describe(law: nn.Module) -> dict[str, Any]:
-    """The architecture of a law as `_build` reads it."""
+def describe(law: nn.Module) -> dict[str, Any]:
+    """The architecture of a law as its file has it: name and arguments, tensors left out.
+
+    Raises:
+        TypeError: The law does not keep an argument of its constructor.
+    """
     arguments = {}
     for name in _arguments_of(type(law)):
         if not hasattr(law, name):
@@ -157,7 +177,7 @@ def _describe(law: nn.Module) -> dict[str, Any]:
             )
         value = getattr(law, name)
         if isinstance(value, nn.Module):
-            arguments[name] = _describe(value)
+            arguments[name] = describe(value)
         elif not isinstance(value, Tensor):
             arguments[name] = list(value) if isinstance(value, tuple) else value
     return {"name": law.name, "arguments": arguments}

@@ -18,6 +18,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from .provenance import Provenance
+
 
 @dataclass(frozen=True)
 class Response:
@@ -83,6 +85,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     capturable: ClassVar[bool] = False
     """Whether a CUDA graph may hold `update_into` and `pullback`: no wait for the device in them,
     and the same operations on the same memory each time."""
+    provenance: Provenance | None = None
+    """What it was fitted to, which its file keeps; None: not known, or not fitted."""
 
     @abstractmethod
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:

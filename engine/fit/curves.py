@@ -12,6 +12,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,7 +38,8 @@ class Curve:
     """A stress against a deformation, from one end of the range to the other through rest."""
 
     name: str
-    """Kind of loading: uniaxial, simple shear, sheared under pressure or volumetric."""
+    """Kind of loading: uniaxial, equibiaxial, pure shear, simple shear, sheared under pressure or
+    volumetric."""
     x: Tensor
     """Deformation, shape (k,), float64, increasing."""
     y: Tensor
@@ -59,6 +61,40 @@ class Curve:
         return bool(self.y.isfinite().all())
 
 
+class _Mode(NamedTuple):
+    """A loading along the axes: which strains are driven, and which make their sides free."""
+
+    name: str
+    driven: tuple[float, float, float]
+    free: tuple[float, float, float]
+    loading: str
+
+
+_UNIAXIAL = _Mode(
+    "uniaxial", (1, 0, 0), (0, 1, 1),
+    "Pulled or pressed along one axis with free sides: the mean lateral stress is zero.",
+)  # fmt: skip
+_EQUIBIAXIAL = _Mode(
+    "equibiaxial", (1, 1, 0), (0, 0, 1),
+    "Pulled or pressed alike along two axes, the third side free.",
+)  # fmt: skip
+_PURE_SHEAR = _Mode(
+    "pure shear", (1, 0, 0), (0, 1, 0),
+    "Pulled or pressed along one axis, the second side free, the third held: a wide strip.",
+)  # fmt: skip
+_IN_PLANE = {
+    "uniaxial": _PURE_SHEAR._replace(
+        name="uniaxial",
+        loading="Pulled or pressed along one axis in plane strain, the other side free.",
+    ),
+    "equibiaxial": _Mode(
+        "equibiaxial", (1, 1, 0), (0, 0, 0), "Pulled or pressed alike along both axes of the plane."
+    ),
+    "pure shear": _PURE_SHEAR,
+}
+"""Of laws of plane strain."""
+
+
 def uniaxial(
     law: ConstitutiveLaw,
     *,
@@ -69,10 +105,10 @@ def uniaxial(
     """Nominal stress P_xx against stretch, sides free: the mean of τ_yy and τ_zz is zero.
 
     Both sides have the same stretch. Where no lateral stretch frees them (a law far from its
-    data), the curve ends.
+    data), the curve ends. Of a law of plane strain one side is free.
 
     Args:
-        law: Any law of finite kinematics; a float64 copy on the CPU is used.
+        law: Any law; a float64 copy on the CPU is used. For small strains the stretch is 1 + ε.
         stretch: Ends of the range [-], around 1.
         dt: Length of a loading step [s].
         rate: Rate of the logarithmic strain [1/s].
@@ -83,28 +119,59 @@ def uniaxial(
     Raises:
         ValueError: An argument is out of range.
     """
-    log_strain = _range("stretch", stretch, 1.0)
+    return _stretched(law, _UNIAXIAL, stretch, dt, rate)
+
+
+def equibiaxial(
+    law: ConstitutiveLaw,
+    *,
+    stretch: tuple[float, float] = (0.7, 1.4),
+    dt: float = STEP,
+    rate: float = RATE,
+) -> Curve:
+    """Nominal stress P_xx against the stretch along x and y, τ_zz = 0.
+
+    Arguments, result and errors are those of `uniaxial`.
+    """
+    return _stretched(law, _EQUIBIAXIAL, stretch, dt, rate)
+
+
+def pure_shear(
+    law: ConstitutiveLaw,
+    *,
+    stretch: tuple[float, float] = (0.7, 1.4),
+    dt: float = STEP,
+    rate: float = RATE,
+) -> Curve:
+    """Nominal stress P_xx against the stretch along x, τ_yy = 0, no strain along z.
+
+    Planar tension, which is what tests of rubber call pure shear. Arguments, result and errors are
+    those of `uniaxial`.
+    """
+    return _stretched(law, _PURE_SHEAR, stretch, dt, rate)
+
+
+def _stretched(
+    law: ConstitutiveLaw, mode: _Mode, stretch: tuple[float, float], dt: float, rate: float
+) -> Curve:
+    if law.dim == 2:
+        mode = _IN_PLANE[mode.name]
     halves = []
-    for end in log_strain:
-        point, increment, count = _start(law), *_increments(end, dt, rate)
+    for end in _range("stretch", stretch, 1.0):
+        point = _start(law)
+        increment, count = _increments(point.strain(end), dt, rate)
         rows, lateral = [(0.0, point.tau()[0, 0])], 0.0
         for k in range(1, count + 1):
-            lateral = point.free_sides(increment, lateral, dt)
-            tau = point.load(_diagonal(increment, lateral, lateral), dt)
+            lateral = point.free_sides(mode, increment, lateral, dt)
+            tau = point.load(point.stretched(mode, increment, lateral), dt)
             rows.append((k * increment, tau[0, 0]))
         halves.append(rows)
     strain, tau_xx = _join(halves)
-    x = strain.exp()
+    x = point.stretch(strain)
     return Curve(
-        "uniaxial",
-        x,
-        tau_xx / x,
-        ("-", "Pa"),
-        ("stretch λ", "nominal stress P"),
-        "Pulled or pressed along one axis with free sides: the mean lateral stress is zero.",
-        dt,
-        rate,
-    )
+        mode.name, x, tau_xx if point.small else tau_xx / x, ("-", "Pa"),
+        ("stretch λ", "nominal stress P"), mode.loading, dt, rate,
+    )  # fmt: skip
 
 
 def simple_shear(
@@ -118,7 +185,7 @@ def simple_shear(
     """Shear stress τ_xy against γ in F = s (I + γ e_x ⊗ e_y), s = (1 − compression)^{1/3}.
 
     Args:
-        law: Any law of finite kinematics; a float64 copy on the CPU is used.
+        law: Any law; a float64 copy on the CPU is used.
         shear: Largest γ [-].
         compression: Share of the volume that is taken away before [-]. What a granular material
             bears depends on it; without pressure it bears nothing.
@@ -137,9 +204,9 @@ def simple_shear(
         raise ValueError(f"got compression = {compression:g}, expected a share, 0 <= share < 1")
     point = _start(law)
     if compression:
-        squeeze, count = _increments(math.log1p(-compression), dt, rate)
+        squeeze, count = _increments(point.strain(1 - compression), dt, rate)
         for _ in range(count):
-            point.load(_diagonal(squeeze / 3, squeeze / 3, squeeze / 3), dt)
+            point.load(point.swollen(squeeze), dt)
     increment, count = _increments(shear, dt, rate)
     move = torch.eye(3, dtype=torch.float64)
     move[0, 1] = increment
@@ -169,7 +236,8 @@ def volumetric(
     """Mean Cauchy stress tr σ/3 against the volume ratio J in F = J^{1/3} I.
 
     Args:
-        law: Any law of finite kinematics; a float64 copy on the CPU is used.
+        law: Any law; a float64 copy on the CPU is used. For small strains J is 1 + tr ε; of a law
+            of plane strain the plane alone is strained.
         volume: Ends of the range [-], around 1.
         dt: Length of a loading step [s].
         rate: Rate of log J [1/s].
@@ -182,17 +250,18 @@ def volumetric(
     """
     halves = []
     for end in _range("volume", volume, 1.0):
-        point, increment, count = _start(law), *_increments(end, dt, rate)
-        move = _diagonal(increment / 3, increment / 3, increment / 3)
+        point = _start(law)
+        increment, count = _increments(point.strain(end), dt, rate)
+        move = point.swollen(increment)
         rows = [(0.0, point.tau().trace() / 3)]
         rows += [(k * increment, point.load(move, dt).trace() / 3) for k in range(1, count + 1)]
         halves.append(rows)
     strain, tau = _join(halves)
-    x = strain.exp()
+    x = point.stretch(strain)
     return Curve(
         "volumetric",
         x,
-        tau / x,
+        tau if point.small else tau / x,
         ("-", "Pa"),
         ("volume ratio J", "mean stress"),
         "Squeezed or expanded equally in all directions.",
@@ -202,12 +271,43 @@ def volumetric(
 
 
 class _Point:
-    """One material point on its way through a loading."""
+    """One material point on its way through a loading.
+
+    Strains are logarithmic, or for laws of small strains changes of length by that at rest.
+    """
 
     def __init__(self, law: ConstitutiveLaw):
         self.law = law
+        self.small = law.kinematics == "small"
         self.F = torch.eye(3, dtype=torch.float64)[None]
         self.internal = law.rest_internal(1, self.F)
+
+    def strain(self, stretch: float) -> float:
+        """Of a stretch or a volume ratio."""
+        return stretch - 1 if self.small else math.log(stretch)
+
+    def stretch(self, strain: Tensor) -> Tensor:
+        """Undoes `strain`."""
+        return 1 + strain if self.small else strain.exp()
+
+    def stretched(self, mode: _Mode, axial: float, lateral: float | Tensor) -> Tensor:
+        """What deforms by a driven and a free strain, shape (..., 3, 3)."""
+        driven, free = (torch.tensor(v, dtype=torch.float64) for v in (mode.driven, mode.free))
+        lateral = torch.as_tensor(lateral, dtype=torch.float64)[..., None]
+        strains = axial * driven + torch.where(free > 0, lateral * free, 0.0)
+        return torch.diag_embed(1 + strains if self.small else strains.exp())
+
+    def swollen(self, strain: float) -> Tensor:
+        """What changes the volume by a strain, alike in all directions; shape (3, 3)."""
+        axes = (1, 1, 0) if self.law.dim == 2 else (1, 1, 1)
+        each = _Mode("volumetric", axes, (0, 0, 0), "")
+        return self.stretched(each, strain / sum(axes), 0.0)
+
+    def moved(self, move: Tensor) -> Tensor:
+        """The present deformation and then `move`, shape (..., 3, 3)."""
+        if self.small:
+            return self.F + move - torch.eye(3, dtype=torch.float64)
+        return move @ self.F
 
     @torch.no_grad()
     def tau(self) -> Tensor:
@@ -217,22 +317,25 @@ class _Point:
     @torch.no_grad()
     def load(self, move: Tensor, dt: float) -> Tensor:
         """Deform by `move` (3, 3) from the present state; the stress then [Pa], shape (3, 3)."""
-        response = self.law.update(move @ self.F, self.internal, dt)
+        response = self.law.update(self.moved(move), self.internal, dt)
         self.F, self.internal = response.F_elastic, response.internal
         return response.tau[0]
 
-    def free_sides(self, axial: float, near: float, dt: float) -> float:
-        """Lateral logarithmic strain, next to `near`, that leaves the sides without stress.
+    def free_sides(self, mode: _Mode, axial: float, near: float, dt: float) -> float:
+        """Lateral strain, next to `near`, that leaves the sides without stress.
 
-        NaN if there is none up to WIDEST on either side.
+        NaN if there is none up to WIDEST on either side; 0 where no side is free.
         """
+        sides = [i for i, free in enumerate(mode.free) if free]
+        if not sides:
+            return 0.0
 
         @torch.no_grad()
         def pressing(lateral: Tensor) -> Tensor:
-            moves = _diagonal(torch.full_like(lateral, axial), lateral, lateral)
             internal = self.internal.expand(len(lateral), -1)
-            tau = self.law.update(moves @ self.F, internal, dt).tau
-            return 0.5 * (tau[:, 1, 1] + tau[:, 2, 2])
+            moved = self.moved(self.stretched(mode, axial, lateral))
+            tau = self.law.update(moved, internal, dt).tau
+            return tau[:, sides, sides].mean(1)
 
         if not (math.isfinite(near) and self.F.isfinite().all()):
             return math.nan
@@ -246,11 +349,6 @@ class _Point:
 
 
 def _start(law: ConstitutiveLaw) -> _Point:
-    if law.kinematics != "finite":
-        raise ValueError(
-            f"{type(law).__name__} is a law of {law.kinematics} strains: these curves go far "
-            "beyond them; give a law with kinematics = 'finite'"
-        )
     return _Point(copy.deepcopy(law).to("cpu", torch.float64))
 
 
@@ -274,12 +372,6 @@ def _root(residual: Callable[[Tensor], Tensor], near: float, width: float) -> fl
     return middle
 
 
-def _diagonal(x: float | Tensor, y: float | Tensor, z: float | Tensor) -> Tensor:
-    """Stretches of a diagonal logarithmic strain, shape (..., 3, 3)."""
-    entries = [torch.as_tensor(value, dtype=torch.float64) for value in (x, y, z)]
-    return torch.diag_embed(torch.stack(entries, -1).exp())
-
-
 def _range(name: str, ends: tuple[float, float], rest: float) -> tuple[float, float]:
     low, high = ends
     if not (0 < low < rest < high < math.inf):
@@ -287,7 +379,7 @@ def _range(name: str, ends: tuple[float, float], rest: float) -> tuple[float, fl
             f"got {name} = ({low:g}, {high:g}), expected 0 < low < {rest:g} < high: the loading "
             "starts at rest"
         )
-    return math.log(low), math.log(high)
+    return low, high
 
 
 def _increments(strain: float, dt: float, rate: float) -> tuple[float, int]:

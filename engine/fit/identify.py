@@ -21,6 +21,7 @@ from .parameter import Parameter
 from .report import FitReport, command_line
 from .report_files import law_words, write_report
 from .run_folder import Tell
+from .strains import Run, fitted_to, seen_strains
 from .team import Team
 
 
@@ -91,7 +92,11 @@ def identify(
                 **assumed(build, whole, parameters), **(settings or {}),
             },
         )  # fmt: skip
-        next(iter(after.values())).scene.bodies[0].law.save(Path(folder) / "law.safetensors")
+        law = next(iter(after.values())).scene.bodies[0].law
+        strains = seen_strains([_run(c) for name, c in after.items() if name.endswith(SEEN)])
+        law.provenance = fitted_to(source, made.scene, made.command, made.step, strains)
+        law.save(Path(folder) / "law.safetensors")
+        made = replace(made, stretches=None if strains is None else strains.stretch)
         write_report(folder, made)
         return made
 
@@ -139,6 +144,15 @@ def _cases(
             seen = replace(e, observation=observation).observed(build, values)
             cases[title] = Case(e.scene(build, values), own, seen)
     return cases
+
+
+def _run(case: Case) -> Run:
+    """The motion of a case's first body."""
+    time = case.observation.time
+    scene = case.scene
+    if not case.solver.static:  # whose duration is that of the whole load
+        scene = replace(scene, duration=float(time[-1]))
+    return Run(case.solver, case.solver.discretize(scene), time, scene.bodies[0].law)
 
 
 def _setups(cases: Mapping[str, Case], judged: Judgement) -> Iterator[str]:

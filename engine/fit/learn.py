@@ -29,6 +29,7 @@ from .report import FitReport, command_line
 from .report_files import write_report
 from .run_folder import RunFolder, Tell
 from .shooting import Training
+from .strains import Run, fitted_to, seen_strains
 from .team import Team
 
 
@@ -167,7 +168,11 @@ def fit(
     training.run()
     report = _report(training, demonstrations, start, command)
     if team.leads:
+        seen = [Run(e.solver, e.model, e.motions[SEEN].time, law) for e in demonstrations]
+        strains = seen_strains(seen)
+        law.provenance = fitted_to(source, report.scene, report.command, report.step, strains)
         law.save(run.path / "law.safetensors")
+        report = replace(report, stretches=None if strains is None else strains.stretch)
         write_report(run.path, report)
     return report
 

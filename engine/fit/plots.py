@@ -154,7 +154,7 @@ def curve_plot(
             if label in curves:
                 curve = curves[label]
                 axes.plot(curve.x.numpy(), curve.y.numpy() / stress.factor, **style)
-        _frame(axes, one, stress, (low, high))
+        frame(axes, one, stress, (low, high))
         return svg(figure, f"{one.name}: {one.labels[1]} against {one.labels[0]}")
 
 
@@ -182,7 +182,15 @@ def _extent(curves: Sequence[Curve]) -> tuple[float, float]:
     return float(stresses.min()), float(stresses.max())
 
 
-def _frame(axes: Axes, curve: Curve, stress: Scale, ends: tuple[float, float]) -> None:
+def frame(axes: Axes, curve: Curve, stress: Scale, ends: tuple[float, float]) -> None:
+    """Axes of a curve: named, with a few marks.
+
+    Args:
+        axes: Of the curve.
+        curve: Whose labels they get.
+        stress: Unit of the vertical one.
+        ends: Of the vertical one [Pa].
+    """
     from matplotlib.ticker import MaxNLocator
 
     axes.set_ylim(ends[0] / stress.factor, ends[1] / stress.factor)

@@ -159,7 +159,7 @@ def to_json(
         "laws": dict(names),
         "step_s": report.step,
         "stretches": report.stretches,
-        "curves": [_curve_json(label, curve) for label, group in curves.items() for curve in group],
+        "curves": [curve_json(label, curve) for label, group in curves.items() for curve in group],
         "pictures": {caption: str(path) for caption, path in report.pictures.items()},
         "movies": {caption: str(path) for caption, path in report.movies.items()},
         "warnings": list(report.warnings),
@@ -173,7 +173,14 @@ def to_json(
     return plain(content)
 
 
-def _curve_json(label: str, curve: Curve) -> dict[str, Any]:
+def curve_json(label: str, curve: Curve) -> dict[str, Any]:
+    """A curve as JSON values, in six digits.
+
+    Args:
+        label: Of its law.
+        curve: The curve; stresses that are not known stay not-a-number.
+    """
+
     def rounded(values: torch.Tensor) -> list[float]:
         return [float(f"{v:.6g}") for v in values.tolist()]
 
@@ -189,7 +196,7 @@ def _curve_json(label: str, curve: Curve) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """`value` in the types of JSON."""
+    """`value` in the types of JSON; numbers that are not finite become None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rheograd.engine.homogenize.cell import Cell
     from rheograd.materials.equino import EquiNO
+    from rheograd.materials.provenance import Provenance
 
 RANK = 8
 FEW = 20
@@ -172,6 +173,18 @@ def beside(
     return {**out, "off_percent": 100 * off, "outside_box": max(0.0, float(law.outside(F[None])))}
 
 
+def learned_from(found: argparse.Namespace, law: EquiNO) -> Provenance:
+    """What is kept of where a law comes from."""
+    from rheograd.engine.fit.report import command_line
+    from rheograd.materials.provenance import Provenance, now
+
+    low, high = law.stretches()
+    return Provenance(
+        str(found.mesh), "mean deformations of a cell, in a box of strains", command_line(), now(),
+        (low, high),
+    )  # fmt: skip
+
+
 def train(found: argparse.Namespace) -> int:
     """Solve snapshots, learn, validate, write."""
     import torch
@@ -214,6 +227,7 @@ def train(found: argparse.Namespace) -> int:
     trained = training.train(problem, space, shots, recipe, _tell)
     off = errors(trained.law, problem, space, shots["test"])
     median, largest = off.median(), off.largest()
+    trained.law.provenance = learned_from(found, trained.law)
     trained.law.errors = [*map(list, median.items()), [LARGEST, largest["residual"]]]
     trained.law.save(found.out)
     report = found.out.with_name("report.html")

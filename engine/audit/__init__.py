@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a constitutive law owes physics, put to the test; see `audit.audit`."""
