@@ -274,9 +274,10 @@ class TestHand:
             assert hand.take(*seen.tolist()) == "cube"
             assert run.spring is not None
             depth = run.spring.target[2]
-            hand.move(*(seen - (5000, 4000)).tolist())
+            far = np.array([5000.0, 4000.0])
+            hand.move(*(seen - far).tolist())
             assert run.spring.target == pytest.approx([0.0, 0.0, depth])
-            hand.move(*(seen + (5000, 4000)).tolist())
+            hand.move(*(seen + far).tolist())
             assert run.spring.target == pytest.approx([1.0, 1.0, depth])
 
 
