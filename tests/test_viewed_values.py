@@ -144,6 +144,16 @@ def test_what_is_read_of_a_file_is_not_kept_beyond_it(tmp_path: Path) -> None:
     np.testing.assert_allclose(source.positions(1), plain.x[1] + 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(("flat", "side"), [(None, 0), (2, 1), (0, 2), (1, 3)])
+def test_what_is_flat_is_seen_face_to_face(flat: int | None, side: int) -> None:
+    run = falling()
+    x = run.x * (1.0, 1.0, 0.5)
+    if flat is not None:
+        x[..., flat] = 0.3
+    view = describe(SimpleNamespace(x=x, time=run.time))
+    assert view.facing == side
+
+
 class TestClock:
     def test_how_fast_time_goes_is_said(self) -> None:
         played = Playback(
