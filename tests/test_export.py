@@ -206,6 +206,54 @@ class TestGltf:
                 there, (pose(ball, k) @ [*point, 1])[:3], atol=1e-5
             )  # fmt: skip
 
+    def test_a_part_of_a_run_begins_at_its_first_frame_and_ends_with_its_last(
+        self, tmp_path: Path
+    ) -> None:
+        path = [[0, 0.1 * k * k, 0] for k in range(7)]
+        ball = {"kind": "sphere", "centre": [0.2, 0.3, 0.4], "radius": 0.1, "path": path}
+        run = moving(frames=7)
+        times = torch.tensor([0.0, 0.1, 0.2, 0.4, 0.5, 0.8, 0.9], dtype=torch.float64)
+        told = {**run.metadata, "colliders": json.dumps([ball])}
+        run = replace(run, time=times, metadata=told)
+        coarse = replace(
+            run.pick(torch.tensor([0, 3, 5])),
+            metadata={**told, "colliders": json.dumps([{**ball, "path": path[:3]}])},
+        )
+        export([run, coarse], tmp_path / "a.glb", frames=(1, 5), every=2, speed=0.5)
+        read = read_glb(tmp_path / "a.glb")
+        starts = [0.0, 0.6, 1.4]  # of the frames at 0.1, 0.4 and 0.8 s, at half the speed
+        for k, own in enumerate((1, 3, 5)):
+            node = read.shown(starts[k] + 1e-3)
+            assert read.content["nodes"][node]["name"] == f"frame {own}"
+        (animation,) = read.content["animations"]
+        ends = [read.arrays[one["input"]][-1] for one in animation["samplers"]]
+        assert max(ends) == pytest.approx(1.4 + 0.8)  # as long as the one before
+        assert animation["extras"]["seconds"] == pytest.approx(0.7)
+        for panel, frames in ((0, (1, 3, 5)), (1, (0, 1, 2))):
+            nodes = read.children(read.children(read.root)[panel])
+            (sphere,) = [k for k in nodes if read.content["nodes"][k]["name"] == "sphere"]
+            for start, frame in zip(starts, frames, strict=True):
+                at = read.at(sphere, "translation", start + 1e-3)
+                np.testing.assert_allclose(at, path[frame], atol=1e-6)
+
+    def test_spheres_have_the_radius_and_things_the_colour_of_the_viewer(
+        self, tmp_path: Path
+    ) -> None:
+        told = {"domain": "[[0,0,0],[1,2,3]]", "spacing": "0.05"}
+        run = replace(moving(frames=2), metadata=told)
+        export(run, tmp_path / "a.glb", field="J")
+        read = read_glb(tmp_path / "a.glb")
+        (radius,) = describe(run).radii
+        balls = positions(read, read.frames()[0]).reshape(-1, 12, 3)
+        far = np.linalg.norm(balls - balls.mean(1, keepdims=True), axis=-1)
+        np.testing.assert_allclose(far, radius, rtol=1e-4)
+        grey = [0x9A / 255, 0xA5 / 255, 0xB1 / 255]  # of the box, as light: sRGB to the power 2.4
+        linear = [((part + 0.055) / 1.055) ** 2.4 for part in grey]
+        tints = [
+            one["pbrMetallicRoughness"]["baseColorFactor"] for one in read.content["materials"]
+        ]
+        assert any(np.allclose(tint, [*linear, 1.0], atol=1e-6) for tint in tints)
+
     def test_trimesh_opens_it(self, tmp_path: Path) -> None:
         import trimesh
 
@@ -269,6 +317,21 @@ class TestSeries:
         np.testing.assert_array_equal(held.cells_dict[named], run.cells.nodes)
         np.testing.assert_array_equal(held.points, run.x[1])
         np.testing.assert_array_equal(held.cell_data["damage"][0], run.cell_fields["damage"][1])
+
+    def test_some_frames_keep_their_times(self, tmp_path: Path) -> None:
+        import xml.etree.ElementTree as tree
+
+        import pyvista
+
+        run = moving(frames=7)
+        run = replace(run, time=torch.tensor([0.0, 0.1, 0.2, 0.4, 0.5, 0.8, 0.9]).double())
+        export(run, tmp_path / "a.pvd", frames=(1, 5), every=2)
+        listed = tree.parse(tmp_path / "a.pvd").findall(".//DataSet")
+        assert [float(one.attrib["timestep"]) for one in listed] == run.time[[1, 3, 5]].tolist()
+        for one, frame in zip(listed, (1, 3, 5), strict=True):
+            held: Any = pyvista.read(tmp_path / one.attrib["file"])
+            np.testing.assert_array_equal(held.points, run.x[frame])
+            assert held.field_data["TimeValue"] == run.time[frame]
 
     def test_markers_out_of_sight_are_left_out(self, tmp_path: Path) -> None:
         import pyvista

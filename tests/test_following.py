@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,52 @@ class TestPlayback:
         playback.advance()
         assert view.sources[0].remark == "being written"
         writer.close()
+
+    def test_a_slow_writer_is_waited_for_four_times_as_long(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, begun = tmp_path / "run.vtkhdf", 1e9
+        now = [begun]
+        clock = SimpleNamespace(time=lambda: now[0], perf_counter=time.perf_counter)
+        monkeypatch.setattr(following, "time", clock)
+        writer = file_of(path, 2, 9)
+        os.utime(path, (begun, begun))
+        view = describe(path)
+        assert view.following is not None
+        view.following.refresh(view)
+        for since, awaited in ((9.0, True), (11.0, False)):
+            now[0] = begun + since
+            assert view.following.awaited is awaited
+        append(writer, 2)
+        os.utime(path, (begun + 30, begun + 30))
+        assert view.following.refresh(view)
+        for since, awaited in ((119.0, True), (121.0, False)):
+            now[0] = begun + 30 + since
+            assert view.following.awaited is awaited
+        writer.close()
+
+    def test_a_look_that_takes_long_is_not_taken_often(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = [0.0]
+        monkeypatch.setattr(following, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        monkeypatch.setattr(following, "INTERVAL", 0.5)
+        monkeypatch.setattr(following, "COSTLY", 5.0)
+        looks = []
+
+        class Slow(following.Following):
+            awaited = True
+
+            def refresh(self, view: Any) -> bool:
+                looks.append(now[0])
+                now[0] += 2.0
+                return True
+
+        slow, view = Slow(), describe(SimpleNamespace(x=np.zeros((1, 2, 3))))
+        while now[0] < 30.0:
+            slow.look(view)
+            now[0] += 0.25
+        assert looks == [0.5, 12.5, 24.5]
 
     def test_the_frames_of_an_unfinished_npz(self, tmp_path: Path) -> None:
         writer = file_of(tmp_path / "run.npz", 3, 9)

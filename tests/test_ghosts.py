@@ -28,6 +28,7 @@ from rheograd.viewer.drawing.camera import projected
 from rheograd.viewer.observed.ghosts import (
     Ghost,
     Observed,
+    Rings,
     ghost_of_markers,
     ghost_of_run,
     rings_and_lines,
@@ -92,6 +93,13 @@ class TestGhost:
         assert at is not None
         assert ghost.title == f"truth, {len(at)} of 216 points"
         assert len(at) == 100
+
+    def test_those_of_very_many_are_held_against_the_same_points(self) -> None:
+        run, aside = falling(side=6), np.array([0.003, 0.0, -0.001])
+        ghost = ghost_of_run(Source(falling(side=6, x=run.x + aside)), Source(run), "truth")
+        at = ghost.at(float(run.time[5]))
+        assert at is not None and ghost.places is not None and len(at) == 100
+        np.testing.assert_allclose(at - ghost.places(run.x[5]), np.tile(aside, (100, 1)))
 
     def test_other_points_of_the_same_body_have_no_lines(self) -> None:
         ghost = ghost_of_run(Source(falling(side=5)), Source(falling(side=4)), "truth")
@@ -165,6 +173,21 @@ class TestRings:
         np.testing.assert_allclose(lines, [[(3, 4), (30, 40)]])
         np.testing.assert_allclose(rings.mean(1), seen[:3], atol=1e-12)
         np.testing.assert_allclose(np.linalg.norm(rings[0], axis=-1), 5)
+
+    def test_the_gap_is_the_root_of_the_mean_square(self) -> None:
+        from vtkmodules.vtkRenderingCore import vtkRenderer
+
+        run = falling()
+        x = run.x.copy()
+        x[:, ::2, 2] += 0.004
+        x[:, 5] = np.nan
+        ghost = Ghost("markers", run.time, lambda k: x[k], lambda x: x)
+        rings = Rings(ghost, Source(run), vtkRenderer(), 1)
+        rings.show(3)
+        assert rings.gap == pytest.approx(0.004 * (32 / 63) ** 0.5)
+        assert (
+            rings._words.GetInput() == "o  markers, 63 of 64 in sight, 2.85 mm from the run (RMS)"
+        )
 
     def test_it_says_how_many_and_how_far(self, drawing: None) -> None:
         run = falling()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
+from typing import Any
 
 import imageio.v3
 import numpy as np
@@ -226,6 +227,44 @@ def test_the_camera_moves_by_pixels_and_comes_nearer() -> None:
     nearer = np.linalg.norm(np.array(renderer.camera.position) - renderer.camera.focal_point)
     assert nearer == pytest.approx(distance / 1.5)
     np.testing.assert_allclose(place(), before, atol=0.2)
+    plotter.close()
+
+
+@pytest.mark.usefixtures("drawing")
+def test_fingers_and_buttons_of_a_page_zoom_and_turn() -> None:
+    pytest.importorskip("trame_rca")
+    from rheograd.viewer.page.browser import Site
+
+    view = describe(falling())
+    plotter = plotter_for(view, (640, 480), off_screen=True)
+    site = Site(playback.Playback(view, 0, False), plotter)
+    camera = plotter.renderers[0].camera
+
+    def distance() -> float:
+        return float(np.linalg.norm(np.array(camera.position) - camera.focal_point))
+
+    def tell(kind: str, x: float = 0, y: float = 0, **more: Any) -> float:
+        """How much farther the camera is after an event."""
+        before = distance()
+        site._move({"type": kind, "x": x, "y": y, "w": 640, **more})
+        return distance() / before
+
+    assert tell("MouseWheel", spinY=-1) == pytest.approx(1 / 1.1)  # away from one: nearer
+    assert tell("MouseWheel", spinY=2) == pytest.approx(1.1**2)
+    tell("StartPinch", factor=2.0)
+    assert tell("Pinch", factor=3.0) == pytest.approx(1 / 1.5)
+    assert tell("Pinch", factor=1.5) == pytest.approx(2.0)
+    tell("RightButtonPress", 320, 240)
+    assert tell("MouseMove", 320, 260) == pytest.approx(1 / 1.1**2)  # up
+    assert tell("MouseMove", 300, 230) == pytest.approx(1.1**3)
+    tell("RightButtonRelease", 300, 230)
+    site._look(1)
+    right = view.axes[0]
+    tell("LeftButtonPress", 500, 300)
+    assert tell("MouseMove", 450, 300) == pytest.approx(1.0)  # the front goes left, the eye right
+    toward = np.array(camera.position) - camera.focal_point
+    assert toward @ right / distance() == pytest.approx(np.sin(np.radians(0.4 * 50)))
+    tell("LeftButtonRelease", 450, 300)
     plotter.close()
 
 
