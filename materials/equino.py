@@ -292,7 +292,7 @@ class EquiNO(ConstitutiveLaw):
             slopes = torch.tensordot(polynomials(inputs), slopes, 1)
         return z @ slopes.T + self.sizes_of_modes * raw
 
-    def fields(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def local_fields(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Local fields under mean strains z, shape (k, d).
 
         Returns:

@@ -286,7 +286,7 @@ class TestTrained:
         i = torch.tensor([0, 4, 1])
         assert torch.equal(C[:, i][:, :, i], C[:, i][:, :, i].mT)  # to the last bit
         with torch.no_grad():
-            w, _, s = made.law.fields(test.strain)
+            w, _, s = made.law.local_fields(test.strain)
         assert float(relative(w, test.fluctuation).median()) < 5e-2
         assert float(relative(s, test.point_stress).median()) < 3e-2
 
@@ -296,7 +296,7 @@ class TestTrained:
         own = ConstitutiveResidual(made.law, made.cell, None)
         found = own(z)
         with torch.no_grad():
-            _, strain, stress = made.law.fields(z)
+            _, strain, stress = made.law.local_fields(z)
         points = made.problem.points
         F = points.deformation(strain, SMALL.deformation(z))
         P, _ = points.respond(F, F.new_zeros(len(z), 0), 1.0)
@@ -314,7 +314,7 @@ class TestTrained:
 
     def test_fields_have_the_mean_of_the_law(self, made: Made) -> None:
         z = SMALL.sample(7, 5)
-        s = made.law.fields(z)[2].detach()
+        s = made.law.local_fields(z)[2].detach()
         mean = torch.einsum("p,kps->ks", made.modes.weight, s)
         tau = made.law.stress(SMALL.deformation(z), z.new_zeros(7, 0)).detach()
         assert torch.allclose(mean, _rows(made, tau), rtol=1e-9, atol=1e-6 * float(tau.abs().max()))

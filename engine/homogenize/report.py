@@ -116,7 +116,7 @@ def _fields(
     total = torch.stack(list(errors.stress.values())).square().sum(0)
     number = int(total.argsort()[len(total) // 2])
     with torch.no_grad():
-        found = law.fields(held.strain[number : number + 1])[2][0]
+        found = law.local_fields(held.strain[number : number + 1])[2][0]
     shears = [pictures.shear(problem, s) for s in (held.point_stress[number], found)]
     values = [*shears, (shears[1] - shears[0]).abs()]
     shown = [pictures.of_elements(problem, v) / unit[1] for v in values]

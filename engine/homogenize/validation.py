@@ -71,7 +71,7 @@ def names(pairs: Pairs) -> list[str]:
 @torch.no_grad()
 def errors(law: EquiNO, problem: CellProblem, space: LoadSpace, held: Snapshots) -> Errors:
     """Of a law, against solved load cases."""
-    w, _, s = law.fields(held.strain)
+    w, _, s = law.local_fields(held.strain)
     F = space.deformation(held.strain)
     P, A = mean_response(law, F)
     seen = problem.points.columns
