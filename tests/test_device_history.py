@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rheograd.kernels import laws
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.response import (
+from rheograd.kernels.law_parts import (
     Elastic,
     Evolution,
     Plastic,
@@ -25,9 +25,9 @@ from rheograd.kernels.response import (
     Stiffening,
     numbers,
     pair,
-    principal_plastic,
-    respond,
 )
+from rheograd.kernels.principal import principal_plastic
+from rheograd.kernels.response import respond
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import AnalyticElasticity, Hencky, NeoHookean
 from rheograd.materials.plastic import AnalyticPlasticity, HardeningVonMises
