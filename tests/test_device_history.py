@@ -4,6 +4,7 @@
 Two laws are made for it: fibres whose stress fades, and a swelling that softens. Both stand here a
 second time in torch.
 """
+# pyright: reportInvalidTypeForm=false, reportArgumentType=false
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
