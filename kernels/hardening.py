@@ -20,14 +20,8 @@ from typing import Any
 import warp as wp
 
 from .dtypes import types
-from .response import (
-    Plastic,
-    PrincipalFlow,
-    deviator_functions,
-    numbers,
-    pair,
-    principal_plastic,
-)
+from .hencky import deviator_functions, principal_plastic
+from .law_parts import Plastic, PrincipalFlow, numbers, pair
 
 
 def hardening_von_mises(dtype: Any) -> Plastic:

@@ -5,7 +5,7 @@ Notation: F deformation gradient, J = det F, R its rotation, sigma its signed si
 eps = log sigma the Hencky strain, tau Kirchhoff stress [Pa], mu and lambda Lame [Pa]; `_bar`
 marks the gradient of a scalar with respect to a quantity. k holds the coefficients of an
 elasticity, (mu, lambda) here and more in rubber.py, h those of a plasticity, (h0, h1, ...), and z
-what a law remembers or is told of a point, (z0, ...); see response.py:
+what a law remembers or is told of a point, (z0, ...); see law_parts.py:
 
     corotated       tau = 2 mu (F - R) F^T + lambda J (J - 1) I
     neo-hookean     tau = mu (F F^T - I) + lambda log J I
@@ -35,18 +35,16 @@ import warp as wp
 from .decompose import decompositions
 from .dtypes import types
 from .hardening import hardening_von_mises
-from .response import (
+from .hencky import deviator_functions, principal_elastic, principal_plastic
+from .law_parts import (
     Elastic,
     Plastic,
     PrincipalStress,
-    deviator_functions,
     elasticity,
     numbers,
     pair,
     plasticity,
-    principal_elastic,
     principal_flow,
-    principal_plastic,
 )
 from .rubber import RUBBERS
 

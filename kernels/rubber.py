@@ -27,7 +27,8 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import types
-from .response import Elastic, PrincipalStress, elasticity, numbers, pair, principal_elastic
+from .hencky import principal_elastic
+from .law_parts import Elastic, PrincipalStress, elasticity, numbers, pair
 
 
 class Distortional(NamedTuple):

@@ -17,7 +17,8 @@ import warp as wp
 
 from .assembly import LANES
 from .dtypes import factory, types
-from .response import columns_functions, moduli_functions, numbers, pair, respond
+from .law_parts import columns_functions, moduli_functions, numbers, pair
+from .response import respond
 from .update import Columns, damping_functions, history_functions, parts
 
 

@@ -29,8 +29,9 @@ from typing import Any, NamedTuple
 import warp as wp
 
 from .dtypes import factory, types
+from .law_parts import Elastic, Plastic, columns_functions, moduli_functions, pair
 from .laws import ELASTICITIES, PLASTICITIES
-from .response import Elastic, Plastic, Respond, columns_functions, moduli_functions, pair, respond
+from .response import Respond, respond
 
 
 class LawKernels(NamedTuple):

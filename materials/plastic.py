@@ -49,7 +49,7 @@ class AnalyticPlasticity(Plasticity):
     def stiffening(self, history: Tensor) -> Tensor | None:
         """By what it multiplies μ and λ, shape (q,), given its history (q, h); None: by nothing.
 
-        A device form that stiffens says the same; see `Stiffening` in kernels/response.py.
+        A device form that stiffens says the same; see `Stiffening` in kernels/law_parts.py.
         """
         return None
 

@@ -4,6 +4,7 @@
 Two laws are made for it: fibres whose stress fades, and a swelling that softens. Both stand here a
 second time in torch.
 """
+# pyright: reportInvalidTypeForm=false, reportArgumentType=false
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from rheograd.kernels import laws
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.response import (
+from rheograd.kernels.hencky import principal_plastic
+from rheograd.kernels.law_parts import (
     Elastic,
     Evolution,
     Plastic,
@@ -25,9 +27,8 @@ from rheograd.kernels.response import (
     Stiffening,
     numbers,
     pair,
-    principal_plastic,
-    respond,
 )
+from rheograd.kernels.response import respond
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import AnalyticElasticity, Hencky, NeoHookean
 from rheograd.materials.plastic import AnalyticPlasticity, HardeningVonMises
