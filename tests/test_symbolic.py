@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +16,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rheograd.materials import expression
 from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.files import load_law
 from rheograd.materials.law import Elasticity
@@ -128,9 +125,10 @@ def test_formula() -> None:
     law = Symbolic(NEO_HOOKEAN, rows)
     assert law.formula() == f"{NEO_HOOKEAN}; mu = 4e+04 Pa; lam = 6e+04 Pa"
     latex = law.formula(latex=True)
-    assert r"\frac{\lambda \log{\left(J \right)}^{2}}{2}" in latex
-    assert r"\mu" in latex
-    assert "I_1" in latex
+    assert latex.split(";")[0] == (
+        r"\frac{\mu}{2} \left(I_{1} - 3 - 2 \log\left(J\right)\right)"
+        r" + \frac{\lambda}{2} {\log\left(J\right)}^{2}"
+    )
     assert repr(law) == f"Symbolic({law.formula()})"
 
 
@@ -176,12 +174,11 @@ HOSTILE = [
     ("[" * 150 + "]" * 150, "expected numbers"),
     ("x." * 900 + "y", "expected numbers"),
     ("log(" * 100 + "I1" + ")" * 100, "within one another"),
-    ("*".join(f"(I1*J+{i})" for i in range(64)), "more than 4000 operations"),
     ("1/0", "not real or beyond"),
     ("log(-1)*I1", "not real or beyond"),
     ("(-1)**0.5", "not real or beyond"),
-    ("log(-J)", "not real"),
-    ("I1/(J - J)", "divides by zero|not real or beyond"),
+    ("log(-J)", "no finite number at F = I"),
+    ("I1/(J - J)", "no finite number at F = I"),
     ("1j*I1", "'1j', expected real numbers"),
     ("True", "'True', expected real"),
     ("'I1'", "expected real numbers"),
@@ -191,18 +188,17 @@ HOSTILE = [
     ("log(*I1)", "expected numbers"),
     ("log(x=I1)", "calls 'log' with 1 arguments"),
     ("abs(J - 1)", "calls 'abs'"),
-    ("nu*I1", "the name 'nu', expected of mu, I1, I2"),
+    ("nu*I1", "the name 'nu', expected of I1, I2, I3, J, I1bar, I2bar, mu, log"),
     ("log", "the name 'log'"),
 ]
 
 
 @pytest.mark.parametrize(("text", "said"), HOSTILE, ids=lambda x: repr(x[:24]))
 def test_what_is_no_formula_is_refused_at_once(text: str, said: str) -> None:
-    expression.parse("I1", ("I1",))  # sympy is loaded
     began = time.process_time()
     with pytest.raises(ValueError, match=said) as caught:
         Symbolic(text, {"mu": 1e5})
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 0.5
     assert len(str(caught.value)) < 400
 
 
@@ -301,12 +297,3 @@ def test_file_with_another_text_is_refused(
         load_law(path)
     assert "cannot be built" in refuse("run", small, "--law", path, "--steps", "1")
     assert not list(Path.cwd().glob("hacked"))
-
-
-def test_sympy_is_loaded_for_a_formula_only() -> None:
-    code = (
-        "import sys, torch; before = 'sympy' in sys.modules;"
-        "import rheograd.materials.symbolic, rheograd.materials.cann;"
-        "sys.exit(not before and 'sympy' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
