@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from . import bridge
+from .formula_text import cann_formula
 from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
 from .law import Twin
 from .polyconvex import above_zero
@@ -223,8 +224,6 @@ class CANN(InvariantEnergy):
             stretch: See `shares`.
             digits: Of the numbers.
         """
-        from .formula_text import cann_formula
-
         shares = self.shares(stretch)
         kept = {
             name: (float(term.weight), None if term.rate is None else float(term.rate))

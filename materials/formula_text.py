@@ -6,7 +6,16 @@ The text is in the language of materials/expression.py.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping
+
+from .expression import parse
+
+GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "mu", "nu", "rho", "sigma", "tau")
+SIGNS = {"I1bar": r"\bar I_1", "I2bar": r"\bar I_2", "lam": r"\lambda"}
+TOP = 4
+"""How tightly a sign, a number or a call binds: sums 1, products 2, powers 3."""
 
 
 def number(value: float, digits: int, *, latex: bool = False) -> str:
@@ -66,3 +75,56 @@ def _term(name: str, weight: float, rate: float | None, latex: bool, digits: int
     if latex:
         return rf"-{factor} \log\left(1 - {b} {y}\right)"
     return f"-{factor}*log(1 - {b}*{y})"
+
+
+def latex(text: str) -> str:
+    """A formula of materials/expression.py, which has read it, as LaTeX.
+
+    Raises:
+        ValueError: It is no expression.
+    """
+    return _written(parse(text))[0]
+
+
+def _written(node: ast.expr) -> tuple[str, int]:
+    """LaTeX, and how tightly it binds."""
+    if isinstance(node, ast.Constant):
+        return number(float(node.value), 6, latex=True), TOP  # type: ignore[arg-type]
+    if isinstance(node, ast.Name):
+        return _sign(node.id), TOP
+    if isinstance(node, ast.UnaryOp):
+        return f"-{_within(node.operand, 2)}", 1
+    if isinstance(node, ast.Call):
+        assert isinstance(node.func, ast.Name)
+        inner = _written(node.args[0])[0]
+        if node.func.id == "sqrt":
+            return rf"\sqrt{{{inner}}}", TOP
+        return rf"\{node.func.id}\left({inner}\right)", TOP
+    assert isinstance(node, ast.BinOp)
+    if isinstance(node.op, ast.Div):
+        return rf"\frac{{{_written(node.left)[0]}}}{{{_written(node.right)[0]}}}", 2
+    if isinstance(node.op, ast.Pow):
+        return f"{{{_within(node.left, TOP)}}}^{{{_written(node.right)[0]}}}", 3
+    if isinstance(node.op, ast.Mult):
+        right = _within(node.right, 2)
+        dot = r" \cdot " if right[0].isdigit() else " "
+        return f"{_within(node.left, 2)}{dot}{right}", 2
+    minus = isinstance(node.op, ast.Sub)
+    return f"{_within(node.left, 1)} {'-' if minus else '+'} {_within(node.right, 1 + minus)}", 1
+
+
+def _within(node: ast.expr, least: int) -> str:
+    """LaTeX in brackets, unless it binds tightly enough."""
+    text, binds = _written(node)
+    return text if binds >= least else rf"\left({text}\right)"
+
+
+def _sign(name: str) -> str:
+    if name in SIGNS:
+        return SIGNS[name]
+    letters, digits = re.fullmatch(r"(.*?)_?(\d*)", name).groups()  # type: ignore[union-attr]
+    if letters in GREEK:
+        letters = "\\" + letters
+    elif len(letters) > 1:
+        letters = rf"\mathrm{{{letters}}}".replace("_", r"\_")
+    return f"{letters}_{{{digits}}}" if digits else letters

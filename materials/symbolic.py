@@ -25,11 +25,14 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from .expression import FUNCTIONS, NAME, Program, compiled, parse
+from . import formula_text
+from .expression import FUNCTIONS, NAME, Program, compiled
 from .invariant_energy import InvariantEnergy, Invariants, Slopes
 
 INVARIANTS = ("I1", "I2", "I3", "J", "I1bar", "I2bar")
 """Names of a text, all positive."""
+BY = ("I1", "I2", "J", "I1bar", "I2bar")
+SQUARES = {"I3": "J"}
 MOST_CONSTANTS = 32
 TRIALS = 6
 """Sets of constants with which rest is checked."""
@@ -84,7 +87,8 @@ class Symbolic(InvariantEnergy):
         """What was given of the constants."""
         self.shifts = nn.Parameter(torch.zeros(len(self.constants), dtype=torch.float64))
         """x of the constants [-], shape (c,)."""
-        self.program, self.latex = _derived(text, [c.name for c in self.constants])
+        names = [*INVARIANTS, *(c.name for c in self.constants)]
+        self.program: Program = compiled(text, names, BY, SQUARES)
         self._check_rest()
 
     def values(self) -> dict[str, Tensor]:
@@ -105,7 +109,7 @@ class Symbolic(InvariantEnergy):
 
     def formula(self, *, latex: bool = False, digits: int = 4) -> str:
         """ψ as text or as LaTeX, and the constants with their values and units."""
-        said = [self.latex if latex else self.text]
+        said = [formula_text.latex(self.text) if latex else self.text]
         with torch.no_grad():
             values = [float(value) for value in self.values().values()]
         for constant, value in zip(self.constants, values, strict=True):
@@ -239,21 +243,3 @@ def _moved(c: Constant, x: Tensor) -> Tensor:
     if c.high is not None:
         return c.high - (c.high - c.value) * x.exp()
     return c.value + (abs(c.value) or 1.0) * x
-
-
-def _derived(text: str, names: Sequence[str]) -> tuple[Program, str]:
-    """ψ and its derivatives by I1, I2, J, I1bar and I2bar as a program, and ψ as LaTeX.
-
-    Raises:
-        TypeError: The text is no string.
-        ValueError: It is no formula in these names, or too long a one.
-    """
-    from sympy import Symbol, diff, latex
-
-    psi = parse(text, INVARIANTS, names)
-    I1, I2, I3, J, I1bar, I2bar = (Symbol(name, positive=True) for name in INVARIANTS)
-    written = {I1: "I_1", I2: "I_2", I3: "I_3", I1bar: r"\bar I_1", I2bar: r"\bar I_2"}
-    written[Symbol("lam", real=True)] = r"\lambda"
-    words = latex(psi, symbol_names=written)
-    psi = psi.subs(I3, J**2)
-    return compiled([psi, *(diff(psi, name) for name in (I1, I2, J, I1bar, I2bar))]), words
