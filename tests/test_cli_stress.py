@@ -78,8 +78,11 @@ def test_from_a_table_to_a_law(
     command = shlex.split(json.loads((out / "report.json").read_text())["command"])
     assert command[:3] == ["rheograd", "fit", "stress"] and "--force" not in command
     assert main(command[1:]) == 0
-    first, second = (f / "law.safetensors" for f in (out, out.with_name("fit-again")))
-    assert first.read_bytes() == second.read_bytes(), "to the last bit"
+    first, second = (
+        ConstitutiveLaw.load(f / "law.safetensors").state_dict()
+        for f in (out, out.with_name("fit-again"))
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first), "to the last bit"
 
 
 def test_a_law_goes_on_from_a_file_and_a_material(
