@@ -21,6 +21,7 @@ from rheograd.engine.observations.observation import Observation, Positions
 from rheograd.engine.observations.pixel_tracks import PixelTracks
 from rheograd.engine.observations.point_clouds import PointClouds
 from rheograd.engine.observations.silhouettes import Silhouettes
+from rheograd.engine.observations.stress_test import StressTest
 from rheograd.engine.raycasting import RayMesh
 from rheograd.engine.shapes import Box
 from rheograd.engine.trajectory import Trajectory
@@ -155,6 +156,22 @@ def curve() -> Example:
     return Example(found, simulated(rest), "N", ("reaction",))
 
 
+def stress_test() -> Example:
+    """Of an equibiaxial pull, of which a second component was measured at times."""
+    rest, _ = filled()
+    stretch = torch.linspace(1.0, 1.5, len(TIMES), dtype=torch.float64)
+    found = StressTest.of_kind("ET", stretch, 0.3 * stretch, times=TIMES)
+    found.stress[2:4, 1, 1] = torch.nan
+    run = simulated(rest)
+    draw = torch.Generator().manual_seed(7)
+    shape = (*run.x.shape[:2], 3, 3)
+    tau, turn = torch.randn(2, *shape, generator=draw, dtype=torch.float64)
+    F = found.F[:, None] + 0.05 * turn
+    return Example(
+        found, replace(run, fields={**run.fields, "F": F, "tau": tau}), "Pa", ("F", "tau")
+    )
+
+
 def joint() -> Example:
     """Of tracks and clouds, these at some of their times."""
     rest, _ = filled()
@@ -173,6 +190,7 @@ EXAMPLES: dict[type[Observation], Callable[[], Example]] = {
     Silhouettes: silhouettes,
     PointClouds: clouds,
     ForceCurve: curve,
+    StressTest: stress_test,
     Joint: joint,
 }
 
@@ -198,11 +216,11 @@ def test_gradients_against_central_differences(kind: type[Observation]) -> None:
     given = example(kind)
     seen, run = given.observation, given.trajectory
     assert run.v is not None
-    leaves = {"x": run.x, "v": run.v, "reaction": run.fields["reaction"]}
+    leaves = {"x": run.x, "v": run.v, **run.fields}
     leaves = {name: value.clone().requires_grad_() for name, value in leaves.items()}
 
     def misfit(at: dict[str, Tensor]) -> Tensor:
-        fields = {"reaction": at["reaction"]}
+        fields = {name: at[name] for name in run.fields}
         return seen.misfit(replace(run, x=at["x"], v=at["v"], fields=fields))
 
     found = torch.autograd.grad(misfit(leaves), list(leaves.values()), allow_unused=True)

@@ -9,7 +9,7 @@
 .csv    a line of names, then numbers: `stretch`, `stress`, optionally `time` [s] and `loading`
         (UT, ET, PS or SS, where `stretch` is the shear γ); or `F11` ... `F33` and some of `P11` ...
         `P33`, optionally with `time`, those F that are left out being those of the identity. A
-        unit may follow a name: `stress [kPa]`. Empty cells and nan are gaps.
+        unit may follow a name: `stress [kPa]`. nan stands for a gap.
 .txt    two columns without names: stretch, stress.
 """
 

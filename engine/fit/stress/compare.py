@@ -84,7 +84,9 @@ def compare(
         seconds = time.perf_counter() - started
         found.append(_judged(contender.name, answer, task, tests, seconds))
     found.sort(key=_rank)
-    return Comparison(tuple(found), tuple(tests), task, scales)
+    trained = {test.name for test in task.tests}
+    order = sorted(tests, key=lambda test: test.name not in trained)
+    return Comparison(tuple(found), tuple(order), task, scales)
 
 
 def _rank(law: FittedLaw) -> tuple[bool, float]:

@@ -22,7 +22,7 @@ from rheograd.materials.law import ConstitutiveLaw
 
 from ...observations.stress_test import StressTest
 from ..report import FittedParameter
-from ..uncertainty import Uncertainty, entangled, estimate
+from ..uncertainty import WIDEST, Uncertainty, entangled, known_directions
 from .families import Family, Free, Numbers
 from .task import Task
 
@@ -41,6 +41,8 @@ NEAR = 1e-6
 """Of its bound a number is this close at most, relative, if it is at it."""
 FARTHEST = 10.0
 """Change of a logarithm beyond which a number has no end."""
+MIXED = 0.1
+"""Share of a combination that the tests do not tell, from which on a number is not determined."""
 EDGE = 1e-6
 """A free coordinate no farther from its bound is at it."""
 
@@ -239,15 +241,20 @@ def _known(family: Family, task: Task, numbers: Numbers, found: Any) -> NumbersF
     J = _slopes(family, task, numbers)(free)
     held = (free - low < EDGE) | (high - free < EDGE)
     J = np.where(held, 0.0, J)
-    known = estimate(J, residual, np.zeros(len(residual)))
     inflation = along(task, residual)
-    known = replace(known, covariance=inflation * known.covariance)
     m, p = J.shape
     variance = max(inflation * float(residual @ residual) / max(m - p, 1), 1e-300)
-    prior = np.eye(p) * variance / PRIOR**2
-    covariance = variance * np.linalg.inv(J.T @ J + prior)
+    covariance = variance * np.linalg.inv(J.T @ J + np.eye(p) * variance / PRIOR**2)
     covariance[held] = 0.0
     covariance[:, held] = 0.0
+    length = np.linalg.norm(J, axis=0)
+    _, blind = known_directions(J, residual)
+    mixed = (np.abs(blind) > MIXED).any(0)
+    std = np.sqrt(np.diag(covariance))
+    sure = ~mixed & ~held & (length > 0.0) & (std < WIDEST)
+    known = Uncertainty(
+        np.where(np.outer(sure, sure), covariance, 0.0), sure, _quantile(m - p), False, blind
+    )
     names = list(numbers)
     if isinstance(family, Free):
         left = [n for n, sure in zip(names, known.determined, strict=True) if not sure]

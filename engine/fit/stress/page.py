@@ -20,6 +20,8 @@ FAILS = -10.0
 """R² below which it says no more than that a law fails."""
 GOOD, FAIR = 0.99, 0.9
 """R² from which a law tells a loading well, or so-so."""
+SURE = 0.8
+"""Share of points in a 95 % band below which that is too narrow."""
 
 
 def stress_page(
@@ -84,8 +86,9 @@ def verdict(comparison: Comparison) -> str:
         verb = "tells" if one.r2 >= FAIR else "fails to tell"
         text += (
             f"{verb} the stress: R² {r_squared(one.r2)}, {percent(one.inside)} of the points are in"
-            " its own 95 % band."
+            " its own 95 % band"
         )
+        text += "." if one.inside >= SURE else ", so that it is surer of itself than it should be."
     return text
 
 
@@ -123,11 +126,10 @@ def _header(comparison: Comparison, title: str, surroundings: Mapping[str, str])
 def _notes(comparison: Comparison, notes: tuple[str, ...]) -> str:
     said = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in notes)
     mild = f'<section class="notes mild"><h3>Assumed</h3><ul>{said}</ul></section>' if said else ""
-    rows = [f"{law.name}: {words}" for law in comparison.laws for words in law.warnings]
-    items = "".join(f"<li>{escape(row)}</li>" for row in rows)
-    if not items:
+    best = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in comparison.best.warnings)
+    if not best:
         return mild
-    return f'<section class="notes"><h3>How far to trust it</h3><ul>{items}</ul></section>{mild}'
+    return f'<section class="notes"><h3>How far to trust it</h3><ul>{best}</ul></section>{mild}'
 
 
 def _curves(comparison: Comparison) -> str:
@@ -220,13 +222,14 @@ def _score_cell(one: Score) -> str:
 
 def _parameters(law: FittedLaw) -> str:
     rows = "".join(_parameter(p) for p in law.parameters)
+    said = "".join(f'<p class="muted">{escape(s[:1].upper() + s[1:])}.</p>' for s in law.warnings)
     formula: Callable[[], str] | None = getattr(law.law, "formula", None)
     text = f"<p>ψ [J/m³] =</p><pre>{escape(formula())}</pre>" if callable(formula) else ""
     return (
         f"<section><h2>Numbers of {escape(law.name)}</h2>\n{text}"
         '<div class="scroll"><table><thead><tr><th>number</th><th class="n">fitted</th>'
         '<th class="n">95 % range</th><th>verdict</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
+        f"<tbody>{rows}</tbody></table></div>{said}</section>"
     )
 
 
