@@ -204,7 +204,8 @@ def draw(
     from .. import law_tables
 
     fitted = fitted_stretch(law)
-    words = [law_tables.moduli_line(moduli)]
+    constants = law_tables.moduli_line(moduli).split(", ")
+    words = [", ".join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in constants)]
     if fitted is not None:
         words.append(f"Shaded: fitted over stretches {fitted[0]:.3g} to {fitted[1]:.3g}")
     if (formula := law_tables.formula_of(law)) is not None:
