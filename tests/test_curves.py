@@ -11,12 +11,22 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from rheograd.engine.fit.curves import Curve, simple_shear, uniaxial, volumetric
+from rheograd.engine.fit.curves import (
+    Curve,
+    equibiaxial,
+    pure_shear,
+    simple_shear,
+    uniaxial,
+    volumetric,
+)
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean, Volumetric
+from rheograd.materials.equino import EquiNO
 from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+from rheograd.materials.j2_plasticity import J2Plasticity
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
+from rheograd.materials.small_strain import LinearElastic
 
 YOUNG, POISSON = 1e5, 0.3
 MU = YOUNG / (2 * (1 + POISSON))
@@ -52,6 +62,51 @@ def test_elastic_uniaxial(law: ConstitutiveLaw, tau: Principal) -> None:
         side = brentq(lambda a, x=x: tau(a, x * a * a), 0.5, 2.0, xtol=1e-15)
         expected.append(tau(x, x * side * side) / x)
     np.testing.assert_allclose(curve.y.numpy(), expected, rtol=0, atol=1e-9 * YOUNG)
+
+
+def test_equibiaxial_and_pure_shear() -> None:
+    """τ_zz = 0 of stretches (λ, λ, s), and τ_yy = 0 of (λ, s, 1), by the closed form."""
+    law = NeoHookean(YOUNG, POISSON)
+    for curve, volume in (
+        (equibiaxial(law, stretch=SHORT), lambda x, s: x * x * s),
+        (pure_shear(law, stretch=SHORT), lambda x, s: x * s),
+    ):
+        expected = []
+        for x in curve.x.tolist():
+            side = brentq(lambda s, x=x, v=volume: neo_hookean(s, v(x, s)), 0.5, 2.0, xtol=1e-15)
+            expected.append(neo_hookean(x, volume(x, side)) / x)
+        np.testing.assert_allclose(curve.y.numpy(), expected, rtol=0, atol=1e-9 * YOUNG)
+
+
+def test_small_strains() -> None:
+    """Of Hooke's law E ε; E/(1 − ν) ε; E/(1 − ν²) ε; μ γ; K tr ε; and a metal's yield stress."""
+    law, reach = LinearElastic(YOUNG, POISSON), (0.98, 1.03)
+    bulk = LAMBDA + 2 / 3 * MU
+    for curve, modulus, rest in (
+        (uniaxial(law, stretch=reach), YOUNG, 1.0),
+        (equibiaxial(law, stretch=reach), YOUNG / (1 - POISSON), 1.0),
+        (pure_shear(law, stretch=reach), YOUNG / (1 - POISSON**2), 1.0),
+        (simple_shear(law, shear=0.03), MU, 0.0),
+        (volumetric(law, volume=reach), bulk, 1.0),
+    ):
+        expected = modulus * (curve.x - rest)
+        torch.testing.assert_close(curve.y, expected, rtol=1e-9, atol=1e-9 * YOUNG)
+        assert float(curve.x[-1]) == pytest.approx(rest + 0.03)
+    metal = uniaxial(J2Plasticity(YOUNG, POISSON, 300.0), stretch=(0.98, 1.02), rate=0.2)
+    assert float(metal.y[-1]) == pytest.approx(300.0, rel=1e-6)
+
+
+def test_a_law_of_plane_strain_stays_in_its_plane() -> None:
+    """One side is free: E/(1 − ν²) ε; along both axes (λ + 2μ + λ) ε, with nothing free."""
+    law = EquiNO(True, (-0.04,) * 3, (0.04,) * 3, 1e-9, (8,), (8,), (1, 1))
+    C = torch.tensor([[LAMBDA + 2 * MU, LAMBDA, 0], [LAMBDA, LAMBDA + 2 * MU, 0], [0, 0, MU]])
+    law.potential.rest_tangent.copy_(C.double())
+    reach = (0.99, 1.01)
+    for curve, modulus in (
+        (uniaxial(law, stretch=reach), YOUNG / (1 - POISSON**2)),
+        (equibiaxial(law, stretch=reach), 2 * LAMBDA + 2 * MU),
+    ):
+        torch.testing.assert_close(curve.y, modulus * (curve.x - 1), rtol=1e-5, atol=1e-6 * YOUNG)
 
 
 def test_slope_at_rest_is_youngs_modulus() -> None:

@@ -16,7 +16,7 @@ from .finding import Finding, not_applicable
 from .stiffness import Moduli
 from .strain_box import StrainBox
 
-FEW = 100
+FEW = 40
 """Steps from rest to either end where nothing flows: then the way does not matter."""
 LEAST = 1e-6
 """Slope that counts as none, by the modulus at rest [-]."""

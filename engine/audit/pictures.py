@@ -24,6 +24,8 @@ MARKS = {
 """Sign and colour of each verdict."""
 WIDTH = 46
 """Letters in a line of words."""
+STEEP, CUT = 4.0, 1.5
+"""A compression that bears STEEP times the tension is shown as far as CUT times it."""
 LINES = 16
 """Of words beside the curves."""
 
@@ -65,6 +67,10 @@ def _curve(axes: Axes, curve: Curve, fitted: tuple[float, float] | None) -> None
     finite = curve.y[curve.y.isfinite()].abs()
     least = 1e-3 * float(finite.max()) if len(finite) and float(finite.max()) > 0 else 1.0
     low, high = limits({"fitted": curve}, least)
+    if low < -STEEP * high < 0:
+        low = -CUT * high
+        axes.text(0.98, 0.04, "cut off below", ha="right", fontsize=9.0, color=MUTED,
+                  transform=axes.transAxes)  # fmt: skip
     stress = scale(max(abs(low), abs(high)), curve.units[1])
     x = curve.x.numpy()
     if fitted is not None and fitted[0] < x[-1] and fitted[1] > x[0]:

@@ -23,8 +23,10 @@ DIRECTIONS = 48
 """Normals that each state is tried with, before the best are improved."""
 KEPT = 3
 """Of them."""
-ALTERNATIONS = 40
-STATES = 256
+TURNS = 6
+"""In which these are improved while states are compared; LAST of the one that is left."""
+LAST = 100
+STATES = 128
 """States of the box that are tried, before the worst are followed."""
 FOLLOWED = 6
 TRIES = 24
@@ -73,12 +75,12 @@ def moduli_at_rest(probe: Probe) -> Moduli:
 
     Of a law that has no derivative there, the mean of those at some strains of `NEARLY`.
     """
-    F = probe.identity[None]
-    if not probe.law.smooth_at_rest:
+    C = probe.elastic_tangent(probe.identity[None])[1].mean(0)
+    if not probe.law.smooth_at_rest or not bool(C.isfinite().all()):
         generator = torch.Generator().manual_seed(0)
         drawn = torch.randn(64, probe.dim, generator=generator, dtype=torch.float64)
-        F = probe.principal(NEARLY * drawn, probe.rotations(64, 1))
-    C = probe.elastic_tangent(F)[1].mean(0)
+        C = probe.elastic_tangent(probe.principal(NEARLY * drawn, probe.rotations(64, 1)))[1]
+        C = C[C.isfinite().flatten(1).all(1)].sum(0) / 64
     d = probe.dim
     C = C[:d, :d, :d, :d]
     trace, pairs = torch.einsum("iijj", C), torch.einsum("ijij", C)
@@ -180,7 +182,8 @@ def least_acoustic(probe: Probe, box: StrainBox, seed: int) -> tuple[float, Tens
     k = int(values.argmin())
     if not bool(values[k].isfinite()):
         return float("nan"), None
-    return float(values[k]), probe.principal(e, axes)[k]
+    F = probe.principal(e, axes)[k]
+    return float(acoustic(probe.elastic_tangent(F[None])[1], probe.dim)), F
 
 
 def _at(probe: Probe, strains: Tensor, axes: Tensor) -> Tensor:
@@ -189,15 +192,15 @@ def _at(probe: Probe, strains: Tensor, axes: Tensor) -> Tensor:
     known = A.isfinite().flatten(1).all(1)
     out = A.new_full((len(A),), torch.inf)
     if bool(known.any()):
-        out[known] = acoustic(A[known], probe.dim)
+        out[known] = acoustic(A[known], probe.dim, TURNS)
     return out
 
 
-def acoustic(A: Tensor, dim: int = 3) -> Tensor:
+def acoustic(A: Tensor, dim: int = 3, turns: int = LAST) -> Tensor:
     """The minimum of a·Q(N)a [Pa] over unit vectors, shape (q,), of tangents (q, 3, 3, 3, 3).
 
     With N given a is an eigenvector of Q(N), with a given N is one of the same form the other way
-    round; taking turns only goes down. It starts from `DIRECTIONS`.
+    round; taking turns only goes down. It starts from the best of `DIRECTIONS`.
     """
     A = A[:, :dim, :dim, :dim, :dim]
     A = 0.5 * (A + A.permute(0, 3, 4, 1, 2))
@@ -205,7 +208,7 @@ def acoustic(A: Tensor, dim: int = 3) -> Tensor:
     least = _lowest(torch.einsum("qiJkL,nJ,nL->qnik", A, N, N))[0]
     N = N[least.argsort(1)[:, :KEPT]]
     value = least
-    for _ in range(ALTERNATIONS):
+    for _ in range(turns):
         _, a = _lowest(torch.einsum("qiJkL,qnJ,qnL->qnik", A, N, N))
         value, N = _lowest(torch.einsum("qiJkL,qni,qnk->qnJL", A, a, a))
     return value.amin(1)

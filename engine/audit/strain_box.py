@@ -39,10 +39,11 @@ class StrainBox:
 
     def __post_init__(self) -> None:
         """Refuse limits between which rest is not."""
-        for name, (low, high) in (("stretch", self.stretch), ("volume", self.volume)):
+        limits = {"principal stretches": self.stretch, "volume ratios": self.volume}
+        for name, (low, high) in limits.items():
             if not 0 < low < 1 < high < math.inf:
                 raise ValueError(
-                    f"got a box of {name}s from {low:g} to {high:g}, expected 0 < low < 1 < high:"
+                    f"got a box of {name} from {low:g} to {high:g}, expected 0 < low < 1 < high:"
                     " rest is inside, as in 0.7,1.4"
                 )
 

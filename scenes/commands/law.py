@@ -105,9 +105,7 @@ def run(found: argparse.Namespace, kind: Any, options: Sequence[Parameter]) -> i
 
     from .. import law_tables, named_laws
 
-    law = laws.load(found.law, named_laws.named()) if kind is None else (
-        named_laws.made(kind, found, options)
-    )  # fmt: skip
+    law = read(found.law) if kind is None else named_laws.made(kind, found, options)
     known = law.provenance
     dt = found.step or (known.step if known is not None and known.step else STEP)
     if not dt > 0:
@@ -135,6 +133,21 @@ def run(found: argparse.Namespace, kind: Any, options: Sequence[Parameter]) -> i
         if path is not None:
             say(f"wrote {path}")
     return status(verdict, strict=found.strict)
+
+
+def read(word: str) -> ConstitutiveLaw:
+    """The law of a file, or a guess at the name that was meant.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no such law, or it cannot be made.
+    """
+    from .. import named_laws
+
+    try:
+        return laws.load(word, named_laws.named())
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("--law: ")) from error
 
 
 def status(verdict: Audit | None, *, strict: bool) -> int:
@@ -191,7 +204,8 @@ def draw(
     from .. import law_tables
 
     fitted = fitted_stretch(law)
-    words = [law_tables.moduli_line(moduli)]
+    constants = law_tables.moduli_line(moduli).split(", ")
+    words = [", ".join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in constants)]
     if fitted is not None:
         words.append(f"Shaded: fitted over stretches {fitted[0]:.3g} to {fitted[1]:.3g}")
     if (formula := law_tables.formula_of(law)) is not None:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rheograd law: what is told of a law, in text, as a picture, a table and JSON; and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from test_audit import LAMBDA, MU, POISSON, YOUNG
+from test_cli_laws import SPRINGY
+
+from rheograd.materials.elastic import NeoHookean
+from rheograd.materials.invariant import InvariantFullElasticity
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.provenance import Provenance
+from rheograd.scenes.cli import main
+
+WOBBLY = '''
+from rheograd.materials.elastic import NeoHookean
+
+
+class Written(NeoHookean):
+    """One that writes its energy."""
+
+    name = "written"
+
+    def __init__(self):
+        super().__init__(1e5, 0.3)
+
+    def formula(self, *, latex=False):
+        return r"\\mu" if latex else "mu/2*(I1 - 3) + ..."
+'''
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    law = NeoHookean(YOUNG, POISSON)
+    law.provenance = Provenance("rubber.csv", "tension", "rheograd fit ...", "2026", (0.8, 1.5))
+    law.save(tmp_path / "law.safetensors")
+    return tmp_path / "law.safetensors"
+
+
+def test_everything_at_once(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("law.png", "law.json", "law.csv")
+    picture, numbers, table = (saved.with_name(name) for name in names)
+    words = ["--audit", "--plot", picture, "--json", numbers, "--csv", table]
+    assert main(["law", str(saved), *map(str, words)]) == 0
+    told = capsys.readouterr().out
+    for part in ("neo-hookean", "young=100000 Pa", "rubber.csv, tension", "stretches 0.8 to 1.5",
+                 "E = 100.0 kPa, ν = 0.3", "equibiaxial", "The law passes."):  # fmt: skip
+        assert part in told
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert not list(saved.parent.glob("*.tmp"))
+    check_json(json.loads(numbers.read_text()))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert set(rows[0]) == {"loading", "deformation", "value", "stress", "stress_Pa"}
+    shear = [r for r in rows if r["loading"] == "simple shear"]
+    for row in shear:
+        assert float(row["stress_Pa"]) == pytest.approx(MU * float(row["value"]), abs=1e-3)
+    assert {r["loading"] for r in rows} == {
+        "uniaxial", "equibiaxial", "pure shear", "simple shear", "volumetric",
+    }  # fmt: skip
+
+
+def check_json(found: dict) -> None:
+    assert (found["format"], found["version"], found["units"]) == ("rheograd law", 1, "SI")
+    assert set(found) == {
+        "format", "version", "units", "source", "law", "formula", "provenance", "at_rest",
+        "curves", "audit",
+    }  # fmt: skip
+    assert found["law"]["name"] == "neo-hookean"
+    assert found["law"]["class"] == "rheograd.materials.elastic.NeoHookean"
+    assert (found["law"]["parameters"], found["law"]["history"]) == (2, 0)
+    assert found["law"]["device_form"] is True
+    assert found["formula"] is None
+    assert found["provenance"]["stretch"] == [0.8, 1.5]
+    assert found["provenance"]["hencky"] == pytest.approx([math.log(0.8), math.log(1.5)])
+    rest = found["at_rest"]
+    assert rest["young_Pa"] == pytest.approx(YOUNG)
+    assert rest["bulk_Pa"] == pytest.approx(LAMBDA + 2 / 3 * MU)
+    assert len(found["curves"]) == 5
+    for curve in found["curves"]:
+        assert len(curve["x"]["values"]) == len(curve["y"]["values"]) > 20
+        assert curve["y"]["unit"] == "Pa"
+    audit = found["audit"]
+    assert audit["passed"] is True
+    assert audit["box"]["stretch"] == [0.8, 1.5]
+    assert len(audit["findings"]) == 12
+    for finding in audit["findings"]:
+        assert set(finding) == {
+            "name", "verdict", "formula", "value", "sense", "bound", "unit", "sentence", "worst_F",
+        }  # fmt: skip
+        assert finding["verdict"] in ("pass", "information")
+
+
+def test_a_law_by_its_name_has_its_numbers_as_options(tmp_path: Path) -> None:
+    path = tmp_path / "law.json"
+    words = ["law", "neo-hookean", "--young", "2e5", "--range", "0.9,1.1", "--json", str(path)]
+    assert main(words) == 0
+    found = json.loads(path.read_text())
+    assert found["at_rest"]["young_Pa"] == pytest.approx(2e5)
+    assert found["at_rest"]["poisson"] == pytest.approx(0.45)  # of its example
+    for curve in found["curves"][:3]:
+        ends = curve["x"]["values"]
+        assert (ends[0], ends[-1]) == pytest.approx((0.9, 1.1))
+    assert found["audit"] is None
+    words = ["law", "ogden", "--moduli", "4e5", "--exponents", "2", "--json", str(path), "--force"]
+    assert main(words) == 0
+    assert json.loads(path.read_text())["at_rest"]["shear_Pa"] == pytest.approx(4e5)
+
+
+def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.safetensors"
+    InvariantFullElasticity(1e5, seed=1).save(bad)
+    path = tmp_path / "bad.json"
+    assert main(["law", str(bad)]) == 0
+    assert main(["law", str(bad), "--audit", "--json", str(path)]) == 1
+    told = capsys.readouterr().out
+    assert "The law fails: " in told
+    assert "no work from cycles: A closed cycle of strain" in told
+    assert json.loads(path.read_text())["audit"]["passed"] is False
+    stvk = ["law", "stvk", "--audit", "--box", "0.8,1.1"]
+    assert main(stvk) == 0
+    told = capsys.readouterr().out
+    assert "The law passes; warnings: strong ellipticity, Baker-Ericksen." in told
+    assert main([*stvk, "--strict"]) == 1
+
+
+def test_a_formula_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script, path = tmp_path / "written.py", tmp_path / "law.json"
+    script.write_text(WOBBLY)
+    picture = tmp_path / "law.svg"
+    words = ["law", f"{script}:Written", "--json", str(path), "--plot", str(picture)]
+    assert main(words) == 0
+    assert "mu/2*(I1 - 3) + ..." in capsys.readouterr().out
+    found = json.loads(path.read_text())
+    assert found["formula"] == {"text": "mu/2*(I1 - 3) + ...", "latex": r"\mu"}
+    assert picture.read_text().startswith("<?xml")
+
+
+def test_laws_of_ones_own_of_small_strain_and_with_flow(tmp_path: Path) -> None:
+    script = tmp_path / "springs.py"
+    script.write_text(SPRINGY)
+    assert main(["law", f"{script}:Springy"]) == 0
+    path = tmp_path / "law.json"
+    for name in ("j2-plasticity", "elasto-plastic", "volumetric"):
+        assert main(["law", name, "--json", str(path), "--force"]) == 0
+        assert json.loads(path.read_text())["law"]["name"] == name
+
+
+def test_refusals(saved: Path, tmp_path: Path, refuse: Callable[..., str]) -> None:
+    assert "there is no law at nothing.safetensors" in refuse("law", "nothing.safetensors")
+    assert refuse("law", "neo-hokean").startswith("got 'neo-hokean' (did you mean")
+    tensors = tmp_path / "other.safetensors"
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(3)}, tensors)
+    assert "holds tensors of another program" in refuse("law", tensors)
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(saved.read_bytes()[:60])
+    assert "is not a whole .safetensors file" in refuse("law", torn)
+    outside = refuse("law", saved, "--box=1.1,1.4")
+    assert "--box: got a box of principal stretches from 1.1 to 1.4" in outside
+    assert "got '1', expected 2 numbers" in refuse("law", saved, "--box", "1")
+    assert "--range: got a box of principal stretches" in refuse("law", saved, "--range", "0.5,0.9")
+    assert "--step: got -1 s" in refuse("law", saved, "--step", "-1")
+    assert "--strict needs --audit" in refuse("law", saved, "--strict")
+    assert "ends in .png or .svg or .pdf" in refuse("law", saved, "--plot", tmp_path / "a.bmp")
+    assert "create it first" in refuse("law", saved, "--json", tmp_path / "no" / "a.json")
+    (tmp_path / "there.json").write_text("kept")
+    assert "add --force" in refuse("law", saved, "--json", tmp_path / "there.json")
+    assert (tmp_path / "there.json").read_text() == "kept"
+    assert "expected -1 < poisson < 0.5" in refuse("law", "neo-hookean", "--poisson", "0.6")
+    assert "unknown option --shear" in refuse("law", "neo-hookean", "--shear", "3")
+    assert ConstitutiveLaw.load(saved).provenance is not None
+
+
+def test_a_failed_picture_leaves_the_old_one(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    from matplotlib.figure import Figure
+
+    picture = saved.with_name("law.png")
+    picture.write_text("old")
+
+    def broken(self: Figure, path: Path, **settings: object) -> None:
+        Path(path).write_text("half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Figure, "savefig", broken)
+    assert main(["law", str(saved), "--plot", str(picture), "--force"]) == 2
+    assert picture.read_text() == "old"
+    assert not list(saved.parent.glob("*.tmp"))
