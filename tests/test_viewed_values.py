@@ -154,6 +154,21 @@ def test_what_is_flat_is_seen_face_to_face(flat: int | None, side: int) -> None:
     assert view.facing == side
 
 
+def test_the_timeline_begins_with_the_first_run_to_begin() -> None:
+    whole, fine = falling(11), falling(41)
+    fine.time = 0.1 + fine.time / 4  # from 0.1 to 0.15 s
+    view = describe([whole, fine])
+    inner = np.linspace(0.1, 0.15, 41)
+    expected = [0, 0.02, 0.04, 0.06, 0.08, *inner, 0.16, 0.18, 0.2]
+    np.testing.assert_allclose(view.times, expected)
+    own = [source.times[frames] for source, frames in zip(view.sources, view.frames, strict=True)]
+    assert np.abs(own[0] - view.times).max() <= 0.01 + 1e-9
+    np.testing.assert_allclose(own[1], np.clip(expected, 0.1, 0.15))
+    still, late = falling(1), falling(3)
+    late.time = late.time + 2.0
+    np.testing.assert_allclose(describe([late, still]).times, [0.0, 2.0, 2.1, 2.2])
+
+
 class TestClock:
     def test_how_fast_time_goes_is_said(self) -> None:
         played = Playback(

@@ -19,14 +19,17 @@ from test_viewer import BOX, falling, recorded
 
 from rheograd.engine.fit.prediction import OBSERVED
 from rheograd.engine.trajectory import Trajectory
-from rheograd.viewer import display
+from rheograd.viewer import Looks, display
 from rheograd.viewer.drawing import bodies
 from rheograd.viewer.drawing.bodies import Cloud, Particles, Surface
+from rheograd.viewer.drawing.camera import projected
 from rheograd.viewer.drawing.splatter import Splatter
 from rheograd.viewer.drawing.surroundings import Floor
+from rheograd.viewer.files.export import export_frame
 from rheograd.viewer.fit.charts import _chart
 from rheograd.viewer.fit.folder import FitFolder
 from rheograd.viewer.fit.observed import ObservedMotion
+from rheograd.viewer.observed.ghosts import Ghost, Observed
 from rheograd.viewer.observed.tracked_film import FilmSheet, TrackedFilm, film_of_run
 from rheograd.viewer.palettes import colour
 from rheograd.viewer.picked.chart import _thinned
@@ -106,6 +109,67 @@ def test_each_panel_shows_its_own_frame_of_one_time() -> None:
             assert (picture[:, :318] != plain[:-STRIP, :318]).any(-1).mean() > 0.01
             # a line at the left of the second panel parts them
             np.testing.assert_allclose(picture[:, 4:318], picture[:, 324:638], atol=3)
+
+
+class TestOwnFrames:
+    """Of two runs the second has a quarter of the frames; at place 4 it is at its frame 1."""
+
+    place, own = 4, 1
+
+    def runs(self) -> tuple[Any, Any]:
+        coarse = falling(6)
+        coarse.x = coarse.x[0] + 3 * (coarse.x - coarse.x[0])
+        return falling(21), coarse
+
+    def test_what_is_picked_is_told_and_found_at_its_own(self) -> None:
+        fine, coarse = self.runs()
+        with staged([fine, coarse], WIDE, field="displacement") as stage:
+            inspector, pick = stage.inspector, Pick(1, 0)
+            inspector.picked = (pick,)
+            drawn(stage, self.place)
+            inspector.finish()
+            drawn(stage, self.place)
+            assert inspector._value(pick, 1) == "0.02352 m"  # three times g t^2 / 2 of 0.04 s
+            np.testing.assert_allclose(inspector._marks[1].where(pick), coarse.x[self.own, 0])
+            inspector.picked = ()
+            drawn(stage, self.place)
+            renderer, x = stage.plotter.renderers[1], coarse.x[self.own]
+            eye = np.array(renderer.camera.position)
+            front = int(np.linalg.norm(x - eye, axis=1).argmin())
+            at = projected(renderer, x[[front]])[0] + renderer.GetOrigin()
+            found = inspector.find(round(at[0]), round(at[1]))
+            assert found == Pick(1, front)
+
+    def test_each_is_written_at_its_own(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import pyvista
+
+        runs = self.runs()
+        monkeypatch.chdir(tmp_path)
+        view = describe(list(runs))
+        names = export_frame(view, self.place, "speed", "seen", numbers=True)
+        for name, run, frame in zip(names, runs, (self.place, self.own), strict=True):
+            held: Any = pyvista.read(name)
+            np.testing.assert_array_equal(held.points, run.x[frame])
+            assert held.field_data["TimeValue"] == pytest.approx(0.04)
+
+    def test_a_ghost_and_a_run_over_another_are_at_their_own(self, drawing: None) -> None:
+        fine, coarse = self.runs()
+        aside = coarse.x + np.array([0.0, 0.0, 0.002])
+        ghost = Ghost("seen", coarse.time, lambda k: aside[k], lambda x: x)
+        with staged([fine, Observed(coarse, ghost)]) as stage:
+            drawn(stage, self.place)
+            ((panel, rings),) = stage._rings
+            assert panel == 1
+            np.testing.assert_allclose(rings._seen, aside[self.own])
+        looks, pictures = Looks(overlay=True), []
+        for second in (falling(6), falling(21)):
+            second.x = second.x + np.array([0.15, 0.0, 0.0])
+            with staged([falling(21), second], field="displacement") as stage:
+                stage.dress(looks)
+                pictures.append(drawn(stage, 8)[:-STRIP].astype(int))
+        assert np.abs(pictures[0] - pictures[1]).max() <= 3
 
 
 def test_the_camera_turns_to_the_right_and_up() -> None:

@@ -255,15 +255,16 @@ def _upward(source: Source, up: str | None) -> np.ndarray:
 
 
 def _timeline(sources: Sequence[Source]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    """The times of the finest source, then those of any that runs on for longer.
+    """The times of the finest source, and those of any that begins before it or goes on after it.
 
-    Each source shows the frame nearest in time, and stays at its last when it has ended.
+    Each source shows the frame nearest in time: its first before it begins, its last when it ended.
     """
-    order = sorted(sources, key=lambda s: s.times[-1] / max(s.count - 1, 1))
+    order = sorted(sources, key=lambda s: (s.times[-1] - s.times[0]) / max(s.count - 1, 1))
     times = order[0].times
     for source in order[1:]:
         gap = np.diff(times).min() / 2 if len(times) > 1 else 0.0
-        times = np.concatenate([times, source.times[source.times > times[-1] + gap]])
+        own = source.times
+        times = np.concatenate([own[own < times[0] - gap], times, own[own > times[-1] + gap]])
     return times, tuple(_nearest(source.times, times) for source in sources)
 
 
