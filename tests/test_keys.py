@@ -54,7 +54,7 @@ def live() -> tuple[LivePlayback, Run]:
     return LivePlayback(describe(falling()), run, True), run
 
 
-def own(kind: type) -> Mapping[str, Any]:
+def own(kind: Any) -> Mapping[str, Any]:
     """The actions of a window or page itself, which needs no display to name them."""
     return kind.__new__(kind).acts
 

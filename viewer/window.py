@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -14,13 +14,11 @@ from .display import require_window
 from .drawing.flat import INK, PALE, draw, drawing, text
 from .drawing.strip import TimeStrip
 from .files.numbered import new_file
-from .looks import Looks
 from .picked.clicks import Clicks
 from .picked.history import write_new
-from .picked.picking import picks_of
 from .playback import Playback, Player, Shown
+from .presentation import Presentation, Presented
 from .stage import Stage, plotter_for, quickly_drawn
-from .view import describe
 
 _TICK = 16
 _TURN = 0.4
@@ -30,42 +28,31 @@ _KEY_INK = (0.17, 0.44, 0.70)
 
 def play(
     trajectories: Any,
+    presentation: Presentation | None = None,
     *,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
     paused: bool = False,
     frame: int = 0,
-    size: tuple[int, int] = (1280, 720),
-    looks: Looks | None = None,
-    picked: Sequence[int] = (),
     watch: Callable[[Shown], None] | None = None,
+    **presented: Unpack[Presented],
 ) -> None:
     """Open a window and play a run; returns when it is closed. Press h for the keys.
 
     Args:
         trajectories: one trajectory or path, or several to be seen side by side with one camera.
-        field: what to colour by at first, by default the speed.
-        titles: names shown above the panels.
-        limits: range of that field in SI units.
-        up: axis that points up, for example ``"z"`` or ``"-x"``.
+        presentation: how they are shown at first.
         paused: wait for the space key.
         frame: place on the timeline to start from.
-        size: width and height [pixels].
-        looks: how bodies are drawn at first.
-        picked: numbers of particles, or of nodes or elements, that are picked at first.
         watch: called with what is shown whenever that has changed and is drawn.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Raises:
         DisplayError: where no window can be opened.
         ValueError: for a field, frame or number that there is not.
     """
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    playback = Playback(view, frame, not paused, looks)
-    playback.change(moved=False, picked=picks_of(view, picked))
+    asked = Presentation.of(presentation, **presented)
+    playback = asked.playback(trajectories, frame, playing=not paused)
     require_window()
-    PlayWindow(playback, size, watch).run()
+    PlayWindow(playback, asked.size, watch).run()
 
 
 class Window(ABC):

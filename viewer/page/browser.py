@@ -9,8 +9,8 @@ import importlib
 import itertools
 import secrets
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -18,12 +18,10 @@ from .. import keys
 from ..display import DisplayError, require_renderer
 from ..drawing.images import drawn
 from ..drawing.strip import TimeStrip
-from ..looks import Looks
 from ..picked.clicks import Clicks
-from ..picked.picking import picks_of
 from ..playback import SPEEDS, Playback, Shown
+from ..presentation import Presentation, Presented
 from ..stage import Stage, plotter_for, quickly_drawn
-from ..view import describe
 from . import connection, look_controls
 from . import layout as page
 from .stream import Stream, png
@@ -44,21 +42,16 @@ _names = itertools.count()
 
 def serve(
     trajectories: Any,
+    presentation: Presentation | None = None,
     *,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
     paused: bool = False,
     frame: int = 0,
-    size: tuple[int, int] = (1280, 720),
-    looks: Looks | None = None,
-    picked: Sequence[int] = (),
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool = True,
     ready: Callable[[str], None] | None = None,
     watch: Callable[[Shown], None] | None = None,
+    **presented: Unpack[Presented],
 ) -> None:
     """Show a run in a page of a browser; returns when that is ended from the page or by SIGTERM.
 
@@ -67,20 +60,15 @@ def serve(
 
     Args:
         trajectories: one trajectory or path, or several to be seen side by side with one camera.
-        field: what to colour by at first, by default the speed.
-        titles: names shown above the panels.
-        limits: range of that field in SI units.
-        up: axis that points up, for example ``"z"`` or ``"-x"``.
+        presentation: how they are shown at first.
         paused: wait for the space key.
         frame: place on the timeline to start from.
-        size: width and height of the picture until a page says how large it is [pixels].
-        looks: how bodies are drawn at first.
-        picked: numbers of particles, or of nodes or elements, that are picked at first.
         host: name or address of this machine to listen at, ``"0.0.0.0"`` for all that it has.
         port: to listen at; 0 for any that is free.
         open_browser: open the page in a browser of this machine, where it has a display.
         ready: called with the address of the page once it can be opened.
         watch: called with what is shown whenever that has changed and is drawn.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Raises:
         DisplayError: where nothing can be drawn, or trame is not installed.
@@ -88,13 +76,12 @@ def serve(
         OSError: where it cannot listen at that host and port.
         ValueError: for a field, frame or number that there is not.
     """
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    playback = Playback(view, frame, not paused, looks)
-    playback.change(moved=False, picked=picks_of(view, picked))
+    asked = Presentation.of(presentation, **presented)
+    playback = asked.playback(trajectories, frame, playing=not paused)
     _require_trame()
     _require_no_loop()
     require_renderer()
-    plotter = plotter_for(view, size, off_screen=True)
+    plotter = plotter_for(playback.view, asked.size, off_screen=True)
     try:
         site = Site(playback, plotter, watch)
         asyncio.run(site.run(host, port, open_browser, ready))
