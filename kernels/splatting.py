@@ -24,7 +24,7 @@ import warp as wp
 from .dtypes import factory, types
 
 BLOCK = 16
-"""Points of a thread; each round takes some of every block."""
+"""Points of a thread, a power of two; each round takes some of every block."""
 TILE = 8
 """Pixels along the side of a tile."""
 RUN = 32
@@ -104,8 +104,6 @@ class SplatKernels(NamedTuple):
     """Tells each tile of those around it."""
     shade: wp.Kernel
     """A thread is `RUN` pixels, one after another."""
-    shown: wp.Kernel
-    """A thread is a pixel: which point it shows."""
 
 
 @factory
@@ -117,6 +115,7 @@ def splat_kernels(dtype: Any) -> SplatKernels:
     block, tile = wp.constant(BLOCK), wp.constant(TILE)
     run, lights, spare = wp.constant(RUN), wp.constant(LIGHTS), wp.constant(SPARE)
     turned = wp.constant(wp.uint32(2654435761))  # by Knuth: high bits that look random
+    rest = wp.constant(wp.uint32(32 - (BLOCK.bit_length() - 1)))
     empty = wp.constant(wp.int64(EMPTY))
 
     @wp.struct
@@ -285,7 +284,7 @@ def splat_kernels(dtype: Any) -> SplatKernels:
         at a depth of 1 m in perspective; `offset` is where the picture starts in keys_out.
         """
         k = first + wp.tid()
-        turn = int((wp.uint32(k) * turned) >> wp.uint32(28))
+        turn = int((wp.uint32(k) * turned) >> rest)
         tiles = wp.vec2i((camera.width + tile - 1) // tile, (camera.height + tile - 1) // tile)
         for j in range(start, stop):
             index = block * k + (j ^ turn)
@@ -462,17 +461,4 @@ def splat_kernels(dtype: Any) -> SplatKernels:
                     if i < stop:
                         key = least(keys, parts, size, i)
 
-    @wp.kernel(module=module, enable_backward=False)
-    def shown(
-        size: int,
-        parts: int,
-        keys: wp.array[wp.int64],
-        first: int,
-        index_out: wp.array[int],
-    ):
-        """The point that pixel first + i shows, or NOWHERE, of pictures of `size` pixels."""
-        i = wp.tid()
-        key = least(keys, parts, size, first + i)
-        index_out[i] = point_of(key)
-
-    return SplatKernels(Camera, splat, bound, spread, shade, shown)
+    return SplatKernels(Camera, splat, bound, spread, shade)

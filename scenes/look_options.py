@@ -11,16 +11,15 @@ from .options import Parser
 if TYPE_CHECKING:
     from rheograd.viewer import Clip, Looks
 
-_SHAPES = ("points", "spheres", "surface")
-_AROUND = ("all", "colliders", "box", "none")
-
 
 def add_options(parser: Parser) -> None:
     """Add them, in a group of their own."""
+    from rheograd.viewer.looks import AROUND, SHAPES, SPANS
+
     group = parser.add_argument_group("how bodies are drawn (in a window and page keys change it)")
     group.add_argument(
-        "--as", dest="shape", choices=_SHAPES, help="particles, or nodes as points (default: "
-        "spheres, and the surface of meshes)",
+        "--as", dest="shape", choices=sorted(SHAPES),
+        help="particles, or nodes as points (default: spheres, and the surface of meshes)",
     )  # fmt: skip
     group.add_argument(
         "--clip", type=_clip, metavar="x=X", help="leave out what is beyond it [m]; -x=X: below"
@@ -29,12 +28,12 @@ def add_options(parser: Parser) -> None:
         "--overlay", action="store_true", help="runs one over the other, the later as ghosts"
     )
     group.add_argument(
-        "--range", dest="span", choices=("run", "frame"), help="whose values the colours span "
-        "(default: run, or --limits)",
+        "--range", dest="span", choices=[span for span in SPANS if span != "locked"],
+        help="whose values the colours span (default: run, or --limits)",
     )  # fmt: skip
     group.add_argument("--axes", action="store_true", help="show where the axes point")
     group.add_argument(
-        "--around", choices=_AROUND, help="what stands around: the box, with its floor, colliders"
+        "--around", choices=AROUND, help="what stands around: the box, with its floor, colliders"
     )
     group.add_argument(
         "--edges", action=BooleanOptionalAction, default=True, help="of the cells of meshes"

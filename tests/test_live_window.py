@@ -286,6 +286,7 @@ def test_what_does_not_go_together(
 def test_fields_and_ranges_follow_the_present(monkeypatch: pytest.MonkeyPatch) -> None:
     from rheograd.engine.live import LiveRun
     from rheograd.scenes import bouncing_ball
+    from rheograd.viewer import ranges as rolling
     from rheograd.viewer.live import present
 
     run = LiveRun(bouncing_ball.build(), bouncing_ball.solver(n=2), every=10)
@@ -300,8 +301,8 @@ def test_fields_and_ranges_follow_the_present(monkeypatch: pytest.MonkeyPatch) -
         assert moved == pytest.approx((run.state.x - run.begin.x).norm(dim=1).numpy())
         view.fields["von Mises stress"].values(source, present.NOW)
     clock = [100.0]
-    monkeypatch.setattr(present.time, "perf_counter", lambda: clock[0])
-    ranges, highs = present.RollingRanges(view), []
+    monkeypatch.setattr(rolling.time, "perf_counter", lambda: clock[0])
+    ranges, highs = rolling.RollingRanges(view), []
     for factor in (1.0, 40.0, 10.0, 10.0, 1e-3, 1e-3):
         run.state = replace(run.state, v=torch.full_like(run.state.v, 0.1 * factor))
         clock[0] += 1.5

@@ -18,7 +18,9 @@ from rheograd.scenes.cli import BAD_INPUT, main
 from rheograd.viewer import Clip, Looks, movie, screenshot
 from rheograd.viewer.drawing import bodies
 from rheograd.viewer.drawing.overlay import COLOURS
-from rheograd.viewer.looks import AROUND, SHAPES, SPANS, chosen, clipped, pressed, settled
+from rheograd.viewer.keys import WINDOW
+from rheograd.viewer.keys import action as keyed
+from rheograd.viewer.looks import AROUND, SHAPES, SPANS, acted, chosen, clipped, settled
 from rheograd.viewer.playback import Playback
 from rheograd.viewer.ranges import Ranges
 from rheograd.viewer.view import describe
@@ -31,9 +33,8 @@ CORNER = np.array([0.85, 0.42, 1.0])
 def press(keys: str, looks: Looks, view: Any, toward: np.ndarray = CORNER) -> Looks:
     """The looks after keys, separated by blanks."""
     for key in keys.split():
-        got = pressed(key, key.isupper(), looks, view, toward, ("speed", 0.0, 2.0))
-        assert got is not None
-        looks = got
+        action = keyed(WINDOW, key, key.isupper())
+        looks = acted(action, looks, view, toward, ("speed", 0.0, 2.0))
     return looks
 
 

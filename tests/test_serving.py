@@ -19,6 +19,7 @@ import pytest
 from test_viewer import falling
 
 from rheograd.viewer import DisplayError, display, playback, serve
+from rheograd.viewer.drawing.strip import TimeStrip
 from rheograd.viewer.page import connection, stream
 from rheograd.viewer.stage import Stage, plotter_for
 from rheograd.viewer.view import describe
@@ -274,7 +275,7 @@ def test_the_strip_without_a_timeline() -> None:
     pictures = []
     for timeline in (True, False):
         plotter = plotter_for(view, (640, 240), off_screen=True)
-        Stage(plotter, view, timeline=timeline)
+        Stage(plotter, view, strip=TimeStrip(plotter.renderers[1], view, 1, timeline))
         plotter.render_window.Render()
         pictures.append(plotter.screenshot(return_img=True)[-84:])
         plotter.close()
@@ -291,7 +292,7 @@ def test_another_size_is_laid_out_as_if_it_had_been_the_first() -> None:
     pictures = []
     for size in ((640, 400), narrow):
         plotter = plotter_for(view, size, off_screen=True)
-        stage = Stage(plotter, view, timeline=False)
+        stage = Stage(plotter, view, strip=TimeStrip(plotter.renderers[2], view, 1, timeline=False))
         plotter.render_window.SetSize(*narrow)
         stage.lay_out()
         stage.look(0)

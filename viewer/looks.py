@@ -27,15 +27,11 @@ GIVEN = "range given"
 AROUND = ("all", "colliders", "box", "none")
 """What stands around bodies, in the order of the key: the box has a floor with shadows."""
 AXES = "xyz"
-KEYS = (
-    ("m, e", "spheres, surface or points; edges of cells"),
-    ("k, shift-k", "clip plane on or off; across the next axis"),
-    ("[ and ]", "move the clip plane"),
-    ("g", "colours over the run, this frame, or locked"),
-    ("o", "runs one over the other, or side by side"),
-    ("a, b", "axes; box and colliders"),
-)
-"""Keys and what they do."""
+ACTIONS = (
+    "shape", "edges", "clip", "clip axis", "clip back", "clip on", "span", "overlay", "axes",
+    "around",
+)  # fmt: skip
+"""What `acted` does, by the names that the table of keys has for it."""
 _STEPS = 40
 
 
@@ -164,45 +160,45 @@ def moved(clip: Clip, view: View, steps: float) -> Clip:
     return replace(clip, place=min(max(place, low), high))
 
 
-def pressed(
-    key: str,
-    shift: bool,
+def acted(
+    action: str,
     looks: Looks,
     view: View,
     toward: np.ndarray,
     lock: tuple[str, float, float],
-) -> Looks | None:
-    """The looks after a key, or None where it does not stand for any.
+) -> Looks:
+    """The looks after one of ACTIONS.
 
     Args:
-        key: its name in X.
-        shift: whether shift is held too.
+        action: its name.
         looks: before.
         view: what is seen.
         toward: direction to the eye, shape (3,).
         lock: field and range shown now, to which the range may be locked.
+
+    Raises:
+        ValueError: There is no such action.
     """
-    if key == "m":
+    facing = int(np.abs(toward).argmax())
+    if action == "shape":
         return replace(looks, shape=_next(shapes(view), looks.shape))
-    if key in ("k", "K"):
-        if shift or key == "K":
-            axis = int(np.abs(toward).argmax()) - 1 if looks.clip is None else looks.clip.axis
-            return replace(looks, clip=clipped(view, (axis + 1) % 3, toward))
-        axis = int(np.abs(toward).argmax())
-        return replace(looks, clip=None if looks.clip else clipped(view, axis, toward))
-    if key in ("bracketleft", "bracketright"):
-        clip = looks.clip or clipped(view, int(np.abs(toward).argmax()), toward)
-        return replace(looks, clip=moved(clip, view, 1 if key == "bracketright" else -1))
-    if key == "g":
+    if action == "clip axis":
+        axis = facing - 1 if looks.clip is None else looks.clip.axis
+        return replace(looks, clip=clipped(view, (axis + 1) % 3, toward))
+    if action == "clip":
+        return replace(looks, clip=None if looks.clip else clipped(view, facing, toward))
+    if action in ("clip back", "clip on"):
+        clip = looks.clip or clipped(view, facing, toward)
+        return replace(looks, clip=moved(clip, view, 1 if action == "clip on" else -1))
+    if action == "span":
         return ranged(looks, _next(tuple(SPANS), looks.span), lock)
-    if key == "o":
+    if action == "overlay":
         return replace(looks, overlay=not looks.overlay and len(view.sources) > 1)
-    if key == "b":
+    if action == "around":
         return replace(looks, around=_next(AROUND, looks.around))
-    if key in ("a", "e"):
-        name = "axes" if key == "a" else "edges"
-        return replace(looks, **{name: not getattr(looks, name)})
-    return None
+    if action in ("axes", "edges"):
+        return replace(looks, **{action: not getattr(looks, action)})
+    raise ValueError(f"an action on the looks: got {action!r}, expected {', '.join(ACTIONS)}")
 
 
 def ranged(looks: Looks, span: str, lock: tuple[str, float, float]) -> Looks:

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is shown at a moment and how time runs: the same for the window and for the browser."""
+"""What is shown at a moment, and how keys and time change it: the same for window and page."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from . import keys
 from . import looks as looking
 from .looks import Looks
 from .picked.picking import Pick, repicked
@@ -19,18 +22,6 @@ from .view import View
 
 SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Times the normal speed."""
-KEYS = (
-    ("space", "play or pause"),
-    ("left, right", "one frame back or on; with shift ten"),
-    ("home, end", "first or last frame; end follows a run"),
-    ("up, down", "faster or slower"),
-    ("l", "play in a loop or once"),
-    ("c, shift-c", "colour by the next field, or the one before"),
-    *looking.KEYS,
-    ("v", "look from the next side"),
-    ("r", "reset the camera"),
-)
-"""Keys and what they do, wherever a run is played; the last two are for those who hold a camera."""
 _RATE = 30.0
 _LONGEST = 30.0
 
@@ -63,8 +54,81 @@ class Shown:
     """How often something new came in."""
 
 
-class Playback:
-    """What is shown of a view, and how keys and time change it.
+class Player(ABC):
+    """What is shown of a view, and how actions change it; how time runs is for others to say.
+
+    Args:
+        view: what is to be seen.
+        shown: of it at first.
+    """
+
+    place: str
+    """Whose keys it answers: one of those of the table."""
+    shown: Shown
+    """What is shown."""
+
+    def __init__(self, view: View, shown: Shown) -> None:
+        self.view, self.shown = view, shown
+
+    @property
+    @abstractmethod
+    def pace(self) -> str:
+        """Seconds of the run that pass in a second, in words; empty where none is known."""
+
+    @abstractmethod
+    def advance(self) -> bool:
+        """Go to what is due; whether anything has changed."""
+
+    @abstractmethod
+    def toggle(self) -> None:
+        """Play or pause."""
+
+    def change(self, **values: Any) -> None:
+        """Change what is shown."""
+        self.shown = replace(self.shown, **values)
+
+    def next_field(self, by: int) -> None:
+        """Colour by the field some places further on in the list of them."""
+        names = list(self.view.fields)
+        self.change(field=names[(names.index(self.shown.field) + by) % len(names)])
+
+    def hasten(self, by: int) -> None:
+        """Take a speed some places further on in the list of them, up to its ends."""
+        place = SPEEDS.index(self.shown.speed) + by
+        self.change(speed=SPEEDS[min(max(place, 0), len(SPEEDS) - 1)])
+
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """The actions that there are now, by name."""
+        return {
+            "play": self.toggle,
+            "faster": partial(self.hasten, 1),
+            "slower": partial(self.hasten, -1),
+            "next field": partial(self.next_field, 1),
+            "previous field": partial(self.next_field, -1),
+            "help": lambda: self.change(help=not self.shown.help),
+        }
+
+    def act(self, action: str) -> bool:
+        """Do what an action is called; whether there is one of that name here."""
+        acts = self.acts
+        if action not in acts:
+            return False
+        acts[action]()
+        return True
+
+    def press(self, key: str, shift: bool) -> bool:
+        """Do what a key stands for; whether it stands for anything here.
+
+        Args:
+            key: its name in X, for example ``"space"``, ``"Left"`` or ``"c"``.
+            shift: whether shift is held too.
+        """
+        return self.act(keys.action(self.place, key, shift))
+
+
+class Playback(Player):
+    """What is shown of a view that is played.
 
     Args:
         view: what is to be seen.
@@ -76,18 +140,19 @@ class Playback:
         ValueError: for a frame that there is not, or one run that is to lie over another.
     """
 
+    place = keys.WINDOW
+
     def __init__(self, view: View, frame: int, playing: bool, looks: Looks | None = None) -> None:
         count = len(view.times)
         if not -count <= frame < count:
             raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
-        self.view = view
-        self.last = count - 1
-        self._plays = playing
         plays = playing and (count > 1 or (view.following is not None and view.following.awaited))
-        self.shown = Shown(
+        super().__init__(view, Shown(
             frame % count, plays, view.field, 1.0, True, False, looking.settled(looks, view),
             frames=count,
-        )  # fmt: skip
+        ))  # fmt: skip
+        self.last = count - 1
+        self._plays = playing
         self._newest = False  # whether the newest frame is followed
         self.toward: Callable[[], np.ndarray] = lambda: np.ones(3)
         """Direction to the eye, shape (3,): to be set by who holds a camera."""
@@ -108,7 +173,7 @@ class Playback:
 
     def change(self, *, moved: bool = True, **values: Any) -> None:
         """Change what is shown; with `moved`, time runs on from here."""
-        self.shown = replace(self.shown, **values)
+        super().change(**values)
         if moved:
             self._origin = (time.perf_counter(), self.shown.frame)
 
@@ -163,53 +228,46 @@ class Playback:
         self._newest = False
         self.change(frame=min(max(frame, 0), self.last))
 
+    def follow(self) -> None:
+        """Show the last frame, and each that comes in after it."""
+        self.go(self.last)
+        self._newest = True
+
     def step(self, by: int) -> None:
         """Pause some frames further on, or back."""
         self.change(playing=False)
         self.go(self.shown.frame + by)
 
-    def next_field(self, by: int) -> None:
-        """Colour by the field some places further on in the list of them."""
-        names = list(self.view.fields)
-        self.change(field=names[(names.index(self.shown.field) + by) % len(names)])
-
     def pick(self, found: Pick | None, add: bool) -> None:
         """Pick what was clicked on, None for nothing; with `add`, beside what is picked."""
         self.change(moved=False, picked=repicked(self.shown.picked, found, add))
 
-    def press(self, key: str, shift: bool) -> bool:
-        """Do what a key stands for; whether it stands for anything here.
+    def unpick(self) -> None:
+        """Pick nothing."""
+        self.change(moved=False, picked=())
 
-        Args:
-            key: its name in X, for example ``"space"``, ``"Left"`` or ``"c"``.
-            shift: whether shift is held too.
-        """
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """See `Player.acts`; to leave is to pick nothing where something is picked."""
         shown = self.shown
-        if key == "space":
-            self.toggle()
-        elif key in ("Left", "Right"):
-            self.step((10 if shift else 1) * (1 if key == "Right" else -1))
-        elif key in ("Home", "End"):
-            self.go(0 if key == "Home" else self.last)
-            self._newest = key == "End"  # which `go` ended
-        elif key in ("Up", "Down"):
-            place = SPEEDS.index(shown.speed) + (1 if key == "Up" else -1)
-            self.change(speed=SPEEDS[min(max(place, 0), len(SPEEDS) - 1)])
-        elif key in ("c", "C"):
-            self.next_field(-1 if shift or key == "C" else 1)
-        elif key == "l":
-            self.change(loop=not shown.loop)
-        elif key in ("h", "question", "F1"):
-            self.change(moved=False, help=not shown.help)
-        elif (looks := looking.pressed(key, shift, shown.looks, *self._seen())) is not None:
-            self.change(moved=False, looks=looks)
-        elif key in ("t", "T"):
-            self.change(moved=False, chart=not shown.chart)
-        elif key == "Escape" and shown.picked:
-            self.change(moved=False, picked=())
-        else:
-            return False
-        return True
+        acts = {
+            **super().acts,
+            "back": partial(self.step, -1),
+            "on": partial(self.step, 1),
+            "ten back": partial(self.step, -10),
+            "ten on": partial(self.step, 10),
+            "first": partial(self.go, 0),
+            "last": self.follow,
+            "loop": lambda: self.change(loop=not shown.loop),
+            "chart": lambda: self.change(moved=False, chart=not shown.chart),
+            **{name: partial(self._dress, name) for name in looking.ACTIONS},
+        }
+        return acts | {"leave": self.unpick} if shown.picked else acts
+
+    def _dress(self, action: str) -> None:
+        """Change the looks by one of their actions."""
+        looks = looking.acted(action, self.shown.looks, *self._seen())
+        self.change(moved=False, looks=looks)
 
     def choose(self, name: str, value: Any) -> None:
         """Set a control of the looks, see `looks.chosen`; what makes no sense is not set."""

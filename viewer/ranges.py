@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which values the colours span: those of the run or the frame shown, or a range that is locked."""
+"""Which values the colours span: those of the run or the frame shown, or a range that is locked.
+
+Of a run that goes on live they follow the present.
+"""
 
 from __future__ import annotations
+
+import time
 
 from .fields import Scale, scale_of
 from .looks import GIVEN, SPANS, Looks
 from .view import View
 
 _KEPT = 256
+_LOOK = 0.25
+_PATIENCE = 2.0
+_ROOM = 0.4
+_LEAST = 0.1
 
 
 class Ranges:
@@ -47,3 +56,44 @@ class Ranges:
             view = self._view
             self._found[key] = scale_of(view.fields[key[0]], view.sources, **how)
         return self._found[key]
+
+
+class RollingRanges:
+    """Keeps the range of the colours wide enough for the present, and not far too wide.
+
+    It grows at once, shrinks after two seconds in which less than four tenths of it were used, and
+    never below a tenth of the widest yet, so that rest looks like rest.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._widest: dict[str, float] = {}
+        self._looked = self._needed = 0.0
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._widest.clear()
+        self._looked = 0.0
+
+    def follow(self, name: str) -> None:
+        """Look at the present now and then."""
+        now = time.perf_counter()
+        field = self._view.fields[name]
+        if field.labels or now - self._looked < _LOOK:
+            return
+        self._looked = now
+        held, asked = self._view.scale(name), scale_of(field, self._view.sources)
+        (low, high), (least, most) = held.limits, asked.limits
+        self._widest[name] = max(self._widest.get(name, 0.0), most - least)
+        used = max(most - least, _LEAST * self._widest[name])
+        if least < low - 1e-9 * (high - low) or most > high + 1e-9 * (high - low):
+            self._needed = now
+            self._view.rescale(
+                scale_of(field, self._view.sources, (min(low, least), max(high, most)))
+            )
+        elif used > _ROOM * (high - low):
+            self._needed = now
+        elif now - self._needed > _PATIENCE:
+            self._needed = now
+            if most - least >= used:
+                self._view.rescale(asked)

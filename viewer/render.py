@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from .display import require_renderer
 from .drawing.images import drawn
-from .looks import Looks, settled
-from .picked.picking import picks_of
+from .presentation import Presentation, Presented
 from .stage import Stage, plotter_for
-from .view import View, describe
+from .view import View
 
 _OVERSAMPLING = 2
 _LONGEST = 900
@@ -28,29 +27,19 @@ _PICTURES = (".png", ".jpg", ".jpeg")
 def screenshot(
     trajectories: Any,
     path: str | Path | None = None,
+    presentation: Presentation | None = None,
     *,
     frame: int = -1,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
-    size: tuple[int, int] = (1280, 720),
-    looks: Looks | None = None,
-    picked: Sequence[int] = (),
+    **presented: Unpack[Presented],
 ) -> np.ndarray:
     """Draw one frame.
 
     Args:
         trajectories: one trajectory or path, or several to be seen side by side.
         path: picture to write, .png or .jpg; none is written without it.
+        presentation: how they are shown.
         frame: place on the timeline, from the end where negative.
-        field: what to colour by, for example ``"speed"``, ``"J"`` or ``"von Mises stress"``.
-        titles: names shown above the panels.
-        limits: range of that field in SI units.
-        up: axis that points up, for example ``"z"`` or ``"-x"``.
-        size: width and height [pixels].
-        looks: how bodies are drawn.
-        picked: numbers of particles, or of nodes or elements, to mark and chart.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Returns:
         The picture (height, width, 3), uint8.
@@ -60,11 +49,12 @@ def screenshot(
         ValueError: for a frame, field, number or file type that there is not.
     """
     out = None if path is None else _writable(path, _PICTURES)
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    asked = Presentation.of(presentation, **presented)
+    view = asked.view(trajectories)
     count = len(view.times)
     if not -count <= frame < count:
         raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
-    with _off_screen(view, size, settled(looks, view), picked) as draw:
+    with _off_screen(view, asked) as draw:
         picture = draw(frame % count)
     if out is not None:
         import imageio.v3
@@ -76,34 +66,24 @@ def screenshot(
 def movie(
     trajectories: Any,
     path: str | Path,
+    presentation: Presentation | None = None,
     *,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
-    size: tuple[int, int] = (1280, 720),
-    looks: Looks | None = None,
-    picked: Sequence[int] = (),
     rate: int = 30,
     speed: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **presented: Unpack[Presented],
 ) -> int:
     """Write a movie of the whole run.
 
     Args:
         trajectories: one trajectory or path, or several to be seen side by side.
         path: movie to write, .mp4 or .gif; it appears when it is complete.
-        field: what to colour by.
-        titles: names shown above the panels.
-        limits: range of that field in SI units.
-        up: axis that points up, for example ``"z"`` or ``"-x"``.
-        size: width and height [pixels], even numbers.
-        looks: how bodies are drawn.
-        picked: numbers of particles, or of nodes or elements, to mark and chart.
+        presentation: how they are shown; width and height are even numbers.
         rate: pictures a second.
         speed: seconds of the run that pass in a second of the movie; by default each frame is one
             picture (of a very long run every other, or fewer).
         progress: called with the number of pictures drawn and their total.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Returns:
         The number of pictures.
@@ -113,19 +93,21 @@ def movie(
         ValueError: for a field, size, number or file type that there is not.
     """
     out = _writable(path, _MOVIES)
+    asked = Presentation.of(presentation, **presented)
+    size = asked.size
     if size[0] % 2 or size[1] % 2 or min(size) < 64:
         raise ValueError(f"size of a movie: got {size}, expected even numbers from 64")
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    view = asked.view(trajectories)
     if view.bare:
         raise ValueError(
             f"a movie of {view.sources[0].title}: got no prediction of its motion, expected one;"
             " wait for it, or take a --screenshot of the curves"
         )
-    looks, frames = settled(looks, view), shown_frames(view, rate, speed)
+    frames = shown_frames(view, rate, speed)
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         with (
-            _off_screen(view, size, looks, picked) as draw,
+            _off_screen(view, asked) as draw,
             _encoder(partial, size, rate) as write,
         ):
             for count, frame in enumerate(frames, 1):
@@ -159,18 +141,16 @@ def _writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 
 
 @contextmanager
-def _off_screen(
-    view: View, size: tuple[int, int], looks: Looks, picked: Sequence[int]
-) -> Iterator[Callable[[int], np.ndarray]]:
+def _off_screen(view: View, asked: Presentation) -> Iterator[Callable[[int], np.ndarray]]:
     """A function from a frame to its picture (height, width, 3), uint8."""
-    picks = picks_of(view, picked)
+    looks, picked = asked.settled(view)
     require_renderer()
-    many = _OVERSAMPLING
+    many, size = _OVERSAMPLING, asked.size
     plotter = plotter_for(view, (many * size[0], many * size[1]), off_screen=True)
     try:
         stage = Stage(plotter, view, pixels=many)
         stage.dress(looks)
-        stage.inspector.picked = picks
+        stage.inspector.picked = picked
         window = plotter.render_window
 
         def draw(frame: int) -> np.ndarray:

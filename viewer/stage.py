@@ -15,7 +15,7 @@ from .drawing.cross import Cross
 from .drawing.figure import Figure
 from .drawing.flat import INK, draw, drawing, text
 from .drawing.overlay import Overlay
-from .drawing.strip import Strip
+from .drawing.strip import Strip, TimeStrip
 from .drawing.surroundings import COLLIDER_COLOUR, Floor, Outline, collider, opacity, pose
 from .looks import Looks, settled
 from .observed.ghosts import Rings, caption
@@ -66,7 +66,7 @@ class Stage:
         pixels: screen pixels for one pixel of text and lines; 2 for pictures drawn at twice
             their size.
         most: the most particles drawn in a panel by a GPU, None for all.
-        timeline: whether the strip has a timeline.
+        strip: what is below the panels, in the plotter's last renderer; None for a timeline.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Stage:
         *,
         pixels: int = 1,
         most: int | None = None,
-        timeline: bool = True,
+        strip: Strip | None = None,
     ) -> None:
         self.plotter, self.view, self.pixels = plotter, view, pixels
         self.frame, self.field = 0, view.field
@@ -108,7 +108,7 @@ class Stage:
         self._headed: dict[int, tuple[str, int]] = {}
         for panel, body in enumerate(self.bodies):
             self._furnish(panel, body)
-        self.strip = Strip(plotter.renderers[len(view.sources)], view, pixels, timeline)
+        self.strip = strip or TimeStrip(plotter.renderers[-1], view, pixels)
         self.inspector = Inspector(plotter, view, self.bodies, pixels)
         self.below = 0.0
         for extra in view.extras:

@@ -1,82 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interactive window: play, pause, scrub and colour by field."""
+"""The interactive window: what any has, and the one in which a run is played and picked from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 
+from . import keys
 from .display import require_window
 from .drawing.flat import INK, PALE, draw, drawing, text
+from .drawing.strip import TimeStrip
 from .files.numbered import new_file
-from .looks import Looks
 from .picked.clicks import Clicks
 from .picked.history import write_new
-from .picked.picking import PICK_KEYS, picks_of
-from .playback import KEYS, Playback, Shown
+from .playback import Playback, Player, Shown
+from .presentation import Presentation, Presented
 from .stage import Stage, plotter_for, quickly_drawn
-from .view import describe
 
 _TICK = 16
 _TURN = 0.4
 _READING = 0.012
 _KEY_INK = (0.17, 0.44, 0.70)
-_KEYS = (
-    *KEYS,
-    *PICK_KEYS,
-    ("shift-x", "save the values of the chart in this folder"),
-    ("x", "save a picture in this folder"),
-    ("w, shift-w", "save the shape as .glb, or its data for VTK"),
-    ("h", "show or hide this help"),
-    ("escape", "pick nothing; then close"),
-    ("mouse", "drag turns, shift-drag moves, wheel zooms"),
-)
 
 
 def play(
     trajectories: Any,
+    presentation: Presentation | None = None,
     *,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
     paused: bool = False,
     frame: int = 0,
-    size: tuple[int, int] = (1280, 720),
-    looks: Looks | None = None,
-    picked: Sequence[int] = (),
     watch: Callable[[Shown], None] | None = None,
+    **presented: Unpack[Presented],
 ) -> None:
     """Open a window and play a run; returns when it is closed. Press h for the keys.
 
     Args:
         trajectories: one trajectory or path, or several to be seen side by side with one camera.
-        field: what to colour by at first, by default the speed.
-        titles: names shown above the panels.
-        limits: range of that field in SI units.
-        up: axis that points up, for example ``"z"`` or ``"-x"``.
+        presentation: how they are shown at first.
         paused: wait for the space key.
         frame: place on the timeline to start from.
-        size: width and height [pixels].
-        looks: how bodies are drawn at first.
-        picked: numbers of particles, or of nodes or elements, that are picked at first.
         watch: called with what is shown whenever that has changed and is drawn.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Raises:
         DisplayError: where no window can be opened.
         ValueError: for a field, frame or number that there is not.
     """
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    playback = Playback(view, frame, not paused, looks)
-    playback.change(moved=False, picked=picks_of(view, picked))
+    asked = Presentation.of(presentation, **presented)
+    playback = asked.playback(trajectories, frame, playing=not paused)
     require_window()
-    Window(playback, size, watch).run()
+    PlayWindow(playback, asked.size, watch).run()
 
 
-class Window:
-    """A window on a view that is played.
+class Window(ABC):
+    """A window on a view: its keys, its help, its camera, and when it draws.
 
     Keys and mouse change what is to be shown; the timer draws it, once all that came in since
     it drew last has been answered. So a slow picture delays what is done by one picture at most.
@@ -87,21 +67,18 @@ class Window:
         watch: called with what is shown whenever that has changed and is drawn.
     """
 
-    keys: tuple[tuple[str, str], ...] = _KEYS
-    """Keys and what they do, as the help lists them."""
-
     def __init__(
         self,
-        playback: Playback,
+        playback: Player,
         size: tuple[int, int],
         watch: Callable[[Shown], None] | None = None,
     ) -> None:
         view = playback.view
         self._playback, self._watch = playback, watch
+        self._keys = keys.listed(playback.place)
         self._plotter = plotter_for(view, size, off_screen=False)
         self._window = self._plotter.render_window
-        self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
-        self._take_over()
+        self._stage = self._new_stage()
         self._preset = view.facing
         self._turning: tuple[int, int] | None = None
         self._due = True
@@ -116,18 +93,9 @@ class Window:
         self._hint = text(self._plotter.renderers[0], 1, 12, PALE)
         self._say(";  ".join(filter(None, ("h lists the keys", self._stage.remark))))
 
-    def _restage(self) -> None:
-        """Show another view than before in the same window."""
-        view = self._playback.view
-        self._stage.clear()
-        self._stage = Stage(self._plotter, view, most=quickly_drawn(view))
-        self._take_over()
-        self._hang_up()
-
-    def _take_over(self) -> None:
-        """Have what answers keys and clicks know of the stage."""
-        self._playback.toward = self._stage.toward
-        self._clicks = Clicks(self._playback, self._stage)
+    @abstractmethod
+    def _new_stage(self) -> Stage:
+        """A stage for the view that is played, in the plotter."""
 
     def run(self) -> None:
         """Show it until it is closed."""
@@ -137,7 +105,7 @@ class Window:
         title = ", ".join(source.title for source in self._playback.view.sources if source.title)
         self._window.SetWindowName(f"rheograd: {title}" if title else "rheograd")
         self._fit()
-        self._change()
+        self._playback.change()  # time runs from here
         self._draw()
         interactor.CreateRepeatingTimer(_TICK)
         interactor.Start()
@@ -186,27 +154,17 @@ class Window:
         """Have the picture drawn anew."""
         self._due = True
 
-    def _change(self, *, moved: bool = True, **values: Any) -> None:
-        """Change what is shown; with `moved`, time runs on from here."""
-        self._playback.change(moved=moved, **values)
-        self._ask()
-
     def _draw(self) -> None:
         """Draw what is shown and tell who watches."""
         shown, self._due = self._playback.shown, False
-        if self._stage.view is not self._playback.view:
-            self._restage()
         if shown != self._drawn:
             self._drawn = shown
             strip, pace = self._stage.strip, self._playback.pace
             strip.playing = shown.playing
             strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
-            self._stage.dress(shown.looks)
+            self._dress(shown)
             self._place_keys()
-            inspector = self._stage.inspector
-            inspector.picked, inspector.charted = shown.picked, shown.chart
-            inspector.covered = shown.help
             self._stage.show(shown.frame)
             for actor in self._help:
                 actor.SetVisibility(shown.help)
@@ -216,61 +174,52 @@ class Window:
             self._told = shown
             self._watch(shown)
 
+    def _dress(self, shown: Shown) -> None:  # noqa: B027 (a live run has no looks)
+        """Have the stage draw bodies, and what is picked, as they are asked for."""
+
+    @abstractmethod
     def _on_timer(self, _: Any) -> None:
-        """Draw what has changed since the last time, and the frame that is due."""
-        self._fit()
-        more = self._stage.inspector.read(_READING)
-        if self._playback.advance() or self._due or more:
-            self._draw()
+        """Go on, and draw what has changed since the last time."""
+
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """The actions that are for the window, by name."""
+        return {
+            "next side": lambda: self._look(self._preset + 1),
+            "reset camera": lambda: self._look(self._playback.view.facing),
+            "save picture": lambda: self._say(f"saved {self._save()}"),
+            "save shape": lambda: self._say(self._export(numbers=False)),
+            "save data": lambda: self._say(self._export(numbers=True)),
+            "leave": self._close,
+            "close": self._close,
+        }
 
     def _on_key(self, interactor: Any) -> None:
         """Do what a key stands for."""
-        key = interactor.GetKeySym()
-        if self._playback.press(key, bool(interactor.GetShiftKey())):
-            if key == "l":
-                self._say("plays in a loop" if self._playback.shown.loop else "plays once")
-            self._ask()
-        elif key in ("v", "r"):
-            self._preset = self._preset + 1 if key == "v" else self._playback.view.facing
-            self._stage.look(self._preset)
-            self._ask()
-        elif key == "x":
-            self._say(f"saved {self._save()}")
-        elif key == "X":
-            self._say(self._save_values())
-        elif key in ("w", "W"):
-            self._say(self._export(numbers=key == "W" or bool(interactor.GetShiftKey())))
-        elif key in ("Escape", "q"):
-            self._close()
+        shift = bool(interactor.GetShiftKey())
+        action = keys.action(self._playback.place, interactor.GetKeySym(), shift)
+        if action:
+            self._act(action)
 
+    def _act(self, action: str) -> None:
+        """Do what an action is called."""
+        if self._playback.act(action):
+            self._ask()
+        else:
+            self.acts[action]()
+
+    def _look(self, preset: int) -> None:
+        """Look from one of the sides."""
+        self._preset = preset
+        self._stage.look(preset)
+        self._ask()
+
+    @abstractmethod
     def _on_press(self, style: Any) -> None:
-        """Take hold of the timeline, press its button, or turn the view."""
-        interactor = self._plotter.iren.interactor
-        x, y = interactor.GetEventPosition()
-        strip = self._stage.strip
-        frame = strip.frame_at(x, y)
-        if self._clicks.press(x, y):
-            self._ask()
-        elif frame is not None:
-            self._playback.held = True
-            self._change(frame=frame)
-        elif strip.on_button(x, y):
-            self._playback.toggle()
-            self._ask()
-        elif interactor.GetShiftKey() or interactor.GetControlKey():
-            style.OnLeftButtonDown()
-        elif not strip.covers(y):
-            self._turning = (x, y)
+        """Answer the left button."""
 
     def _on_move(self, style: Any) -> None:
-        if self._clicks.move(self._plotter.iren.interactor.GetEventPosition()[0]):
-            self._ask()
-        elif self._playback.held:
-            x, _ = self._plotter.iren.interactor.GetEventPosition()
-            frame = self._stage.strip.frame_near(x)
-            if frame != self._playback.shown.frame:
-                self._change(frame=frame)
-        elif self._turning is not None:
+        if self._turning is not None:
             x, y = self._plotter.iren.interactor.GetEventPosition()
             self._stage.turn(_TURN * (self._turning[0] - x), _TURN * (self._turning[1] - y))
             self._turning = (x, y)
@@ -279,14 +228,7 @@ class Window:
             style.OnMouseMove()
 
     def _on_release(self, style: Any) -> None:
-        interactor = self._plotter.iren.interactor
-        x, y = interactor.GetEventPosition()
-        self._clicks.release(x, y, bool(interactor.GetShiftKey()))
-        self._ask()
-        if self._playback.held:
-            self._playback.held = False
-            self._change()
-        elif self._turning is not None:
+        if self._turning is not None:
             self._turning = None
         else:
             style.OnLeftButtonUp()
@@ -312,7 +254,7 @@ class Window:
         renderer = self._plotter.renderers[0]
         board = drawing(renderer)
         columns = [text(renderer, 1, 14, colour) for colour in (_KEY_INK, INK)]
-        for actor, words in zip(columns, zip(*self.keys, strict=True), strict=True):
+        for actor, words in zip(columns, zip(*self._keys, strict=True), strict=True):
             actor.SetInput("\n".join(words))
             actor.GetTextProperty().SetLineSpacing(1.35)
         self._board = board
@@ -322,8 +264,8 @@ class Window:
         """Put the list of keys and the hint at the upper left."""
         top = self._stage.top - 58
         self._hint.SetPosition(24, 8 if self._stage.view.bare else top)
-        part = min(1.0, (top - 8) / (18 * len(self.keys) + 30))  # smaller where they do not fit
-        high, wide = part * (18 * len(self.keys) + 30), 470
+        part = min(1.0, (top - 8) / (18 * len(self._keys) + 30))  # smaller where they do not fit
+        high, wide = part * (18 * len(self._keys) + 30), 470
         low = top - high
         for column in self._help[1:]:
             column.GetTextProperty().SetFontSize(int(14 * part))
@@ -331,13 +273,6 @@ class Window:
         draw(self._board, [(corners, (255, 255, 255))])
         for actor, x in zip(self._help[1:], (44, 172), strict=True):
             actor.SetPosition(x, low + 16 * part)
-
-    def _save_values(self) -> str:
-        """Write what is charted to a new file in the working folder; its name, in words."""
-        if not self._playback.shown.picked:
-            return "nothing is picked: click on a particle, node or element first"
-        self._draw()
-        return f"saved {write_new('rheograd', self._stage.inspector.table())}"
 
     def _export(self, *, numbers: bool) -> str:
         """Write the frame shown for other programs, to new files in the working folder; in words.
@@ -368,3 +303,109 @@ class Window:
         writer.SetFileName(path)
         writer.Write()
         return path
+
+
+class PlayWindow(Window):
+    """A window on a view that is played: time is scrubbed, and what is clicked on is picked.
+
+    Args:
+        playback: what is to be seen, and when.
+        size: width and height [pixels].
+        watch: called with what is shown whenever that has changed and is drawn.
+    """
+
+    _playback: Playback
+
+    def _new_stage(self) -> Stage:
+        """See `Window._new_stage`; what answers keys and clicks knows of it."""
+        view = self._playback.view
+        self._strip = TimeStrip(self._plotter.renderers[len(view.sources)], view, 1)
+        stage = Stage(self._plotter, view, most=quickly_drawn(view), strip=self._strip)
+        self._playback.toward = stage.toward
+        self._clicks = Clicks(self._playback, stage)
+        return stage
+
+    def _change(self, **values: Any) -> None:
+        """Change what is shown; time runs on from here."""
+        self._playback.change(**values)
+        self._ask()
+
+    def _draw(self) -> None:
+        """See `Window._draw`; another view than before comes in the same window."""
+        if self._stage.view is not self._playback.view:
+            self._stage.clear()
+            self._stage = self._new_stage()
+            self._hang_up()
+        super()._draw()
+
+    def _dress(self, shown: Shown) -> None:
+        """See `Window._dress`."""
+        self._stage.dress(shown.looks)
+        inspector = self._stage.inspector
+        inspector.picked, inspector.charted = shown.picked, shown.chart
+        inspector.covered = shown.help
+
+    def _on_timer(self, _: Any) -> None:
+        """Draw what has changed since the last time, and the frame that is due."""
+        self._fit()
+        more = self._stage.inspector.read(_READING)
+        if self._playback.advance() or self._due or more:
+            self._draw()
+
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """See `Window.acts`."""
+        return {**super().acts, "save values": lambda: self._say(self._save_values())}
+
+    def _act(self, action: str) -> None:
+        """See `Window._act`."""
+        super()._act(action)
+        if action == "loop":
+            self._say("plays in a loop" if self._playback.shown.loop else "plays once")
+
+    def _on_press(self, style: Any) -> None:
+        """Take hold of the timeline, press its button, or turn the view."""
+        interactor = self._plotter.iren.interactor
+        x, y = interactor.GetEventPosition()
+        frame = self._strip.frame_at(x, y)
+        if self._clicks.press(x, y):
+            self._ask()
+        elif frame is not None:
+            self._playback.held = True
+            self._change(frame=frame)
+        elif self._strip.on_button(x, y):
+            self._playback.toggle()
+            self._ask()
+        elif interactor.GetShiftKey() or interactor.GetControlKey():
+            style.OnLeftButtonDown()
+        elif not self._strip.covers(y):
+            self._turning = (x, y)
+
+    def _on_move(self, style: Any) -> None:
+        x, _ = self._plotter.iren.interactor.GetEventPosition()
+        if self._clicks.move(x):
+            self._ask()
+        elif self._playback.held:
+            frame = self._strip.frame_near(x)
+            if frame != self._playback.shown.frame:
+                self._change(frame=frame)
+        else:
+            super()._on_move(style)
+
+    def _on_release(self, style: Any) -> None:
+        interactor = self._plotter.iren.interactor
+        x, y = interactor.GetEventPosition()
+        self._clicks.release(x, y, bool(interactor.GetShiftKey()))
+        self._ask()
+        if self._playback.held:
+            self._playback.held = False
+            self._change()
+        else:
+            super()._on_release(style)
+
+    def _save_values(self) -> str:
+        """Write what is charted to a new file in the working folder; its name, in words."""
+        if not self._playback.shown.picked:
+            return "nothing is picked: click on a particle, node or element first"
+        self._draw()
+        return f"saved {write_new('rheograd', self._stage.inspector.table())}"

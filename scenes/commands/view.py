@@ -15,19 +15,23 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..look_options import add_options, looks_of
 from ..options import Parser, converter, count, number
 from ..outputs import require_new
 from ..progress import Progress
 
+if TYPE_CHECKING:
+    from rheograd.viewer import Presentation
+
 RANK = 3
-ERROR = "error"
 
 
 def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
+    from rheograd.viewer import ERROR
+
     pair, _ = converter(tuple[float, float])
     pixels, _ = converter(tuple[int, int])
     pair_of_frames, _ = converter(tuple[int, int])
@@ -94,6 +98,8 @@ def _require_one_way(found: Namespace) -> None:
         ValueError: Two colours are asked for, a page beside a picture or movie, or half of what a
             page needs.
     """
+    from rheograd.viewer import ERROR
+
     if found.error and found.colour not in (None, ERROR):
         raise ValueError(f"--error: got --colour {found.colour} too, expected one of them")
     files = [name for name in ("movie", "screenshot", "export") if getattr(found, name) is not None]
@@ -147,14 +153,13 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     window = found.screenshot is None and found.movie is None and found.export is None
     start_engine()  # by which many particles are drawn, and errors found
     titles = found.titles.split(",") if found.titles else [path.stem for path in found.files]
-    common: dict[str, Any] = {
-        "field": found.colour, "titles": titles if found.titles or read else None,
-        "limits": found.limits, "up": found.up, "size": found.size, "looks": looks_of(found),
-        "picked": found.pick,
-    }  # fmt: skip
+    presentation = viewer.Presentation(
+        field=found.colour, titles=titles if found.titles or read else None, limits=found.limits,
+        up=found.up, size=found.size, looks=looks_of(found), picked=found.pick,
+    )  # fmt: skip
     if found.screenshot is not None:
         frame = -1 if found.frame is None else found.frame
-        viewer.screenshot(trajectories, found.screenshot, frame=frame, **common)
+        viewer.screenshot(trajectories, found.screenshot, presentation, frame=frame)
         print(f"wrote {found.screenshot}", file=sys.stderr)
     if found.movie is not None:
         with Progress(found.movie.name, 0, unit="pictures") as progress:
@@ -163,32 +168,30 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
                 progress.total = total
                 progress.to(done)
 
-            viewer.movie(trajectories, found.movie, speed=found.speed, progress=drawn, **common)
+            viewer.movie(trajectories, found.movie, presentation, speed=found.speed, progress=drawn)
         print(f"wrote {found.movie}", file=sys.stderr)
     if found.export is not None:
-        _export(found, trajectories, common)
+        _export(found, trajectories, presentation)
     if found.browser:
         viewer.serve(
             trajectories,
+            presentation,
             frame=found.frame or 0,
             host=found.host or "127.0.0.1",
             port=found.port or 0,
             ready=lambda url: print(f"shown at {url} until Ctrl-C", file=sys.stderr, flush=True),
-            **common,
         )
     elif window:
-        viewer.play(trajectories, frame=found.frame or 0, **common)
-    elif found.colour == ERROR and not _recorded(trajectories):
+        viewer.play(trajectories, presentation, frame=found.frame or 0)
+    elif found.colour == viewer.ERROR and not _recorded(trajectories):
         for line in _totals(trajectories, titles):
             print(line, file=sys.stderr)
 
 
-def _export(found: Namespace, trajectories: list[Any], common: dict[str, Any]) -> None:
+def _export(found: Namespace, trajectories: list[Any], presentation: Presentation) -> None:
     """Write what other programs read, and say what it is."""
     from rheograd import viewer
 
-    told_of_pictures = ("size", "looks", "picked")
-    taken = {name: value for name, value in common.items() if name not in told_of_pictures}
     with Progress(found.export.name, 0, unit="frames") as progress:
 
         def done(count: int, total: int) -> None:
@@ -196,8 +199,8 @@ def _export(found: Namespace, trajectories: list[Any], common: dict[str, Any]) -
             progress.to(count)
 
         told = viewer.export(
-            trajectories, found.export, frames=found.frames, every=found.every or 1,
-            speed=found.speed, progress=done, **taken,
+            trajectories, found.export, presentation, frames=found.frames,
+            every=found.every or 1, speed=found.speed, progress=done,
         )  # fmt: skip
     print(f"wrote {found.export}: {told}", file=sys.stderr)
 
@@ -210,6 +213,8 @@ def _read(found: Namespace) -> list[Path]:
 
 def _recorded(trajectories: list[Any]) -> bool:
     """Whether the files hold a field of that name, which then is what is shown."""
+    from rheograd.viewer import ERROR
+
     return all(ERROR in {**one.fields, **one.cell_fields} for one in trajectories)
 
 

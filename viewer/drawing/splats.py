@@ -19,7 +19,6 @@ from rheograd.kernels.splatting import (
     BLOCK,
     EMPTY,
     LIGHTS,
-    NOWHERE,
     RUN,
     SEEN,
     SPARE,
@@ -188,16 +187,6 @@ class Splats:
         if self.device.is_cuda:
             out[:] = picture.numpy().reshape(out.shape)
         return out
-
-    def index_at(self, x: int, y: int) -> int:
-        """The point that pixel x, y of the last picture shows, from its lower left; -1 if none."""
-        wide, high = self._size
-        if not (0 <= x < wide and 0 <= y < high):
-            return NOWHERE
-        index = self._empty(1, wp.int32)
-        given = [wide * high, self._parts, self._keys, y * wide + x, index]
-        self._record(self._kernels.shown, 1, given).launch()
-        return int(index.numpy()[0])
 
     def _empty(self, count: int, dtype: Any) -> Any:
         return wp.empty(count, dtype=dtype, device=self.device)

@@ -105,10 +105,6 @@ class Splatter:
         self.splats.paint_by(values, table, limits)
         self._changes += 1
 
-    def index_at(self, x: int, y: int) -> int:
-        """The point at a pixel of the panel as drawn last, from its lower left; -1 if none."""
-        return self.splats.index_at(x, y)
-
     def _draw(self, *_: Any) -> None:
         """Have the picture follow points, camera and lights."""
         if not self.actor.GetVisibility():

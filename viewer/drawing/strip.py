@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -18,22 +19,20 @@ _LEFT, _RIGHT, _EDGE = 236, 300, 26
 _BANDS = 128
 
 
-class Strip:
-    """Time on the left, the timeline in the middle, the legend on the right.
+class Strip(ABC):
+    """Time on the left, the legend on the right; what is between them is for others to say.
 
     Args:
         renderer: the lowest viewport.
         view: what is to be seen.
         pixels: screen pixels for one pixel of text and lines.
-        timeline: whether the timeline is drawn.
     """
 
     HEIGHT = 84
     """Height in pixels of text."""
 
-    def __init__(self, renderer: Any, view: View, pixels: int, timeline: bool = True) -> None:
+    def __init__(self, renderer: Any, view: View, pixels: int) -> None:
         self._renderer, self._view, self._pixels = renderer, view, pixels
-        self._has_timeline = timeline
         self.playing: bool | None = None
         """Whether time runs, None where there is no button to show it."""
         self.note = ""
@@ -42,7 +41,7 @@ class Strip:
         """Whose values the range of the colours is, in words."""
         renderer.set_background("white")
         renderer.InteractiveOff()
-        self._timeline, self._legend = (drawing(renderer) for _ in range(2))
+        self._middle, self._legend = (drawing(renderer) for _ in range(2))
         self._time, self._count = (
             text(self._renderer, self._pixels, 19, INK),
             text(self._renderer, self._pixels, 12, PALE),
@@ -58,26 +57,6 @@ class Strip:
         self._size = (width, height)
         self._shown = None
 
-    @property
-    def _track(self) -> tuple[float, float, float]:
-        """Left end, right end and height of the timeline [screen pixels]."""
-        width, height = self._size
-        unit = self._pixels * min(1.0, width / (800 * self._pixels))
-        return (_LEFT * unit, width - (_RIGHT + 2 * _EDGE) * unit, 0.5 * height)
-
-    def frame_at(self, x: int, y: int) -> int | None:
-        """The frame that a place on the timeline stands for, None away from it."""
-        left, right, middle = self._track
-        reach = 14 * self._pixels
-        if abs(y - middle) > reach or not left - reach <= x <= right + reach:
-            return None
-        return self.frame_near(x)
-
-    def frame_near(self, x: int) -> int:
-        """The frame nearest to a horizontal place, wherever that is."""
-        left, right, _ = self._track
-        return self._view.place_at((x - left) / max(right - left, 1))
-
     def on_button(self, x: int, y: int) -> bool:
         """Whether a place is on the button that plays and pauses."""
         return x < 56 * self._pixels and self.covers(y)
@@ -86,33 +65,20 @@ class Strip:
         """Whether a height is in the strip."""
         return y < self._size[1]
 
+    @abstractmethod
     def show(self, frame: int, scale: Scale) -> None:
         """Show the time of a frame, and the legend of a scale."""
-        view, unit, height = self._view, self._pixels, self._size[1]
-        left = (60 if self.playing is not None else _EDGE) * unit
-        digits = view.decimals
-        write(self._time, f"{view.times[frame]:.{digits}f} s", left, 0.53 * height)
-        count = f"of {view.times[-1]:.{digits}f} s,  {frame + 1} / {len(view.times)}{self.note}"
-        write(self._count, count, left, 0.24 * height)
-        if self._has_timeline:
-            draw(self._timeline, self._bar(frame))
+
+    @property
+    def height(self) -> int:
+        """In screen pixels."""
+        return self._size[1]
+
+    def _explain(self, scale: Scale) -> None:
+        """Draw the legend of a scale, where it is another than before."""
         if self._shown is None or scale is not self._shown[0] or self.span != self._shown[1]:
             self._shown = (scale, self.span)
             self._show_legend(scale)
-
-    def _bar(self, frame: int) -> list[Polygon]:
-        """The timeline, filled up to a frame, and the button."""
-        left, right, middle = self._track
-        times, unit = self._view.times, self._pixels
-        part = (times[frame] - times[0]) / ((times[-1] - times[0]) or 1.0)
-        at, half = left + part * (right - left), 2.5 * unit
-        shapes = [
-            *rounded(left, right, middle, half, _TRACK),
-            *rounded(left, at, middle, half, _DONE),
-            (disc(at, middle, 7 * unit), _DONE),
-            (disc(at, middle, 4 * unit), (255, 255, 255)),
-        ]
-        return shapes if self.playing is None else [*shapes, *self._button()]
 
     def _button(self) -> list[Polygon]:
         """Two posts while time runs, a triangle while it stands still."""
@@ -161,3 +127,64 @@ class Strip:
             write(actor, label, x, 0.17 * height)
             self._ticks.append(actor)
         draw(self._legend, shapes)
+
+
+class TimeStrip(Strip):
+    """With the timeline in the middle, and the button that plays where `playing` is set.
+
+    Args:
+        renderer: the lowest viewport.
+        view: what is to be seen.
+        pixels: screen pixels for one pixel of text and lines.
+        timeline: whether the timeline is drawn.
+    """
+
+    def __init__(self, renderer: Any, view: View, pixels: int, timeline: bool = True) -> None:
+        super().__init__(renderer, view, pixels)
+        self._has_timeline = timeline
+
+    @property
+    def _track(self) -> tuple[float, float, float]:
+        """Left end, right end and height of the timeline [screen pixels]."""
+        width, height = self._size
+        unit = self._pixels * min(1.0, width / (800 * self._pixels))
+        return (_LEFT * unit, width - (_RIGHT + 2 * _EDGE) * unit, 0.5 * height)
+
+    def frame_at(self, x: int, y: int) -> int | None:
+        """The frame that a place on the timeline stands for, None away from it."""
+        left, right, middle = self._track
+        reach = 14 * self._pixels
+        if abs(y - middle) > reach or not left - reach <= x <= right + reach:
+            return None
+        return self.frame_near(x)
+
+    def frame_near(self, x: int) -> int:
+        """The frame nearest to a horizontal place, wherever that is."""
+        left, right, _ = self._track
+        return self._view.place_at((x - left) / max(right - left, 1))
+
+    def show(self, frame: int, scale: Scale) -> None:
+        """See `Strip.show`."""
+        view, unit, height = self._view, self._pixels, self._size[1]
+        left = (60 if self.playing is not None else _EDGE) * unit
+        digits = view.decimals
+        write(self._time, f"{view.times[frame]:.{digits}f} s", left, 0.53 * height)
+        count = f"of {view.times[-1]:.{digits}f} s,  {frame + 1} / {len(view.times)}{self.note}"
+        write(self._count, count, left, 0.24 * height)
+        if self._has_timeline:
+            draw(self._middle, self._bar(frame))
+        self._explain(scale)
+
+    def _bar(self, frame: int) -> list[Polygon]:
+        """The timeline, filled up to a frame, and the button."""
+        left, right, middle = self._track
+        times, unit = self._view.times, self._pixels
+        part = (times[frame] - times[0]) / ((times[-1] - times[0]) or 1.0)
+        at, half = left + part * (right - left), 2.5 * unit
+        shapes = [
+            *rounded(left, right, middle, half, _TRACK),
+            *rounded(left, at, middle, half, _DONE),
+            (disc(at, middle, 7 * unit), _DONE),
+            (disc(at, middle, 4 * unit), (255, 255, 255)),
+        ]
+        return shapes if self.playing is None else [*shapes, *self._button()]

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from ..presentation import Presentation, Presented
 from ..source import Source
-from ..view import View, describe
+from ..view import View
 from .numbered import new_file
 
 ENDINGS = (".glb", ".pvd")
@@ -36,29 +37,26 @@ def written_by(path: Path) -> list[Path]:
 def export(
     trajectories: Any,
     path: str | Path,
+    presentation: Presentation | None = None,
     *,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
     frames: tuple[int, int] | None = None,
     every: int = 1,
     speed: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **presented: Unpack[Presented],
 ) -> str:
     """Write a run for other programs; an earlier file of that name is replaced.
 
     Args:
         trajectories: one trajectory or path; for .glb several stand side by side.
         path: .glb, see `gltf`, or .pvd, with a .vtp or .vtu for each frame in a folder beside it.
-        field: what to colour by (.glb); a .pvd takes all fields along.
-        titles: names of the runs.
-        limits: range of that field in SI units.
-        up: axis that points up, which glTF calls y.
+        presentation: what a .glb is coloured by, and which axis points up in it; bodies are whole
+            in both, and drawn by others.
         frames: first and last place of the timeline, from the end where negative.
         every: take each so manieth of these.
         speed: of a .glb, seconds of the run in a second; by default 30 frames a second.
         progress: called with the number of frames done and their total.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Returns:
         What was written, in words.
@@ -69,7 +67,7 @@ def export(
     """
     out = Path(path)
     written_by(out)
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
+    view = Presentation.of(presentation, **presented).view(trajectories)
     if view.sources[0].film is not None:
         raise ValueError(
             "an export: got tracks in pixels, which have no place in space, expected a run; write a"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,16 +14,11 @@ from rheograd.engine.boundaries import Collider
 from rheograd.engine.description import described_collider, surroundings
 from rheograd.engine.live import LiveRun
 
-from ..fields import scale_of
 from ..view import View, describe
 
 NOW = 1
 """Frame of the present; that of the start is 0."""
 _AROUND = 1.0
-_LOOK = 0.25
-_PATIENCE = 2.0
-_ROOM = 0.4
-_LEAST = 0.1
 
 
 class _Array:
@@ -122,44 +116,3 @@ def put_colliders(view: View, run: LiveRun) -> None:
     poses = run.poses()
     for described in view.colliders[0]:
         described["path"][0], described["turn"][0] = poses[described["number"]]
-
-
-class RollingRanges:
-    """Keeps the range of the colours wide enough for the present, and not far too wide.
-
-    It grows at once, shrinks after two seconds in which less than four tenths of it were used, and
-    never below a tenth of the widest yet, so that rest looks like rest.
-    """
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._widest: dict[str, float] = {}
-        self._looked = self._needed = 0.0
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self._widest.clear()
-        self._looked = 0.0
-
-    def follow(self, name: str) -> None:
-        """Look at the present now and then."""
-        now = time.perf_counter()
-        field = self._view.fields[name]
-        if field.labels or now - self._looked < _LOOK:
-            return
-        self._looked = now
-        held, asked = self._view.scale(name), scale_of(field, self._view.sources)
-        (low, high), (least, most) = held.limits, asked.limits
-        self._widest[name] = max(self._widest.get(name, 0.0), most - least)
-        used = max(most - least, _LEAST * self._widest[name])
-        if least < low - 1e-9 * (high - low) or most > high + 1e-9 * (high - low):
-            self._needed = now
-            self._view.rescale(
-                scale_of(field, self._view.sources, (min(low, least), max(high, most)))
-            )
-        elif used > _ROOM * (high - low):
-            self._needed = now
-        elif now - self._needed > _PATIENCE:
-            self._needed = now
-            if most - least >= used:
-                self._view.rescale(asked)

@@ -16,22 +16,12 @@ class LiveStrip(Strip):
     status = ""
     """What goes on."""
 
-    @property
-    def height(self) -> int:
-        """In screen pixels."""
-        return self._size[1]
-
-    def frame_at(self, x: int, y: int) -> None:
-        """None: there is no timeline."""
-
     def show(self, frame: int, scale: Scale) -> None:
-        """Show the time, what goes on, and the legend of a scale."""
+        """Show the time, what goes on, and the legend of a scale, whichever the frame."""
         unit, height = self._pixels, self._size[1]
         left = 66 * unit
         write(self._time, f"{self.time:.3f} s", left, 0.53 * height)
         write(self._count, self.status, left, 0.24 * height)
-        draw(self._timeline, self._button())
-        if self._shown is None or scale is not self._shown[0]:
-            self.span = ""  # it follows the present
-            self._shown = (scale, self.span)
-            self._show_legend(scale)
+        draw(self._middle, self._button())
+        self.span = ""  # it follows the present
+        self._explain(scale)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,18 @@ import numpy as np
 
 from rheograd.engine.live import LiveRun
 
+from .. import keys
 from ..display import require_window
 from ..drawing.flat import draw, drawing, text
 from ..drawing.strip import Strip
-from ..playback import SPEEDS, Playback, Shown
+from ..looks import settled
+from ..playback import Player, Shown
+from ..ranges import RollingRanges
+from ..stage import Stage, quickly_drawn
 from ..view import View
 from ..window import Window
 from .hand import Hand
-from .present import NOW, RollingRanges, put_colliders, view_of
+from .present import NOW, put_colliders, view_of
 from .sliders import Sliders
 from .strip import LiveStrip
 
@@ -52,7 +56,7 @@ class LiveShown(Shown):
     """Why the run cannot go on; empty while it can."""
 
 
-class LivePlayback(Playback):
+class LivePlayback(Player):
     """What is shown of a live run; time runs as fast as it can, and no faster than asked for.
 
     Args:
@@ -61,17 +65,17 @@ class LivePlayback(Playback):
         playing: whether it goes on at first.
     """
 
+    place = keys.LIVE
     shown: LiveShown
 
     def __init__(self, view: View, run: LiveRun, playing: bool) -> None:
-        super().__init__(view, NOW, playing)
+        super().__init__(view, LiveShown(
+            NOW, playing, view.field, 1.0, False, False, settled(None, view), frames=2,
+            time=0.0, step=0, values=dict(run.values), held="", sliders=True, failure="",
+        ))  # fmt: skip
         self.run = run
         self.budget = _PICTURE / 2
         """Time that the run may take for a picture [s]."""
-        self.shown = LiveShown(
-            **{**vars(self.shown), "playing": playing, "loop": False},
-            time=0.0, step=0, values=dict(run.values), held="", sliders=True, failure="",
-        )  # fmt: skip
         self._clock = time.perf_counter()
         self._credit = 0.0
         self._past: deque[tuple[float, float]] = deque()
@@ -117,26 +121,28 @@ class LivePlayback(Playback):
         if not self.run.failure:
             self.told(playing=not self.shown.playing)
 
-    def press(self, key: str, shift: bool) -> bool:
-        """See `Playback.press`."""
-        if key == "period":
-            self.run.frame()
-            self.told(playing=False)
-        elif key in ("r", "R"):
-            failed = bool(self.run.failure)
-            self.run.reset(knobs=shift or key == "R")
-            self._past.clear()
-            self.told(held="", **({"playing": True} if failed else {}))
-        elif key == "p":
-            self.told(sliders=not self.shown.sliders)
-        elif key in ("Up", "Down"):
-            place = SPEEDS.index(self.shown.speed) + (1 if key == "Up" else -1)
-            self.told(speed=SPEEDS[min(max(place, 0), len(SPEEDS) - 1)])
-        elif key in ("space", "c", "C", "h", "question", "F1"):
-            return super().press(key, shift)
-        else:
-            return False
-        return True
+    def restart(self, *, knobs: bool) -> None:
+        """Go back to the start, with `knobs` in all that can be changed; what failed goes on."""
+        failed = bool(self.run.failure)
+        self.run.reset(knobs=knobs)
+        self._past.clear()
+        self.told(held="", **({"playing": True} if failed else {}))
+
+    def frame(self) -> None:
+        """Go on by one frame, and pause."""
+        self.run.frame()
+        self.told(playing=False)
+
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """See `Player.acts`."""
+        return {
+            **super().acts,
+            "frame": self.frame,
+            "restart": lambda: self.restart(knobs=False),
+            "restart with sliders": lambda: self.restart(knobs=True),
+            "sliders": lambda: self.told(sliders=not self.shown.sliders),
+        }
 
 
 class LiveWindow(Window):
@@ -147,24 +153,6 @@ class LiveWindow(Window):
         size: width and height [pixels].
         watch: called with what is shown whenever that has changed and is drawn.
     """
-
-    keys = (
-        ("space", "run or pause"),
-        (".", "go on by one frame"),
-        ("r, shift-r", "back to the start; with shift sliders too"),
-        ("up, down", "as fast as twice or half of real time, ..."),
-        ("c, shift-c", "colour by the next field, or the one before"),
-        ("p", "show or hide the sliders"),
-        ("v", "look from the next side"),
-        ("home", "reset the camera"),
-        ("x", "save a picture in this folder"),
-        ("w, shift-w", "save the shape as .glb, or its data for VTK"),
-        ("h", "show or hide this help"),
-        ("escape", "close"),
-        ("left button", "on a body pulls it, beside it turns the view"),
-        ("right button", "turns the view; shift-drag moves, wheel zooms"),
-        ("double click", "on a slider puts it back"),
-    )
 
     _playback: LivePlayback
 
@@ -186,11 +174,13 @@ class LiveWindow(Window):
         self._clicked = ("", 0.0, 0.0)
         self._docked: object = None
         self._cost = 0.0
-        bottom = self._plotter.renderers[1]
-        bottom.RemoveAllViewProps()
-        self._bottom = self._stage.strip = LiveStrip(bottom, playback.view, 1, timeline=False)
-        self._stage.lay_out()
         self._say("h lists the keys;  drag a body to pull it")
+
+    def _new_stage(self) -> Stage:
+        """See `Window._new_stage`."""
+        view = self._playback.view
+        self._bottom = LiveStrip(self._plotter.renderers[len(view.sources)], view, 1)
+        return Stage(self._plotter, view, most=quickly_drawn(view), strip=self._bottom)
 
     def _column(self) -> Sliders:
         """The sliders in a panel of their own."""
@@ -317,20 +307,12 @@ class LiveWindow(Window):
         self._drawn = None
         self._ask()
 
-    def _on_key(self, interactor: Any) -> None:
-        """See `Window._on_key`."""
-        key = interactor.GetKeySym()
-        if key == "Home":
-            self._preset = 0
-            self._stage.look(0)
-            self._ask()
-            return
-        if key == "X":  # nothing is picked or charted here
-            return
-        if key in ("r", "R"):
+    def _act(self, action: str) -> None:
+        """See `Window._act`; who starts over holds nothing."""
+        if action.startswith("restart"):
             self._let_go()
             self._ranges.forget()
-        super()._on_key(interactor)
+        super()._act(action)
 
     def _in_column(self, x: int, y: int) -> tuple[float, float] | None:
         """The place in the column of sliders, None beside it."""

@@ -9,19 +9,19 @@ import importlib
 import itertools
 import secrets
 import signal
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
 import numpy as np
 
+from .. import keys
 from ..display import DisplayError, require_renderer
 from ..drawing.images import drawn
-from ..looks import Looks
+from ..drawing.strip import TimeStrip
 from ..picked.clicks import Clicks
-from ..picked.picking import PICK_KEYS, picks_of
-from ..playback import KEYS, SPEEDS, Playback, Shown
+from ..playback import SPEEDS, Playback, Shown
+from ..presentation import Presentation, Presented
 from ..stage import Stage, plotter_for, quickly_drawn
-from ..view import describe
 from . import connection, look_controls
 from . import layout as page
 from .stream import Stream, png
@@ -33,16 +33,6 @@ _TURN = 0.4
 _NEARER = 1.1
 _LEAST, _MOST = 64, 4096
 _PRESETS = ("corner", "front", "side", "above")
-_KEYS = (
-    *KEYS,
-    *PICK_KEYS,
-    ("escape", "pick nothing"),
-    ("shift-x", "download the values of the chart"),
-    ("x", "download the picture"),
-    ("w", "download the shape shown as .glb"),
-    ("h", "show or hide this help"),
-    ("mouse", "drag turns, shift-drag moves, wheel zooms"),
-)
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
     "%3Ccircle cx='8' cy='8' r='7' fill='%232c6fb3'/%3E%3C/svg%3E"
@@ -52,21 +42,16 @@ _names = itertools.count()
 
 def serve(
     trajectories: Any,
+    presentation: Presentation | None = None,
     *,
-    field: str | None = None,
-    titles: Sequence[str] | None = None,
-    limits: tuple[float, float] | None = None,
-    up: str | None = None,
     paused: bool = False,
     frame: int = 0,
-    size: tuple[int, int] = (1280, 720),
-    looks: Looks | None = None,
-    picked: Sequence[int] = (),
     host: str = "127.0.0.1",
     port: int = 0,
     open_browser: bool = True,
     ready: Callable[[str], None] | None = None,
     watch: Callable[[Shown], None] | None = None,
+    **presented: Unpack[Presented],
 ) -> None:
     """Show a run in a page of a browser; returns when that is ended from the page or by SIGTERM.
 
@@ -75,20 +60,15 @@ def serve(
 
     Args:
         trajectories: one trajectory or path, or several to be seen side by side with one camera.
-        field: what to colour by at first, by default the speed.
-        titles: names shown above the panels.
-        limits: range of that field in SI units.
-        up: axis that points up, for example ``"z"`` or ``"-x"``.
+        presentation: how they are shown at first.
         paused: wait for the space key.
         frame: place on the timeline to start from.
-        size: width and height of the picture until a page says how large it is [pixels].
-        looks: how bodies are drawn at first.
-        picked: numbers of particles, or of nodes or elements, that are picked at first.
         host: name or address of this machine to listen at, ``"0.0.0.0"`` for all that it has.
         port: to listen at; 0 for any that is free.
         open_browser: open the page in a browser of this machine, where it has a display.
         ready: called with the address of the page once it can be opened.
         watch: called with what is shown whenever that has changed and is drawn.
+        **presented: fields of the presentation, such as ``field="speed"``.
 
     Raises:
         DisplayError: where nothing can be drawn, or trame is not installed.
@@ -96,13 +76,12 @@ def serve(
         OSError: where it cannot listen at that host and port.
         ValueError: for a field, frame or number that there is not.
     """
-    view = describe(trajectories, field=field, titles=titles, limits=limits, up=up)
-    playback = Playback(view, frame, not paused, looks)
-    playback.change(moved=False, picked=picks_of(view, picked))
+    asked = Presentation.of(presentation, **presented)
+    playback = asked.playback(trajectories, frame, playing=not paused)
     _require_trame()
     _require_no_loop()
     require_renderer()
-    plotter = plotter_for(view, size, off_screen=True)
+    plotter = plotter_for(playback.view, asked.size, off_screen=True)
     try:
         site = Site(playback, plotter, watch)
         asyncio.run(site.run(host, port, open_browser, ready))
@@ -169,7 +148,9 @@ class Site:
     def _new_stage(self) -> Stage:
         """A stage for the view that is played, which keys and clicks know of."""
         view = self._playback.view
-        stage = Stage(self._plotter, view, most=quickly_drawn(view), timeline=False)
+        bottom = self._plotter.renderers[len(view.sources)]
+        strip = self._strip = TimeStrip(bottom, view, 1, timeline=False)
+        stage = Stage(self._plotter, view, most=quickly_drawn(view), strip=strip)
         self._playback.toward = stage.toward
         self._clicks = Clicks(self._playback, stage)
         return stage
@@ -186,7 +167,8 @@ class Site:
         state = server.state
         state.update({
             "fields": list(view.fields), "speeds": list(SPEEDS),
-            "presets": list(_PRESETS), "keys": [list(pair) for pair in _KEYS],
+            "presets": list(_PRESETS), "keys": [list(line) for line in keys.listed(keys.PAGE)],
+            "stroke": keys.labels(keys.PAGE),
             "remark": self._stage.remark, "held": -1, "trame__favicon": _ICON,
             "trame__template_error": f"<trame-style :css='style'/>{page.GONE}", "style": page.STYLE,
         })  # fmt: skip
@@ -202,7 +184,7 @@ class Site:
         with DivLayout(server, classes="page"):
             client.Style(page.STYLE)
             client.Style(look_controls.STYLE)
-            client.Script(look_controls.KEYS + page.KEYS)
+            client.Script(page.keyboard())
             with html.Div(classes="picture"):
                 area = RemoteControlledArea(
                     name=self._stream.area_name,
@@ -241,10 +223,10 @@ class Site:
     def _act(self, what: str, *values: Any) -> None:
         """Do what a control or key stands for; what makes no sense is not done."""
         playback = self._playback
-        if what == "press" and values[0] in ("v", "r"):
-            self._look(self._preset + 1 if values[0] == "v" else playback.view.facing)
-        elif what == "press":
-            playback.press(str(values[0]), bool(values[1]))
+        if what == "do" and values[0] in self.acts:
+            self.acts[values[0]]()
+        elif what == "do":
+            playback.act(str(values[0]))
         elif what in ("hold", "release"):
             playback.held = what == "hold"
             playback.go(int(values[0]))
@@ -261,6 +243,14 @@ class Site:
         elif what == "end":
             self._ended.set()
         self._due = True
+
+    @property
+    def acts(self) -> Mapping[str, Callable[[], None]]:
+        """The actions that are for the pages, and not done in them, by name."""
+        return {
+            "next side": lambda: self._look(self._preset + 1),
+            "reset camera": lambda: self._look(self._playback.view.facing),
+        }
 
     def _look(self, preset: int) -> None:
         """Look from one of the sides."""
@@ -367,7 +357,7 @@ class Site:
             self._server.state.looked = look_controls.offered(view)
         if shown != self._shown:
             pace = self._playback.pace
-            self._stage.strip.note = f",  {pace}" if pace else ""
+            self._strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
             self._stage.dress(shown.looks)
             self._stage.inspector.picked = shown.picked

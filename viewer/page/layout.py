@@ -2,28 +2,33 @@
 """The page that a browser shows: its controls, their style, and the keys.
 
 The controls are a Vue template over the state that `browser` keeps: frame, last, playing, field,
-fields, speed, speeds, loop, help, keys, clock, remark, preset, presets, picked (how many are),
-chart and held, the place where the slider is held, which only the page knows. All of them
-call the trigger ``act``; ``picture``, ``values`` and ``shape`` are what is downloaded. A row more
-is that of `look_controls`.
+fields, speed, speeds, loop, help, keys, stroke (the keys of an action), clock, remark, preset,
+presets, picked (how many are), chart and held, the place where the slider is held, which only the
+page knows. All of them call the trigger ``act``, with ``do`` and an action where a key does the
+same; ``picture``, ``values`` and ``shape`` are what is downloaded. A row more is that of
+`look_controls`.
 """
 
 from __future__ import annotations
 
+import json
+
+from .. import keys
+
 CONTROLS = """
 <div class="bar">
   <div class="row">
-    <button id="play" class="main" :title="playing ? 'pause (space)' : 'play (space)'"
-        @click="trigger('act', ['press', 'space', false])">
+    <button id="play" class="main" :title="`${playing ? 'pause' : 'play'} (${stroke['play']})`"
+        @click="trigger('act', ['do', 'play'])">
       <svg v-if="playing" viewBox="0 0 24 24"><path d="M6 4h4v16H6zM14 4h4v16h-4z"/></svg>
       <svg v-else viewBox="0 0 24 24"><path d="M7 4l13 8-13 8z"/></svg>
     </button>
-    <button id="back" title="one frame back (left)"
-        @click="trigger('act', ['press', 'Left', false])">
+    <button id="back" :title="`one frame back (${stroke['back']})`"
+        @click="trigger('act', ['do', 'back'])">
       <svg viewBox="0 0 24 24"><path d="M5 5h3v14H5zM19 5v14l-10-7z"/></svg>
     </button>
-    <button id="on" title="one frame on (right)"
-        @click="trigger('act', ['press', 'Right', false])">
+    <button id="on" :title="`one frame on (${stroke['on']})`"
+        @click="trigger('act', ['do', 'on'])">
       <svg viewBox="0 0 24 24"><path d="M16 5h3v14h-3zM5 5l10 7L5 19z"/></svg>
     </button>
     <input id="timeline" type="range" min="0" :max="last" step="1" aria-label="time"
@@ -50,22 +55,25 @@ CONTROLS = """
       <button v-for="(one, k) in presets" :key="one" :id="'look-' + one"
           :title="'look from ' + one" :class="{chosen: k == preset}"
           @click="trigger('act', ['look', k])">{{ one }}</button>
-      <button id="reset" title="reset the camera (r)"
-          @click="trigger('act', ['press', 'r', false])">reset</button>
+      <button id="reset" :title="`reset the camera (${stroke['reset camera']})`"
+          @click="trigger('act', ['do', 'reset camera'])">reset</button>
     </span>
     <span class="space"></span>
-    <button id="chart" v-if="picked" title="show or hide the chart (t)" :class="{chosen: chart}"
-        @click="trigger('act', ['press', 't', false])">chart</button>
-    <button id="values" v-if="picked" title="download the values of the chart (shift-x)"
+    <button id="chart" v-if="picked" :class="{chosen: chart}"
+        :title="`show or hide the chart (${stroke['chart']})`"
+        @click="trigger('act', ['do', 'chart'])">chart</button>
+    <button id="values" v-if="picked"
+        :title="`download the values of the chart (${stroke['save values']})`"
         @click="utils.download('rheograd.csv', trigger('values'), 'text/csv')">save values</button>
-    <button id="save" title="download this picture (x)"
+    <button id="save" :title="`download this picture (${stroke['save picture']})`"
         @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
       save picture</button>
-    <button id="save-shape" title="download the shape shown, for other programs (w)"
+    <button id="save-shape"
+        :title="`download the shape shown, for other programs (${stroke['save shape']})`"
         @click="utils.download('rheograd.glb', trigger('shape'), 'model/gltf-binary')">
       save shape</button>
-    <button id="help" title="list the keys (h)" :class="{chosen: help}"
-        @click="trigger('act', ['press', 'h', false])">help</button>
+    <button id="help" :title="`list the keys (${stroke['help']})`" :class="{chosen: help}"
+        @click="trigger('act', ['do', 'help'])">help</button>
     <button id="end" title="end the program that serves this page"
         @click="trigger('act', ['end'])">end</button>
   </div>
@@ -87,25 +95,30 @@ GONE = """
 """
 """Instead of all that, once nobody answers."""
 
-KEYS = """
+DOWNLOADS = {"save picture": "save", "save values": "values", "save shape": "save-shape"}
+"""Buttons that do what a page does by itself, by action."""
+
+_KEYBOARD = """
 (() => {
   if (window.rheogradKeys) return;
   window.rheogradKeys = true;
-  const names = {" ": "space", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up",
-                 ArrowDown: "Down", "?": "question", "[": "bracketleft", "]": "bracketright"};
-  const known = ["space", "Left", "Right", "Up", "Down", "Home", "End", "l", "c", "C", "v", "r",
-                 "x", "X", "t", "T", "w", "Escape", "h", "question", "F1",
-                 ...window.rheogradKnown];
+  const names = NAMES, actions = ACTIONS, downloads = DOWNLOADS;
+  const stands = (event) => {
+    const name = names[event.key] || event.key, letter = /^[A-Za-z]$/.test(name);
+    const shift = event.shiftKey || (letter && name != name.toLowerCase());
+    const key = letter ? name.toLowerCase() : name;
+    return (shift && actions["shift-" + key]) || (shift && letter ? undefined : actions[key]);
+  };
   window.addEventListener("keydown", (event) => {
-    const key = names[event.key] || event.key, at = event.target;
-    if (event.ctrlKey || event.altKey || event.metaKey || !known.includes(key)) return;
+    const action = stands(event), at = event.target;
+    if (event.ctrlKey || event.altKey || event.metaKey || !action) return;
     if (at.tagName == "SELECT") return;
-    if (key == "space" && ["BUTTON", "INPUT"].includes(at.tagName) && at.type != "range") return;
+    const pressed = ["BUTTON", "INPUT"].includes(at.tagName) && at.type != "range";
+    if (event.key == " " && pressed) return;
     event.preventDefault();
-    if (key == "x") document.getElementById("save").click();
-    else if (key == "X") document.getElementById("values")?.click();
-    else if (key == "w") document.getElementById("save-shape").click();
-    else window.trame.trigger("act", ["press", key, event.shiftKey]);
+    const button = downloads[action];
+    if (button) document.getElementById(button)?.click();
+    else window.trame.trigger("act", ["do", action]);
   });
   // what was clicked does not keep the keyboard
   window.addEventListener("mousedown", (event) => {
@@ -114,7 +127,16 @@ KEYS = """
   window.addEventListener("change", (event) => event.target.blur());
 })();
 """
-"""A script that hands keys on under their names in X."""
+
+
+def keyboard() -> str:
+    """A script that does in a page what keys stand for there, or has it done."""
+    told = {"NAMES": keys.BROWSER, "ACTIONS": keys.actions(keys.PAGE), "DOWNLOADS": DOWNLOADS}
+    script = _KEYBOARD
+    for name, values in told.items():
+        script = script.replace(f"= {name}", f"= {json.dumps(values)}")
+    return script
+
 
 STYLE = """
 html, body, #app { margin: 0; height: 100%; }

@@ -49,11 +49,6 @@ CONTROLS = """
 """
 """A row of the bar below the picture."""
 
-KEYS = """
-window.rheogradKnown = ["m", "e", "k", "K", "g", "o", "a", "b", "bracketleft", "bracketright"];
-"""
-"""A script that says which keys stand for looks, by their names in X."""
-
 STYLE = """
 .bar.looks { border-top: none; padding-top: 0; }
 #clip-place { width: 110px; accent-color: #2c6fb3; }

@@ -17,11 +17,6 @@ from ..view import View
 
 MOST = 6
 """The most that are picked at once."""
-PICK_KEYS = (
-    ("click", "pick what is there; with shift several"),
-    ("t", "show or hide the chart of what is picked"),
-)
-"""Keys and what they do, for a window or page in which one can pick."""
 _REACH = 4
 _SKIN, _OFF = 1.1, 3.0
 _PIXELS = 2.0
