@@ -118,7 +118,7 @@ class Curves(nn.Module):
         return a, b, c
 
     def energy(self, e: Tensor) -> Tensor:
-        """psi (q,) of strains e (q, 3), 0 at rest."""
+        """Psi (q,) of strains e (q, 3), 0 at rest."""
         a, b, c = self._curves(e)
         one = torch.ones((), dtype=e.dtype, device=e.device)
         rest = a(one)[0] + 2 * b(one)[0] + c(one)[0]
@@ -202,7 +202,7 @@ class SplineElasticity(Elasticity):
         return kirchhoff(F_elastic, at, *_scaled(self.curves, at, self.stress_scale))
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """psi [J/m³], shape (q,); see `ConstitutiveLaw.energy`."""
+        """Psi [J/m³], shape (q,); see `ConstitutiveLaw.energy`."""
         return self.stress_scale * self.curves.energy(decompose(F_elastic).e)
 
     @classmethod
