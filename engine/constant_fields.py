@@ -8,6 +8,7 @@ history, which a law hands on unchanged, so gradients reach the values through a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from .scene import Body, typed
+from .scene import Body, Scene, typed
 
 
 def columns(body: Body, x: Tensor, *, share: int = 1) -> Tensor | None:
@@ -61,6 +62,55 @@ def refuse(laws: Mapping[str, ConstitutiveLaw], where: str) -> None:
             )
 
 
+def with_values(scene: Scene, values: Mapping[str, Mapping[int, float]]) -> Scene:
+    """The scene with numbers of fields of its bodies, where their laws declare them.
+
+    Args:
+        scene: Whose bodies have one row of a field for all their points, or none, which is zeros.
+        values: Of each field by its name, by the place of the number in the row.
+
+    Raises:
+        ValueError: No law declares a field, or a body has values for each of its points.
+    """
+    for name, numbers in values.items():
+        widths = [body.law.fields[name] for body in scene.bodies if name in body.law.fields]
+        if not widths or max(numbers) >= max(widths):
+            wanted = f"{name}.{max(numbers)}"
+            known = {n: k for body in scene.bodies for n, k in body.law.fields.items()}
+            raise ValueError(
+                f"got a value for {wanted}, and no law of the scene reads it: their fields are "
+                f"{_listed(known) or 'none'}, counted from 0"
+            )
+    return replace(scene, bodies=[_body_with(body, values) for body in scene.bodies])
+
+
+def row(body: Body, name: str) -> list[float]:
+    """The numbers of a field of a body, zeros if it has none.
+
+    Raises:
+        ValueError: It has values for each of its points.
+    """
+    width = body.law.fields[name]
+    value = body.fields.get(name, [0.0] * width)
+    own = None if callable(value) else torch.as_tensor(value, dtype=torch.float64).detach()
+    if own is None or own.numel() != width:
+        raise ValueError(
+            f"{body.name} has a value of {name} for each of its points, expected one row for the "
+            "whole body to change numbers of it"
+        )
+    return own.reshape(-1).tolist()
+
+
+def _body_with(body: Body, values: Mapping[str, Mapping[int, float]]) -> Body:
+    fields = dict(body.fields)
+    for name, width in body.law.fields.items():
+        if name in values:
+            own = row(body, name)
+            new = [values[name].get(k, own[k]) for k in range(width)]
+            fields[name] = torch.tensor(new, dtype=torch.float64)
+    return replace(body, fields=fields)
+
+
 def _listed(fields: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({k} number{'s' * (k > 1)})" for name, k in fields.items())
 
@@ -77,7 +127,8 @@ def _check_names(body: Body, declared: Mapping[str, int]) -> None:
         raise ValueError(
             f"{body.name} has the law {law.name!r}, which reads the fields {_listed(declared)}, and"
             f" no values for {', '.join(missing)}: give "
-            f"Body(..., fields={{{missing[0]!r}: tensor of {declared[missing[0]]}}})"
+            f"Body(..., fields={{{missing[0]!r}: tensor of {declared[missing[0]]}}}), or --constant"
+            f" {missing[0]}=X to a command"
         )
     if unknown := [name for name in given if name not in declared]:
         raise ValueError(

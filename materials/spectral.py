@@ -17,7 +17,9 @@ from .arrays import Launcher, matrices
 from .featured import empty_measured, kernels_of
 
 NEAR = {torch.float32: 5e-3, torch.float64: 6e-6}
-"""Strains are tied that differ by no more than this times the sum of all: eps^(1/3)."""
+"""Stretches s_i and s_j are tied that differ by no more than this times |s_i| + |s_j|: eps^(1/3),
+where rounding and the error of the limit are alike. Functions without a limit tie only strains that
+differ by no more than this times the sum of all strains."""
 
 
 class Stretches(NamedTuple):
@@ -107,7 +109,9 @@ class _Compose(torch.autograd.Function):
         f, e, U, V, slopes = ctx.saved_tensors
         H = U.mT @ out_bar @ (U if ctx.left else V)
         apart = e[:, None] - e[:, :, None]
-        tied = apart.abs() <= NEAR[e.dtype] * e.abs().sum(1)[:, None, None]
+        size = (1.0 + e).abs() if slopes is not None else e.abs().sum(1, keepdim=True)
+        reach = size[:, None] + size[:, :, None] if slopes is not None else size[:, None]
+        tied = apart.abs() <= NEAR[e.dtype] * reach
         rise = f[:, None] - f[:, :, None]
         limit = torch.zeros_like(rise) if slopes is None else slopes
         p = torch.where(tied, limit, rise / torch.where(tied, 1.0, apart))

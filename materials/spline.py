@@ -36,21 +36,46 @@ class Curve(NamedTuple):
     lower: float
     upper: float
 
+    @property
+    def width(self) -> float:
+        """Distance of knots."""
+        return (self.upper - self.lower) / (len(self.coefficients) - 3)
+
+    def _place(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The nearest argument between the ends, its interval, and where it is in that, 0 to 1."""
+        inside = x.clamp(self.lower, self.upper)
+        place = (inside - self.lower) / self.width
+        cell = place.detach().floor().long().clamp(0, len(self.coefficients) - 4)
+        return inside, cell, place - cell
+
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Values and slopes at x, of its shape."""
-        intervals = len(self.coefficients) - 3
-        width = (self.upper - self.lower) / intervals
-        inside = x.clamp(self.lower, self.upper)
-        place = (inside - self.lower) / width
-        cell = place.detach().floor().long().clamp(0, intervals - 1)
-        u = place - cell
-        v = 1.0 - u
+        inside, cell, u = self._place(x)
+        v, width = 1.0 - u, self.width
         c = [self.coefficients[cell + k] for k in range(4)]
         value = v**3 * c[0] + (3 * u**3 - 6 * u**2 + 4) * c[1]
         value = (value + (3 * v**3 - 6 * v**2 + 4) * c[2] + u**3 * c[3]) * (width / 6)
         slope = v**2 * (c[1] - c[0]) + (1 + 2 * u * v) * (c[2] - c[1]) + u**2 * (c[3] - c[2])
         slope = 0.5 * slope
         return value + slope * (x - inside), slope
+
+    def integral(self, x: Tensor) -> Tensor:
+        """From the lower end to x, of its shape."""
+        inside, cell, u = self._place(x)
+        v, square = 1.0 - u, self.width**2 / 24
+        c = self.coefficients
+        whole = square * (c[:-3] + 11 * c[1:-2] + 11 * c[2:-1] + c[3:])
+        before = torch.cat([whole.new_zeros(1), whole.cumsum(0)])[cell]
+        parts = (
+            1 - v**4,
+            3 * u**4 - 8 * u**3 + 16 * u,
+            -3 * u**4 + 4 * u**3 + 6 * u**2 + 4 * u,
+            u**4,
+        )
+        within = square * sum(part * c[cell + k] for k, part in enumerate(parts))
+        value, slope = self(inside)
+        beyond = x - inside
+        return before + within + value * beyond + 0.5 * slope * beyond**2
 
 
 class Curves(nn.Module):
@@ -88,9 +113,23 @@ class Curves(nn.Module):
         at = self.lower + width * torch.arange(-1, n + 2, dtype=torch.float64) - 1
         self.coefficients.copy_(torch.stack([a * at, 0 * at, c * at]) / width)
 
+    def _curves(self, like: Tensor) -> tuple[Curve, Curve, Curve]:
+        a, b, c = (Curve(k, self.lower, self.upper) for k in self.coefficients.to(like))
+        return a, b, c
+
+    def energy(self, e: Tensor) -> Tensor:
+        """Psi (q,) of strains e (q, 3), 0 at rest."""
+        a, b, c = self._curves(e)
+        one = torch.ones((), dtype=e.dtype, device=e.device)
+        rest = a(one)[0] + 2 * b(one)[0] + c(one)[0]
+        s = 1.0 + e
+        own, areas = a.integral(s), b.integral(s * s[:, [1, 2, 0]])
+        total = (own + areas - rest * e).sum(1) + c.integral(s.prod(1))
+        return total - 3 * a.integral(one) - 3 * b.integral(one) - c.integral(one)
+
     def forward(self, e: Tensor) -> tuple[Tensor, Tensor]:
         """Principal stresses (q, 3) of strains e (q, 3); their limits at ties, see `mixed`."""
-        a, b, c = (Curve(k.to(e.dtype), self.lower, self.upper) for k in self.coefficients)
+        a, b, c = self._curves(e)
         s = 1.0 + e
         others = torch.stack([s[:, [1, 2, 0]], s[:, [2, 0, 1]]])  # s_j and s_k of each axis
         areas = s * others
@@ -161,6 +200,10 @@ class SplineElasticity(Elasticity):
         """See `ConstitutiveLaw.stress`."""
         at = decompose(F_elastic)
         return kirchhoff(F_elastic, at, *_scaled(self.curves, at, self.stress_scale))
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Psi [J/m³], shape (q,); see `ConstitutiveLaw.energy`."""
+        return self.stress_scale * self.curves.energy(decompose(F_elastic).e)
 
     @classmethod
     def example(cls) -> SplineElasticity:
@@ -246,6 +289,10 @@ class Spline(ConstitutiveLaw):
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """See `ConstitutiveLaw.stress`."""
         return self.elasticity.stress(F_elastic, internal)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """That of the elasticity [J/m³], shape (q,)."""
+        return self.elasticity.energy(F_elastic, internal)
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""

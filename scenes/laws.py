@@ -82,16 +82,54 @@ def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
     return _made(module, rest, script)
 
 
-def analytic(script: Script, name: str) -> Script:
-    """A scene whose body is of a law of two moduli, named instead of the scene's own.
+def learned() -> dict[str, type[Any]]:
+    """Learned laws that a fit can start anew, by name: of a stress scale, a flow scale, a seed."""
+    from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+    from rheograd.materials.invariant_only import Invariant
+    from rheograd.materials.isotropic import Isotropic
+    from rheograd.materials.plain import Plain
+    from rheograd.materials.polar import Polar
+    from rheograd.materials.singular import Singular
+    from rheograd.materials.spline import Spline
+
+    kinds = (
+        InvariantSmooth, InvariantFull, Isotropic, Polar, Invariant, Singular, Spline, Plain,
+    )  # fmt: skip
+    return {kind.name: kind for kind in kinds}
+
+
+def fixed(script: Script, word: str) -> Script:
+    """A scene whose bodies are of a law that stays as it is while numbers of the scene are fitted.
 
     Args:
-        script: With young and poisson among the parameters of its build().
-        name: Of the law: corotated, neo-hookean, stvk or hencky.
+        script: The scene's.
+        word: A law of two moduli (corotated, neo-hookean, stvk or hencky), made of the scene's
+            young and poisson; or a law as above, whose fields start from zero.
 
     Raises:
         ValueError: There is no such law, or the scene has no such parameters.
     """
+    if word.endswith(SAVED) or split(word)[0] is not None:
+        return _frozen(script, load(word).freeze())
+    return _analytic(script, word)
+
+
+def _frozen(script: Script, law: ConstitutiveLaw) -> Script:
+    from rheograd.engine.constant_fields import with_values
+
+    build = script.build
+    zeros = {name: dict.fromkeys(range(k), 0.0) for name, k in law.fields.items()}
+
+    @functools.wraps(build)
+    def made(own: ConstitutiveLaw | None = None, **given: Any) -> Scene:
+        scene = build(own or law, **given)
+        lacking = {n: z for n, z in zeros.items() if all(n not in b.fields for b in scene.bodies)}
+        return with_values(scene, lacking)
+
+    return dataclasses.replace(script, made=made)
+
+
+def _analytic(script: Script, name: str) -> Script:
     from rheograd.engine.fit.parameter import option_value
     from rheograd.materials import elastic
 
@@ -100,7 +138,7 @@ def analytic(script: Script, name: str) -> Script:
     if name not in known:
         raise ValueError(
             f"--law: got {name!r}{did_you_mean(name, known)} with --parameters, expected one of"
-            f" {', '.join(known)}; a learned law is trained without --parameters"
+            f" {', '.join(known)}, or {FORMS}; a new learned law is trained without --parameters"
         )
     kind, build = known[name], script.build
     takes = inspect.signature(build).parameters
@@ -132,6 +170,31 @@ def energy_law(name: str, young: float, seed: int) -> ConstitutiveLaw:
     if name == CANN.name:
         return CANN(shear, bulk, exponents=(1.5,))
     return Polyconvex(shear, bulk, seed=seed)
+
+
+def with_constants(scene: Scene, words: Iterable[str]) -> Scene:
+    """The scene with constant fields of its laws.
+
+    Args:
+        scene: The scene.
+        words: Such as code=0.2,-0.1.
+
+    Raises:
+        ValueError: One cannot be read, or no law of the scene has that field.
+    """
+    from rheograd.engine.constant_fields import with_values
+
+    found: dict[str, dict[int, float]] = {}
+    for word in words:
+        name, equals, numbers = word.partition("=")
+        try:
+            values = [float(number) for number in numbers.split(",")]
+        except ValueError:
+            values = []
+        if not equals or not values:
+            raise ValueError(f"--constant: got {word!r}, expected NAME=X,Y such as code=0.2,-0.1")
+        found[name] = dict(enumerate(values))
+    return with_values(scene, found)
 
 
 def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:

@@ -13,6 +13,8 @@ import torch
 from command_line import process
 
 from rheograd.engine.trajectory import Trajectory
+from rheograd.materials.isotropic import ConditionalIsotropic
+from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes import laws
 from rheograd.scenes.cli import main
 
@@ -154,3 +156,48 @@ def test_what_a_run_is_continued_with(springy: Path, tmp_path: Path) -> None:
     laws.load(f"{springy}:Springy").save(law)
     assert laws.digest(str(law)) != laws.digest(f"{springy}:{law}")
     assert laws.digest(None) is None
+
+
+def test_a_material_of_a_family_is_found_by_its_code(
+    small: str, tmp_path: Path, refuse: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A frozen conditional law: run with a code, then the code is fitted to the motion."""
+    law, seen, folder = (tmp_path / name for name in ("law.safetensors", "seen.npz", "fit"))
+    made = ConditionalIsotropic(2, 2e4, seed=1)
+    with torch.no_grad():
+        for weight in made.elasticity.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    made.save(law)
+    run = ["run", small, "--law", str(law), "--steps", "200"]
+    assert main([*run, "--every", "10", "--constant", "code=0.4,-0.3", "--out", str(seen)]) == 0
+    words = ["fit", small, str(seen), "--law", str(law), "--parameters", "code.0,code.1=-0.1"]
+    assert main([*words, "--out", str(folder)]) == 0
+    report = json.loads((folder / "report.json").read_text())
+    found = {p["name"]: p["value"] for p in report["parameters"]}
+    assert found["code.0"] == pytest.approx(0.4, abs=1e-2)
+    assert found["code.1"] == pytest.approx(-0.3, abs=1e-2)
+    capsys.readouterr()
+    assert "reads the fields code (2 numbers), and no values for code" in refuse(*run)
+    assert "got a value for code.2, and no law" in refuse(*run, "--constant", "code=1,2,3")
+    assert "got a value for colour.0, and no law" in refuse(*run, "--constant", "colour=1")
+    assert "'code=red', expected NAME=X,Y" in refuse(*run, "--constant", "code=red")
+    words[-1] = "code.2"
+    assert "got a value for code.2, and no law" in refuse(*words, "--out", tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["isotropic", "spline"])
+def test_a_new_law_of_the_family_is_trained(name: str, small: str, tmp_path: Path) -> None:
+    seen, folder = tmp_path / "seen.npz", tmp_path / "fit"
+    assert main(["run", small, "--steps", "100", "--every", "5", "--out", str(seen)]) == 0
+    words = ["fit", small, str(seen), "--law", name, "--epochs", "2", "--updates", "2"]
+    assert main([*words, "--out", str(folder)]) == 0
+    assert ConstitutiveLaw.load(folder / "law.safetensors").name == name
+
+
+def test_every_learned_law_can_be_started_by_name() -> None:
+    for name, kind in laws.learned().items():
+        law = kind(2e4, 1e-3, seed=0)
+        assert law.name == name
+        laws.require_savable(law)
+        assert hasattr(law, "elasticity")
+        assert hasattr(law, "plasticity")

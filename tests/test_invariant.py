@@ -21,11 +21,16 @@ from rheograd.materials.invariant import (
     InvariantSmooth,
     InvariantSmoothElasticity,
 )
+from rheograd.materials.invariant_only import Invariant, InvariantOnlyElasticity
 from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
+from rheograd.materials.polar import Polar, PolarElasticity
 
 L = TypeVar("L", bound=ConstitutiveLaw)
-LAWS: list[type[InvariantLaw]] = [InvariantSmooth, InvariantFull]
-PARTS = [InvariantSmoothElasticity, InvariantFullElasticity]
+LAWS: list[type[InvariantLaw]] = [InvariantSmooth, InvariantFull, Polar, Invariant]
+PARTS = [
+    InvariantSmoothElasticity, InvariantFullElasticity, PolarElasticity, InvariantOnlyElasticity,
+]  # fmt: skip
+SMOOTH = [law for law in (*LAWS, *PARTS) if law.smooth_at_rest]
 
 
 def strained(q: int, dtype: torch.dtype = torch.float64, amount: float = 0.2) -> Tensor:
@@ -89,7 +94,7 @@ def test_gradients_against_central_differences(law: type[ConstitutiveLaw]) -> No
     assert largest_error(made, F) < 1e-6
 
 
-@pytest.mark.parametrize("law", [InvariantSmooth, InvariantSmoothElasticity])
+@pytest.mark.parametrize("law", SMOOTH)
 def test_smooth_gradients_where_singular_values_coincide(law: type[ConstitutiveLaw]) -> None:
     rest = torch.eye(3, dtype=torch.float64)
     twice = torch.diag(torch.tensor([1.2, 1.2, 0.9], dtype=torch.float64))

@@ -3,7 +3,8 @@
 
 Beside the keywords of build() there are numbers that any scene and any camera has, by these names:
 gravity.x [m/s²]; camera.scale, a factor on focal lengths (how large things look); camera.turn.x
-[rad], about the camera's axes; camera.move.x [m], along the scene's. A name that ends in @THROW
+[rad], about the camera's axes; camera.move.x [m], along the scene's; code.0 [-], the first number
+of the constant field code, of all bodies whose law declares one. A name that ends in @THROW
 belongs to the experiment THROW alone, such as velocity.x@THROW.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..constant_fields import with_values
 from ..observations.joint import comparable as in_one_unit
 from ..observations.observation import Observation
 from ..scene import Scene
@@ -54,6 +56,12 @@ class Experiment:
         own = self.own(values)
         mine = {n: v for n, v in own.items() if n.partition(".")[0] in keywords}
         scene = build(**place(mine, self.given, build))
+        fields: dict[str, dict[int, float]] = {}
+        for name, value in own.items():
+            base, _, number = name.partition(".")
+            if base not in keywords and number.isdigit():
+                fields.setdefault(base, {})[int(number)] = value
+        scene = with_values(scene, fields)
         pull = [own.get(f"{GRAVITY}.{axis}") for axis in AXES]
         if GRAVITY in keywords or all(g is None for g in pull):
             return scene

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..constant_fields import row, with_values
 from ..scene import Scene
 from ..suggestion import did_you_mean
 
@@ -151,6 +152,8 @@ def _chosen(
     base, _, component = plain.partition(".")
     if base in (GRAVITY, CAMERA) and base not in keywords:
         return _setup(plain, start, build, given)
+    if base not in keywords and component.isdigit():
+        return _of_field(name, base, int(component), start, build(**given))
     default = option_value(build, base, given)
     if isinstance(default, tuple) and component in (*AXES,):
         default = default[AXES.index(component)]
@@ -168,6 +171,19 @@ def _chosen(
     if value is None or (start is None and not lower < value < upper):
         value = ordinary
     return _named(name, value, lower, upper, unit)
+
+
+def _of_field(name: str, base: str, place: int, start: float | None, scene: Scene) -> Parameter:
+    """A number of a constant field, such as code.0, which the bodies that have it share."""
+    with_values(scene, {base: {place: 0.0}})  # refuses fields that there are not
+    there = {row(body, base)[place] for body in scene.bodies if base in body.law.fields}
+    if start is None and len(there) > 1:
+        raise ValueError(
+            f"{name}: got bodies that start from {', '.join(f'{v:g}' for v in sorted(there))}, "
+            f"expected one start for all: write {name}=X"
+        )
+    value = there.pop() if start is None else start
+    return _named(name, value, -math.inf, math.inf, "-", 1.0)
 
 
 def option_value(build: Callable[..., Scene], name: str, given: Mapping[str, Any]) -> Any:

@@ -75,7 +75,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if found.parameters is None:
         return fit_law(found, script, folder, again)
     if found.law is not None:
-        script = laws.analytic(script, found.law)
+        script = laws.fixed(script, found.law)
     return fit_numbers(found, script, folder, again)
 
 
@@ -92,8 +92,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--law",
         metavar="NAME|FILE|FILE.py:CLASS",
-        help="invariant-full, invariant-smooth (default), the energies polyconvex and cann, a"
-        " law.safetensors to start from, or a class of your own",
+        help="invariant-smooth (default), invariant-full, isotropic, polar, spline, the energies"
+        " polyconvex and cann, or the ablations invariant, singular and plain; a law.safetensors to"
+        " start from; a class of your own. With --parameters the law that stays as it is",
     )
     parser.add_argument(
         "--parameters", metavar="A,B=X", help="numbers of the scene, such as young, from X on"
@@ -312,7 +313,7 @@ def starting_law(
     Raises:
         ValueError: There is no such law, or it could not be saved.
     """
-    from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+    from rheograd.materials.invariant import InvariantFull
     from rheograd.materials.law import ConstitutiveLaw
 
     name = found.law or "invariant-smooth"
@@ -320,7 +321,7 @@ def starting_law(
     begun = folder / "law_start.safetensors"
     if found.resume and begun.is_file():
         return ConstitutiveLaw.load(begun)
-    kinds = {kind.name: kind for kind in (InvariantFull, InvariantSmooth)}
+    kinds = laws.learned()
     if name in laws.ENERGY_LAWS:
         return laws.energy_law(name, found.stress_scale or stress(), found.seed)
     if name not in kinds:

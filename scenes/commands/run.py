@@ -43,6 +43,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         "--law", metavar="FILE|FILE.py:CLASS", help="a law.safetensors, or a class of your own"
     )
     parser.add_argument(
+        "--constant", action="append", default=[], metavar="NAME=X,Y",
+        help="constant field that --law reads, such as code=0.2,-0.1",
+    )  # fmt: skip
+    parser.add_argument(
         "--micro", metavar="LAW|fe2:MESH",
         help="each point is a periodic cell: a trained one, or a mesh that is solved there",
     )  # fmt: skip
@@ -106,7 +110,7 @@ def _scene_and_solver(found: argparse.Namespace, script: Script) -> tuple[Any, A
         law = laws.load_for(found.law, solver)
     else:
         law = cells.micro(found.micro, cells.phase_laws(found.phase))
-    scene = selection.make_scene(script, law, found)
+    scene = laws.with_constants(selection.make_scene(script, law, found), found.constant)
     if found.duration is not None:
         if not found.duration > 0:
             raise ValueError(f"--duration must be positive [s]; got {found.duration:g}")
