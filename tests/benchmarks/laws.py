@@ -16,7 +16,7 @@ import numpy as np
 import warp as wp
 
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.update import coefficient_count, law_kernels
+from rheograd.kernels.update import coefficient_count, internal_count, law_kernels
 
 LAWS = (
     ("corotated", "none", False),
@@ -26,6 +26,7 @@ LAWS = (
     ("volumetric", "fluid-reset", False),
     ("hencky", "none", False),
     ("hencky", "von-mises", False),
+    ("hencky", "hardening-von-mises", False),
     ("hencky", "drucker-prager", False),
     ("corotated", "von-mises", False),
     ("mooney-rivlin", "none", False),
@@ -34,6 +35,7 @@ LAWS = (
 )
 COLUMNS = {
     "von-mises": [5e3],
+    "hardening-von-mises": [5e3, 1e4],
     "drucker-prager": [0.3, 0.0],
     "mooney-rivlin": [1e4],
     "gent": [50.0],
@@ -77,7 +79,8 @@ def measure(law: tuple[str, str, bool], F: np.ndarray, dtype: Any) -> str:
     index = wp.array(np.arange(n), dtype=wp.int32)
     row = wp.zeros(n, dtype=wp.int32)
     coefficients = wp.array([columns], dtype=dtype)
-    history = wp.array(F.reshape(n, 9)[:, : 9 * law[2]], dtype=dtype)
+    numbers = np.concatenate([F.reshape(n, 9)[:, : 9 * law[2]], np.zeros((n, 9))], 1)
+    history = wp.array(numbers[:, : internal_count(*law)], dtype=dtype)
     state = wp.array(F, dtype=t.mat33)
     bars = [wp.array(F, dtype=t.mat33), wp.array(F, dtype=t.mat33), wp.zeros_like(history)]
     out = [wp.empty_like(state), wp.empty_like(state), wp.empty_like(history)]
@@ -85,7 +88,7 @@ def measure(law: tuple[str, str, bool], F: np.ndarray, dtype: Any) -> str:
     coefficients_bar = wp.zeros_like(coefficients)
     given = [index, state, history, 1e-3, row, coefficients]
     results = [
-        clock(kernels.stress, n, [index, state, row, coefficients, out[0]]),
+        clock(kernels.stress, n, [index, state, history, row, coefficients, out[0]]),
         clock(kernels.update, n, [*given, *out]),
         clock(kernels.adjoint, n, [*given, *bars, F_bar, history_bar, coefficients_bar]),
     ]
