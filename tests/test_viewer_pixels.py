@@ -387,10 +387,10 @@ class TestFitMode:
         _chart(axes, curve, 1000.0)
         assert axes.get_title("left") == "young [kPa]"
         assert axes.get_title("right") == "23"
-        line = axes.lines[0]
+        line: Any = axes.lines[0]
         np.testing.assert_array_equal(line.get_xdata(), [0, 1, 2, 3])
         np.testing.assert_allclose(line.get_ydata(), [20, 21, 22, 23])
-        corners = axes.collections[0].get_paths()[0].vertices[:, 1]
+        corners = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
         assert (corners.min(), corners.max()) == pytest.approx((10, 30))
 
     def test_what_was_observed_is_shown_at_the_time_of_the_frame(
