@@ -16,10 +16,10 @@ from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import (
     Corotated,
     Hencky,
-    IsotropicElasticity,
     NeoHookean,
     StVenantKirchhoff,
     Volumetric,
+    YoungPoissonElasticity,
 )
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
@@ -39,7 +39,7 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
     "fluid-reset": FluidReset,
 }
-ELASTIC: dict[str, type[IsotropicElasticity]] = {
+ELASTIC: dict[str, type[YoungPoissonElasticity]] = {
     law.name: law for law in (Corotated, NeoHookean, StVenantKirchhoff, Hencky, Volumetric)
 }
 
@@ -254,7 +254,7 @@ def formula(
 
 def moduli(law: ConstitutiveLaw) -> tuple[Tensor, Tensor]:
     elasticity = law.elasticity if isinstance(law, ElastoPlastic) else law
-    assert isinstance(elasticity, IsotropicElasticity)
+    assert isinstance(elasticity, YoungPoissonElasticity)
     E, nu = elasticity.young, elasticity.poisson
     return E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))
 
@@ -406,7 +406,7 @@ def test_von_mises_without_flow_returns_the_trial_state_to_the_last_bit() -> Non
     "sigma", [(1, 1, 1), (2, 1, 1), (1.2, 1.2, 0.7), (1 + 1e-9, 1, 1 - 1e-9), (1.1, 0.8, -0.3)]
 )
 def test_gradients_at_coinciding_and_negative_singular_values(
-    law: type[IsotropicElasticity], sigma: tuple[float, ...]
+    law: type[YoungPoissonElasticity], sigma: tuple[float, ...]
 ) -> None:
     F = rotations(8) @ torch.diag(torch.tensor(sigma, dtype=torch.float64)) @ rotations(8)
     made = law(**MODULI)

@@ -98,7 +98,7 @@ class Family(ABC):
 class Isotropic(Family):
     """Laws of Young's modulus and Poisson's ratio, told by μ and K."""
 
-    def __init__(self, kind: type[elastic.IsotropicElasticity], bulk: Bulk = None) -> None:
+    def __init__(self, kind: type[elastic.YoungPoissonElasticity], bulk: Bulk = None) -> None:
         """See `Family`.
 
         Args:
@@ -121,7 +121,7 @@ class Isotropic(Family):
 
     def read(self, law: ConstitutiveLaw) -> dict[str, float]:
         """See `Family.read`."""
-        assert isinstance(law, elastic.IsotropicElasticity)
+        assert isinstance(law, elastic.YoungPoissonElasticity)
         mu, lam = law.coefficients().tolist()
         return {"shear": mu, "bulk": lam + 2 / 3 * mu}
 
