@@ -129,7 +129,8 @@ def fit_numbers(family: Family, task: Task, starts: Sequence[Numbers]) -> Number
             " numbers: fit a simpler law, or measure more"
         )
     tried = [(_solve(family, task, numbers, None, TRIED), numbers) for numbers in starts]
-    tried = sorted(tried, key=lambda pair: pair[0].cost)[:KEPT]
+    kept = 1 if isinstance(family, Free) else KEPT
+    tried = sorted(tried, key=lambda pair: pair[0].cost)[:kept]
     best = [(_solve(family, task, n, found.x, POLISHED), n) for found, n in tried]
     found, numbers = min(best, key=lambda pair: pair[0].cost)
     if not float(np.abs(found.fun).max()) < NOWHERE:
@@ -156,7 +157,7 @@ def _solve(
         return least_squares(
             lambda z: np.concatenate([residual(z), RIDGE * (z - begun)]), start,
             jac=lambda z: np.concatenate([slopes(z), RIDGE * np.eye(len(z))]),  # type: ignore[arg-type]
-            bounds=(low, high), method="trf", x_scale="jac", ftol=1e-8, max_nfev=most // 2,
+            bounds=(low, high), method="trf", x_scale="jac", ftol=1e-6, max_nfev=most // 3,
         )  # fmt: skip
     return least_squares(
         residual, start, jac=slopes,  # type: ignore[arg-type]
