@@ -63,7 +63,7 @@ class Family(ABC):
         Args:
             bulk: Of its laws.
         """
-        self.bulk = bulk
+        self.bulk: Bulk = bulk
 
     @abstractmethod
     def starts(self, scales: Scales) -> list[Numbers]:
