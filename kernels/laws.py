@@ -17,6 +17,7 @@ what a law remembers or is told of a point, (z0, ...); see law_parts.py:
     hardening-von-mises  the same with h0 + h1 z0 in place of h0; see hardening.py
     drucker-prager  h0 = sqrt(2/3) 2 sin(phi) / (3 - sin(phi)), h1 the Hencky strain at the apex;
                     Klar et al. 2016, "Drucker-Prager Elastoplasticity for Sand Animation"
+    herschel-bulkley  |dev eps| relaxes to h0 + h1 |D_p|^h2; see viscoplastic.py
     fluid-reset     F = J^(1/3) I
 
 Hencky strains are taken of max(sigma, 0.05). The neo-Hookean law and the fluid reset answer a
@@ -47,6 +48,7 @@ from .law_parts import (
     principal_flow,
 )
 from .rubber import RUBBERS
+from .viscoplastic import herschel_bulkley
 
 
 def corotated(dtype: Any) -> Elastic:
@@ -329,5 +331,6 @@ PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "von-mises": functools.cache(von_mises),
     "hardening-von-mises": functools.cache(hardening_von_mises),
     "drucker-prager": functools.cache(drucker_prager),
+    "herschel-bulkley": functools.cache(herschel_bulkley),
     "fluid-reset": functools.cache(fluid_reset),
 }

@@ -21,6 +21,7 @@ from rheograd.materials.elastic import (
     StVenantKirchhoff,
     Volumetric,
 )
+from rheograd.materials.flows import HerschelBulkley
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
 from rheograd.materials.plastic import (
@@ -37,6 +38,7 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "von-mises": lambda: VonMises(8e3),
     "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
+    "herschel-bulkley": lambda: HerschelBulkley(6e3, 600.0, 0.6),
     "fluid-reset": FluidReset,
 }
 ELASTIC: dict[str, type[IsotropicElasticity]] = {
@@ -56,10 +58,12 @@ COMBINED = [
     *(("hencky", p, False) for p in PLASTIC),
     ("corotated", "von-mises", False),
     ("corotated", "hardening-von-mises", False),
+    ("corotated", "herschel-bulkley", False),
     ("volumetric", "fluid-reset", False),
     ("corotated", "none", True),
     ("hencky", "drucker-prager", True),
     ("hencky", "hardening-von-mises", True),
+    ("hencky", "herschel-bulkley", True),
 ]
 TWINS = pytest.mark.parametrize("combination", COMBINED, ids=lambda c: "-".join(map(str, c)))
 EVERY = pytest.mark.parametrize("law", every(ConstitutiveLaw), ids=lambda law: law.name)
@@ -310,6 +314,8 @@ def flow(
         y, H = law.yield_stress, law.hardening
         length = ((2 * mu * norm - y - H * history) / (2 * mu + H)).clamp_min(0)
         eps, history = eps - length * dev / norm, history + length
+    elif isinstance(law, HerschelBulkley):
+        eps = eps - viscoplastic_length(law, norm, mu) * dev / norm
     else:
         assert isinstance(law, DruckerPrager)
         sine = torch.sin(law.friction_angle * math.pi / 180)
@@ -319,6 +325,24 @@ def flow(
         returned = eps - excess.clamp_min(0) * dev / norm
         eps = torch.where(shifted < 0, returned, law.cohesion.expand_as(eps))
     return U @ torch.diag_embed(eps.exp()) @ Vh, U, eps, history
+
+
+def viscoplastic_length(law: HerschelBulkley, norm: Tensor, mu: Tensor) -> Tensor:
+    """Of an implicit step: bisected, then one Newton step, which has the derivatives."""
+    y, K, n = law.yield_stress, law.consistency, law.exponent
+
+    def excess(length: Tensor) -> Tensor:
+        return 2 * mu * (norm - length) - y - K * (length / DT) ** n
+
+    low, high = torch.zeros_like(norm), norm.detach()
+    with torch.no_grad():
+        for _ in range(200):
+            middle = (low + high) / 2
+            above = excess(middle) > 0
+            low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    root = torch.where(2 * mu * norm > y, low, 1.0).detach()
+    slope = -2 * mu - n * K * (root / DT) ** (n - 1) / DT
+    return torch.where(2 * mu * norm > y, root - excess(root) / slope.detach(), 0.0)
 
 
 def branches() -> Tensor:
@@ -415,7 +439,7 @@ def test_gradients_at_coinciding_and_negative_singular_values(
 
 def test_gradient_of_yield_at_two_equal_singular_values() -> None:
     """Uniaxial compression, where the published code's gradient is a masked NaN."""
-    for plasticity in ("von-mises", "hardening-von-mises", "drucker-prager"):
+    for plasticity in ("von-mises", "hardening-von-mises", "drucker-prager", "herschel-bulkley"):
         law = analytic("hencky", plasticity)
         F = rotations(8) @ torch.diag(torch.tensor([1.0, 1.0, 0.7], dtype=torch.float64))
         check_pullback(law, F @ rotations(8), history(law, F))
