@@ -21,7 +21,7 @@ from rheograd.materials.elastic import (
     StVenantKirchhoff,
     Volumetric,
 )
-from rheograd.materials.flows import HerschelBulkley
+from rheograd.materials.flows import HerschelBulkley, Snow
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
 from rheograd.materials.plastic import (
@@ -39,6 +39,7 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
     "herschel-bulkley": lambda: HerschelBulkley(6e3, 600.0, 0.6),
+    "snow": lambda: Snow(0.12, 0.06, 8.0, 3.0),
     "fluid-reset": FluidReset,
 }
 ELASTIC: dict[str, type[IsotropicElasticity]] = {
@@ -59,11 +60,13 @@ COMBINED = [
     ("corotated", "von-mises", False),
     ("corotated", "hardening-von-mises", False),
     ("corotated", "herschel-bulkley", False),
+    ("corotated", "snow", False),
     ("volumetric", "fluid-reset", False),
     ("corotated", "none", True),
     ("hencky", "drucker-prager", True),
     ("hencky", "hardening-von-mises", True),
     ("hencky", "herschel-bulkley", True),
+    ("corotated", "snow", True),
 ]
 TWINS = pytest.mark.parametrize("combination", COMBINED, ids=lambda c: "-".join(map(str, c)))
 EVERY = pytest.mark.parametrize("law", every(ConstitutiveLaw), ids=lambda law: law.name)
@@ -250,6 +253,11 @@ def formula(
     mu, lam = moduli(law)
     if isinstance(law, ElastoPlastic):
         F, U, eps, after = flow(law.plasticity, F_trial, internal, mu, lam)
+        if isinstance(law.plasticity, Snow):
+            factor = (law.plasticity.hardening * (1 - after)).clamp_max(math.log(3.0)).exp()
+            mu, lam = factor * mu, factor * lam
+            if isinstance(law.elasticity, Corotated):
+                return corotated(U, eps, mu, lam), F, after
         if isinstance(law.elasticity, Hencky):  # another SVD would have no gradient at the apex
             return hencky(U, eps, mu, lam), F, after
         return stress(law.elasticity, F, mu, lam), F, after
@@ -294,6 +302,12 @@ def hencky(U: Tensor, eps: Tensor, mu: Tensor, lam: Tensor) -> Tensor:
     return U @ torch.diag_embed(2 * mu * eps + lam * eps.sum(1, keepdim=True)) @ U.mT
 
 
+def corotated(U: Tensor, eps: Tensor, mu: Tensor, lam: Tensor) -> Tensor:
+    """Of its Hencky strains, which keep their gradient where two of them are equal."""
+    sigma, J = eps.exp(), eps.sum(1, keepdim=True).exp()
+    return U @ torch.diag_embed(2 * mu * (sigma - 1) * sigma + lam * J * (J - 1)) @ U.mT
+
+
 def flow(
     law: nn.Module, F: Tensor, history: Tensor, mu: Tensor, lam: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -314,6 +328,10 @@ def flow(
         y, H = law.yield_stress, law.hardening
         length = ((2 * mu * norm - y - H * history) / (2 * mu + H)).clamp_min(0)
         eps, history = eps - length * dev / norm, history + length
+    elif isinstance(law, Snow):
+        low, high = (1 - law.critical_compression).log(), (1 + law.critical_stretch).log()
+        kept = torch.minimum(torch.maximum(eps, low), high)
+        eps, history = kept, history * (tr - kept.sum(1, keepdim=True)).exp()
     elif isinstance(law, HerschelBulkley):
         eps = eps - viscoplastic_length(law, norm, mu) * dev / norm
     else:
