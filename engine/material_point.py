@@ -87,7 +87,7 @@ def drive(
             " incompressible body: name a free direction, or take the law as compressible"
         )
     axes = torch.tensor([i for i in range(3) if free[i]], dtype=torch.int64, device=F.device)
-    if isinstance(law, Elasticity):
+    if isinstance(law, Elasticity) and law.conservative:
         internal = law.rest_internal(len(F), F)
         return _answer(lambda G: law.stress(G, internal), F, axes, incompressible)
     if time is None:

@@ -197,19 +197,27 @@ def columns_functions(first: int, count: int, dtype: Any) -> tuple[wp.Function, 
 
 
 @factory
+def leading_functions(count: int, columns: int, dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """leading(values) -> the first `count` of `columns` numbers; widened(them) -> zeros behind."""
+    few, many = numbers(count, dtype), numbers(columns, dtype)
+
+    @wp.func
+    def leading(values: many):
+        out = few()
+        for c in range(count):
+            out[c] = values[c]
+        return out
+
+    @wp.func
+    def widened(values: few):
+        out = many()
+        for c in range(count):
+            out[c] = values[c]
+        return out
+
+    return leading, widened
+
+
 def moduli_functions(columns: int, dtype: Any) -> tuple[wp.Function, wp.Function]:
     """moduli(k) -> (mu, lambda), which flows read; widened(moduli_bar) -> their share of k_bar."""
-    vec2, veck = pair(dtype), numbers(columns, dtype)
-
-    @wp.func
-    def moduli(k: veck):
-        return vec2(k[0], k[1])
-
-    @wp.func
-    def widened(moduli_bar: vec2):
-        k_bar = veck()
-        k_bar[0] = moduli_bar[0]
-        k_bar[1] = moduli_bar[1]
-        return k_bar
-
-    return moduli, widened
+    return leading_functions(2, columns, dtype)

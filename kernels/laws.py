@@ -29,6 +29,7 @@ PLASTICITIES.
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ from .law_parts import (
 )
 from .rubber import RUBBERS
 from .snow import snow
+from .viscoelastic import viscoelastic
 from .viscoplastic import herschel_bulkley
 
 
@@ -328,6 +330,12 @@ ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
     **RUBBERS,
 }
 
+AROUND: Mapping[str, Callable[[Elastic, int, Any], Elastic]] = {
+    "viscoelastic": viscoelastic,
+}
+"""What makes an elasticity of another one: of that, a whole number and the precision."""
+_AROUND = re.compile(r"([a-z-]+)-(\d+)\((.+)\)")
+
 PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "none": functools.cache(unyielding),
     "von-mises": functools.cache(von_mises),
@@ -337,3 +345,23 @@ PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "snow": functools.cache(snow),
     "fluid-reset": functools.cache(fluid_reset),
 }
+
+
+def elastic_form(name: str, dtype: Any) -> Elastic:
+    """The elasticity of a name: of ELASTICITIES, or such as viscoelastic-2(gent), of AROUND.
+
+    Raises:
+        KeyError: There is none.
+    """
+    found = _AROUND.fullmatch(name)
+    if found is None or found[1] not in AROUND:
+        if name not in ELASTICITIES:
+            there = [*ELASTICITIES, *(f"{word}-N(...)" for word in AROUND)]
+            raise KeyError(f"no elasticity is named {name!r}; there are {', '.join(there)}")
+        return ELASTICITIES[name](dtype)
+    return _around(found[1], int(found[2]), found[3], dtype)
+
+
+@functools.cache
+def _around(word: str, number: int, inner: str, dtype: Any) -> Elastic:
+    return AROUND[word](elastic_form(inner, dtype), number, dtype)

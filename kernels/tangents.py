@@ -19,7 +19,7 @@ from .assembly import LANES
 from .dtypes import factory, types
 from .law_parts import columns_functions, moduli_functions, numbers, pair
 from .response import respond
-from .update import Columns, damping_functions, history_functions, parts
+from .update import Columns, damping_functions, history_functions, module_name, parts
 
 
 class PiolaKernels(NamedTuple):
@@ -106,8 +106,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     load, save = history_functions(dtype)
     rate, viscous, damping_pullback = damping_functions(dtype)
     put_stress, put_tangent = piola_functions(dtype)
-    words = ["rheograd.laws", elasticity, plasticity, *(["damped"] if damped else [])]
-    module = ".".join([*words, types(dtype).suffix, "tangent"]).replace("-", "_")
+    module = module_name(elasticity, plasticity, damped, t.suffix, "tangent")
 
     @wp.func
     def derivative(

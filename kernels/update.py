@@ -24,13 +24,14 @@ All kernels are launched forward; the adjoints are hand-written. They compile in
 their own, so a run without gradients does not wait for them.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import warp as wp
 
 from .dtypes import factory, types
 from .law_parts import Elastic, Plastic, columns_functions, moduli_functions, pair
-from .laws import ELASTICITIES, PLASTICITIES
+from .laws import PLASTICITIES, elastic_form
 from .response import Respond, respond
 
 
@@ -98,8 +99,11 @@ def parts(elasticity: str, plasticity: str, dtype: Any) -> tuple[Elastic, Plasti
     Raises:
         KeyError: A name is not in its table.
     """
-    elastic = _entry(ELASTICITIES, elasticity, "elasticity")(dtype)
-    return elastic, _entry(PLASTICITIES, plasticity, "plasticity")(dtype)
+    if plasticity not in PLASTICITIES:
+        raise KeyError(
+            f"no plasticity is named {plasticity!r}; there are {', '.join(PLASTICITIES)}"
+        )
+    return elastic_form(elasticity, dtype), PLASTICITIES[plasticity](dtype)
 
 
 @factory
@@ -107,7 +111,7 @@ def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> L
     """The kernels of a law; nothing is compiled before the first launch.
 
     Args:
-        elasticity: A key of `laws.ELASTICITIES`.
+        elasticity: A name as `laws.elastic_form` knows it.
         plasticity: A key of `laws.PLASTICITIES`, "none" for an elastic law.
         damped: Whether Kelvin-Voigt damping is added.
         dtype: wp.float32 or wp.float64.
@@ -116,8 +120,7 @@ def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> L
         KeyError: A name is not in its table.
     """
     elastic, plastic = parts(elasticity, plasticity, dtype)
-    words = ["rheograd.laws", elasticity, plasticity, *(["damped"] if damped else [])]
-    module = ".".join([*words, types(dtype).suffix]).replace("-", "_")
+    module = module_name(elasticity, plasticity, damped, types(dtype).suffix)
     columns = Columns.of(elastic, plastic, damped)
     both = respond(elastic, plastic, dtype)
     update = _update(both, columns, damped, dtype, module)
@@ -127,10 +130,10 @@ def law_kernels(elasticity: str, plasticity: str, damped: bool, dtype: Any) -> L
     return LawKernels(stress, update, adjoint, stress_adjoint)
 
 
-def _entry(table: Any, name: str, kind: str) -> Any:
-    if name not in table:
-        raise KeyError(f"no {kind} is named {name!r}; there are {', '.join(table)}")
-    return table[name]
+def module_name(elasticity: str, plasticity: str, damped: bool, *more: str) -> str:
+    """Of the Warp module of a law."""
+    words = ["rheograd.laws", elasticity, plasticity, *(["damped"] if damped else []), *more]
+    return re.sub(r"[-()]+", "_", ".".join(words)).replace("_.", ".")
 
 
 def _stress(

@@ -160,7 +160,7 @@ def score(answer: Answer, task: Task, test: StressTest, misfit: float, count: in
 
 def fine(test: StressTest, law: ConstitutiveLaw) -> StressTest:
     """The loading as it is drawn: from rest in small steps; as it was, of a law with history."""
-    if not test.kind or not isinstance(law, Elasticity):
+    if not test.kind or not (isinstance(law, Elasticity) and law.conservative):
         return test
     rest = 0.0 if test.kind == "SS" else 1.0
     ends = (min(rest, float(test.amount.min())), max(rest, float(test.amount.max())))

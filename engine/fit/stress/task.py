@@ -82,7 +82,8 @@ class Task:
     def predicted(self, law: ConstitutiveLaw) -> Tensor:
         """Stress of all tests one after another [Pa], shape (n, 3, 3), differentiable."""
         at_once = self.incompressible or (self.incompressible is None and self._isochoric)
-        if isinstance(law, Elasticity) and at_once and law.kinematics == "finite":
+        at_once = at_once and isinstance(law, Elasticity) and law.conservative
+        if at_once and law.kinematics == "finite":
             tau = law.stress(self._F, law.rest_internal(len(self._F), self._F))
             return released(tau, self._F, self._free)
         return torch.cat([t.predicted(law, incompressible=self.incompressible) for t in self.tests])
