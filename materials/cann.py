@@ -268,7 +268,8 @@ class CANN(InvariantEnergy):
         moduli = 2 * self.stress_scale * self.stretch_roots.square().to(alpha) / alpha
         pairs = torch.stack([moduli, alpha], 1).flatten()
         coefficients = nn.functional.pad(pairs, (2, 0))  # without moduli of Lamé: no pressure
-        return found + bridge.stress(Twin(f"ogden-{len(alpha)}"), coefficients, F_elastic)
+        twin = Twin(f"ogden-{len(alpha)}")
+        return found + bridge.stress(twin, coefficients, F_elastic, internal)
 
     def _numbers(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Weights by stress_scale, (2, 2, 3), and b, (2, 2, 2), 0 where no weight needs it."""
