@@ -11,8 +11,8 @@ of which τ is made (materials/invariant_energy.py), are then
     ψ₁ = ∂ψ/∂I1bar + J^(2/3) ∂ψ/∂I1,        ψ₂ = ∂ψ/∂I2bar + J^(4/3) ∂ψ/∂I2,
     J ψ_J = J ∂ψ/∂J + 2/3 I1 ∂ψ/∂I1 + 4/3 I2 ∂ψ/∂I2
 
-Of the principal stretches s_i = J^(−1/3) σ_i a text has stretch(alpha) = s₁^α + s₂^α + s₃^α − 3, added
-with a factor of constants (Ogden 1972); α is a constant or a number.
+Of the principal stretches s_i = J^(−1/3) σ_i a text has stretch(alpha) = s₁^α + s₂^α + s₃^α − 3,
+added with a factor of constants (Ogden 1972); α is a constant or a number.
 
 Rest has to be free of stress whatever the constants are: J ψ_J = 0 at F = I is checked for values
 drawn within their bounds. A constant ψ(I) moves nothing and is taken off.
