@@ -97,6 +97,9 @@ def _written(node: ast.expr) -> tuple[str, int]:
     if isinstance(node, ast.Call):
         assert isinstance(node.func, ast.Name)
         inner = _written(node.args[0])[0]
+        if node.func.id == "stretch":
+            sums = " + ".join(rf"\bar\lambda_{i}^{{{inner}}}" for i in (1, 2, 3))
+            return rf"\left({sums} - 3\right)", TOP
         if node.func.id == "sqrt":
             return rf"\sqrt{{{inner}}}", TOP
         return rf"\{node.func.id}\left({inner}\right)", TOP

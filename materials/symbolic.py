@@ -11,6 +11,9 @@ of which τ is made (materials/invariant_energy.py), are then
     ψ₁ = ∂ψ/∂I1bar + J^(2/3) ∂ψ/∂I1,        ψ₂ = ∂ψ/∂I2bar + J^(4/3) ∂ψ/∂I2,
     J ψ_J = J ∂ψ/∂J + 2/3 I1 ∂ψ/∂I1 + 4/3 I2 ∂ψ/∂I2
 
+Of the principal stretches s_i = J^(−1/3) σ_i a text has stretch(alpha) = s₁^α + s₂^α + s₃^α − 3,
+added with a factor of constants (Ogden 1972); α is a constant or a number.
+
 Rest has to be free of stress whatever the constants are: J ψ_J = 0 at F = I is checked for values
 drawn within their bounds. A constant ψ(I) moves nothing and is taken off.
 """
@@ -19,20 +22,24 @@ from __future__ import annotations
 
 import keyword
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from . import formula_text
+from . import bridge, formula_text
 from .expression import FUNCTIONS, NAME, Program, compiled
 from .invariant_energy import InvariantEnergy, Invariants, Slopes
+from .law import Twin
 
 INVARIANTS = ("I1", "I2", "I3", "J", "I1bar", "I2bar")
 """Names of a text, all positive."""
 BY = ("I1", "I2", "J", "I1bar", "I2bar")
 SQUARES = {"I3": "J"}
+STRETCH = re.compile(r"\bstretch\(\s*(-?[\w.]+)\s*\)")
+"""A sum of powers of the principal stretches, and its exponent."""
 MOST_CONSTANTS = 32
 TRIALS = 6
 """Sets of constants with which rest is checked."""
@@ -87,8 +94,11 @@ class Symbolic(InvariantEnergy):
         """What was given of the constants."""
         self.shifts = nn.Parameter(torch.zeros(len(self.constants), dtype=torch.float64))
         """x of the constants [-], shape (c,)."""
-        names = [*INVARIANTS, *(c.name for c in self.constants)]
-        self.program: Program = compiled(text, names, BY, SQUARES)
+        bare, self.exponents = _without_stretches(text, [c.name for c in self.constants])
+        sums = [f"stretch_{k}" for k in range(len(self.exponents))]
+        names = [*INVARIANTS, *(c.name for c in self.constants), *sums]
+        self.program: Program = compiled(bare, names, [*BY, *sums], SQUARES)
+        _require_linear(self.program, sums)
         self._check_rest()
 
     def values(self) -> dict[str, Tensor]:
@@ -102,10 +112,43 @@ class Symbolic(InvariantEnergy):
 
     def slopes(self, at: Invariants) -> Slopes:
         """See `InvariantEnergy.slopes`."""
-        _, I1, I2, J, I1bar, I2bar = self._outputs(at)
+        _, I1, I2, J, I1bar, I2bar = self._outputs(at)[:6]
         one, two = at.J.pow(2 / 3) * I1, at.J.pow(4 / 3) * I2
         pressure = at.J * J + 2 / 3 * at.I1 * one + 4 / 3 * at.I2 * two
         return Slopes(I1bar + one, I2bar + two, pressure)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """ψ [J/m³], shape (q,)."""
+        found = super().energy(F_elastic, internal)
+        if not self.exponents:
+            return found
+        strain = torch.linalg.svdvals(F_elastic).clamp(min=0.05).log()
+        strain = strain - strain.mean(1, keepdim=True)
+        for factor, alpha in self._sums(strain):
+            found = found + factor * (alpha * strain).expm1().sum(1)
+        return found
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        """Kirchhoff stress [Pa], shape (q, 3, 3)."""
+        found = super().stress(F_elastic, internal)
+        for factor, alpha in self._sums(F_elastic):
+            zero = torch.zeros_like(alpha)  # without moduli of Lamé: no pressure
+            coefficients = torch.stack([zero, zero, factor * alpha, alpha])
+            found = found + bridge.stress(Twin("ogden-1"), coefficients, F_elastic, internal)
+        return found
+
+    def _sums(self, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Factor [Pa] and exponent [-] of each stretch(alpha), scalars."""
+        if not self.exponents:
+            return []
+        values = self.values()
+        rest = Invariants(*(like.new_tensor([v]) for v in (3.0, 3.0, 1.0)))
+        factors = self._outputs(rest)[6:]
+        found = []
+        for factor, word in zip(factors, self.exponents, strict=True):
+            alpha = values[word].to(like) if word in values else like.new_tensor(float(word))
+            found.append((factor.reshape(()), alpha))
+        return found
 
     def formula(self, *, latex: bool = False, digits: int = 4) -> str:
         """ψ as text or as LaTeX, and the constants with their values and units."""
@@ -117,10 +160,14 @@ class Symbolic(InvariantEnergy):
         return "; ".join(said)
 
     def _outputs(self, at: Invariants) -> list[Tensor]:
-        """ψ and its derivatives by I1, I2, J, I1bar and I2bar, shape (q,) each."""
+        """ψ and its derivatives by I1, I2, J, I1bar, I2bar and sums of stretches, shape (q,) each.
+
+        In ψ the sums of stretches are left out.
+        """
         known = {"I1bar": at.I1, "I2bar": at.I2, "J": at.J}
         known["I1"], known["I2"] = at.J.pow(2 / 3) * at.I1, at.J.pow(4 / 3) * at.I2
         known |= {name: value.to(at.J) for name, value in self.values().items()}
+        known |= {f"stretch_{k}": torch.zeros_like(at.J) for k in range(len(self.exponents))}
         found = self.program(known)
         return [
             value.expand_as(at.J) if isinstance(value, Tensor) else torch.full_like(at.J, value)
@@ -142,7 +189,7 @@ class Symbolic(InvariantEnergy):
             self.shifts.copy_(x)
             found = self._outputs(rest)
             stress = float(self.slopes(rest).log_J)
-            size = sum(abs(float(v)) * n for v, n in zip(found[1:], (2, 4, 1, 2, 2), strict=True))
+            size = sum(abs(float(v)) * n for v, n in zip(found[1:6], (2, 4, 1, 2, 2), strict=True))
             if not all(map(math.isfinite, [*map(float, found), stress])):
                 raise ValueError(f"{self._at()}ψ or a slope of it is no finite number at F = I")
             if abs(stress) > ROUNDING * size:
@@ -176,6 +223,55 @@ class Symbolic(InvariantEnergy):
         return self.formula()
 
 
+def _without_stretches(text: str, constants: Collection[str]) -> tuple[str, list[str]]:
+    """The text with a name in place of each stretch(alpha), and the exponents.
+
+    Raises:
+        TypeError: The text is no string.
+        ValueError: An exponent is no constant and no number, or 0.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"got a formula of {type(text).__name__}, expected text")
+    found: list[str] = []
+
+    def named(match: re.Match[str]) -> str:
+        word = match[1]
+        if word not in constants:
+            try:
+                known = 0 < abs(float(word)) < math.inf
+            except ValueError:
+                known = False
+            if not known:
+                raise ValueError(
+                    f"the formula has {match[0][:40]!r}, expected a constant or a number other than"
+                    " 0 as the exponent"
+                )
+        if word not in found:
+            found.append(word)
+        return f"stretch_{found.index(word)}"
+
+    return STRETCH.sub(named, text), found
+
+
+def _require_linear(program: Program, sums: Sequence[str]) -> None:
+    """Refuse sums of stretches that are not added with factors of constants.
+
+    Raises:
+        ValueError: The factor of one depends on the deformation.
+    """
+    moving = {*INVARIANTS, *sums}
+    for place in program.outputs[6:]:
+        pending = [place]
+        while pending:
+            step = program.steps[pending.pop()]
+            pending += step.arguments
+            if step.word == "name" and step.given in moving:
+                raise ValueError(
+                    "the formula has stretch(...) within a product or function of what deforms,"
+                    " expected it added with a constant factor, such as mu/alpha*stretch(alpha)"
+                )
+
+
 def _rows(constants: Mapping[str, float] | Sequence[Sequence[Any]]) -> list[Constant]:
     """The constants, checked.
 
@@ -190,7 +286,7 @@ def _rows(constants: Mapping[str, float] | Sequence[Sequence[Any]]) -> list[Cons
         ]
     if len(rows) > MOST_CONSTANTS:
         raise ValueError(f"got {len(rows)} constants, expected at most {MOST_CONSTANTS}")
-    taken, found = {*INVARIANTS, *FUNCTIONS}, []
+    taken, found = {*INVARIANTS, *FUNCTIONS, "stretch"}, []
     for row in rows:
         found.append(_constant(row, taken))
         taken.add(found[-1].name)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.html of a formula that was found; all texts from outside are escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from ..fit.quantity import quantity
+from ..fit.stress.page import r_squared
+from ..fit.stress.plots import loading_plot
+from ..fit.style import STYLE_SHEET
+from .discover import Discovery
+from .formula import Formula
+from .judged import Found
+
+
+def tests_page(
+    found: Found, settings: Mapping[str, Any], surroundings: Mapping[str, str], command: str,
+    notes: tuple[str, ...] = (),
+) -> str:  # fmt: skip
+    """The page of a formula that was found in stress tests.
+
+    Args:
+        found: What came out.
+        settings: What was asked, by name.
+        surroundings: Versions, date and machine.
+        command: Command line that does it again.
+        notes: Sentences on what was assumed.
+    """
+    held = {t.name for t in found.comparison.held}
+    best = found.comparison.best
+    figures = ""
+    for test in found.comparison.tests:
+        role = "held out" if test.name in held else "fitted to"
+        score = best.scores[test.name]
+        figures += (
+            f'<figure><h3>{escape(test.name)} <span class="muted">· {role}</span></h3>'
+            f"{loading_plot(found.comparison, test)}<figcaption>R² {r_squared(score.r2)},"
+            f" {quantity(score.rms, 'Pa', digits=2)} RMS</figcaption></figure>"
+        )
+    curves = f'<section><h2>Measured and told</h2><div class="grid">{figures}</div></section>'
+    lede = (
+        f"{len(found.discovery.chosen.parts)} of {found.discovery.library} candidate terms, R²"
+        f" {r_squared(found.r2)} over all points."
+    )
+    said = (*best.warnings, *notes)
+    return page(found.discovery, found.formula, lede, curves, said, settings, surroundings, command)
+
+
+def page(
+    discovery: Discovery, formula: Formula, lede: str, curves: str, said: tuple[str, ...],
+    settings: Mapping[str, Any], surroundings: Mapping[str, str], command: str,
+) -> str:  # fmt: skip
+    """A page about a formula, whatever it was found in; `curves` is HTML already."""
+    title = "A formula that was found"
+    notes = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in said)
+    notes = f'<section class="notes mild"><h3>How far to trust it</h3><ul>{notes}</ul></section>'
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n<main>\n"
+        f'<header><p class="kicker">rheograd discover · '
+        f"{escape(surroundings.get('date', '')[:16])}</p>\n<h1>{title}</h1>\n"
+        f'<p class="lede">{escape(lede)}</p>\n<p>ψ [J/m³] =</p><pre>{escape(formula.law.text)}\n'
+        f"{escape(formula.numbers)}</pre><p>with its numbers:</p><pre>{escape(formula.text)}</pre>"
+        f"<p>As LaTeX:</p><pre>{escape(formula.latex)}</pre></header>\n"
+        f"{notes if said else ''}\n{curves}\n{_numbers(formula)}\n{_path(discovery)}\n"
+        f"{_inclusion(discovery)}\n<section><h2>To do it again</h2><pre>{escape(command)}</pre>"
+        f"{_list(settings)}{_list(surroundings)}</section>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _numbers(formula: Formula) -> str:
+    rows = ""
+    for p in formula.parameters:
+        value = quantity(p.value, p.unit, digits=4, known_to=p.std)
+        spread = "not determined"
+        if p.determined and p.low95 is not None and p.high95 is not None:
+            ends = (quantity(v, p.unit, known_to=p.std, like=p.value) for v in (p.low95, p.high95))
+            spread = " to ".join(ends)
+        rows += (
+            f'<tr><th scope="row"><code>{escape(p.name)}</code></th><td class="n main">'
+            f'{escape(value)}</td><td class="n">{escape(spread)}</td></tr>'
+        )
+    return (
+        '<section><h2>Its numbers</h2><div class="scroll"><table><thead><tr><th>number</th>'
+        '<th class="n">found</th><th class="n">95 % range, for these terms</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _path(discovery: Discovery) -> str:
+    rows = ""
+    for k, step in enumerate(discovery.path, 1):
+        taken = ' <span class="good">taken</span>' if k == discovery.size else ""
+        left = "–" if math.isnan(step.left_out) else f"{100 * step.left_out:.3g} %"
+        rows += (
+            f'<tr><th scope="row">{k}{taken}</th>'
+            f"<td>{escape(' + '.join(map(str, step.chosen.parts)))}</td>"
+            f'<td class="n">{100 * step.error:.3g} %</td><td class="n">{100 * step.within:.3g} %'
+            f'</td><td class="n">{left}</td><td class="n">{step.ebic:.1f}</td></tr>'
+        )
+    return (
+        "<section><h2>Terms against error</h2><p>The best formula of each size; errors are root"
+        " mean squares relative to what was measured. Held back: every fifth point, terms chosen"
+        ' anew each time.</p><div class="scroll"><table><thead><tr><th>terms</th><th>formula'
+        ' without weights</th><th class="n">error</th><th class="n">points<br>held back</th>'
+        '<th class="n">loadings<br>held back</th><th class="n">EBIC</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _inclusion(discovery: Discovery) -> str:
+    rows = "".join(
+        f'<tr><th scope="row"><code>{escape(name)}</code></th><td class="n">{100 * share:.0f} %'
+        "</td></tr>"
+        for name, share in discovery.inclusion.items()
+    )
+    if not rows:
+        return ""
+    return (
+        "<section><h2>Which terms come back</h2><p>When the points are drawn anew with replacement"
+        " and as many terms are chosen from the grid.</p>"
+        '<div class="scroll"><table><thead><tr><th>term</th><th class="n">share of draws</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _list(values: Mapping[str, Any]) -> str:
+    items = "".join(
+        f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items()
+    )
+    return f"<dl>{items}</dl>"

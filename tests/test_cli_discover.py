@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rheograd discover` from the command line; the search itself has tests of its own."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from rheograd.engine.material_point import drive
+from rheograd.engine.observations.stress_test import FREE, deformation
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.rubber import MooneyRivlin
+from rheograd.materials.symbolic import Symbolic
+from rheograd.scenes.cli import main
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Of a Mooney–Rivlin rubber, three loadings, rounded to 100 Pa."""
+    lines = ["stretch,stress [MPa],loading"]
+    stretch = torch.linspace(1.0, 3.0, 14, dtype=torch.float64)
+    for kind in ("UT", "ET", "PS"):
+        with torch.no_grad():
+            P = drive(MooneyRivlin(0.16e6, 0.04e6, 1e8), deformation(kind, stretch), FREE[kind]).P
+        rows = zip(stretch.tolist(), P[:, 0, 0].tolist(), strict=True)
+        lines += [f"{s:.4f},{p / 1e6:.4f},{kind}" for s, p in rows]
+    path = tmp_path / "rubber.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_from_a_table_to_a_formula(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    words = ["discover", str(table), "--train", "UT,ET", "--draws", "5", "--max-terms", "2"]
+    assert main([*words, "--out", str(out), "--bulk", "1e9"]) == 0
+    said = capsys.readouterr().err
+    assert "<- taken" in said and "PS (held out) 1.0000" in said and "ψ [J/m³] = c1*(" in said
+    report = json.loads((out / "report.json").read_text())
+    values = [p["value"] for p in report["parameters"]]
+    assert sorted(values) == pytest.approx([0.04e6, 0.16e6], rel=1e-2)
+    assert report["terms"] == 2 and len(report["path"]) == 2 and report["r2"] > 0.9999
+    assert report["inclusion"] == {"(I1bar - 3)": 1.0, "(I2bar - 3)": 1.0}
+    law = ConstitutiveLaw.load(out / "law.safetensors")
+    assert isinstance(law, Symbolic) and float(law.values()["K"].detach()) == pytest.approx(1e9)
+    page = (out / "report.html").read_text()
+    assert page.count("<figure>") == 3 and "Terms against error" in page and "<script" not in page
+    assert json.loads((out / "config.json").read_text())["held out"] == "PS"
+    command = shlex.split(report["command"])
+    assert command[:2] == ["rheograd", "discover"] and command[-1] == f"{out}-again"
+
+    assert main([*words, "--out", str(out)]) == 2
+    assert "add --force to replace it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--terms", "ogden"], "got the terms 'ogden'"),
+        (["--train", "SS"], "--train: got 'SS'"),
+        (["--bulk", "-1"], "--bulk: got -1 Pa"),
+        (["--max-terms", "0"], "expected 1 or more"),
+        (["--noise", "0"], "a noise of 0"),
+        (["--unit", "psi"], "got the unit 'psi'"),
+    ],
+)
+def test_what_does_not_do_is_refused(
+    words: list[str], expected: str, table: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert main(["discover", str(table), "--out", str(tmp_path / "out"), *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and expected in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
