@@ -135,11 +135,7 @@ class Stage:
         floor = None if domain is None else Floor(domain, view.upward)
         self.floors.append(floor)
         if floor is not None:
-            self._box.append(
-                plotter.add_mesh(
-                    floor.mesh, texture=floor.texture, lighting=False, reset_camera=False
-                )
-            )
+            self._box.append(floor.put_up(plotter))
         for described in view.colliders[panel]:
             surface = collider(described, view.extent if domain is None else domain)
             if surface is None:

@@ -11,6 +11,7 @@ import numpy as np
 from .display import require_window
 from .drawing.flat import INK, PALE, draw, drawing, text
 from .files.numbered import new_file
+from .held_window import HeldWindow
 from .looks import Looks
 from .picked.clicks import Clicks
 from .picked.history import write_new
@@ -30,7 +31,7 @@ _KEYS = (
     ("x", "save a picture in this folder"),
     ("w, shift-w", "save the shape as .glb, or its data for VTK"),
     ("h", "show or hide this help"),
-    ("escape", "pick nothing; then close"),
+    ("escape, q", "pick nothing, then close; q closes at once"),
     ("mouse", "drag turns, shift-drag moves, wheel zooms"),
 )
 
@@ -89,6 +90,8 @@ class Window:
 
     keys: tuple[tuple[str, str], ...] = _KEYS
     """Keys and what they do, as the help lists them."""
+    finish: Callable[[], None] | None = None
+    """Called where the display is lost, with which the process ends."""
 
     def __init__(
         self,
@@ -108,6 +111,7 @@ class Window:
         self._drawn: Shown | None = None
         self._told: Shown | None = None
         self._failure: Exception | None = None
+        self._held: HeldWindow | None = None
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -140,8 +144,9 @@ class Window:
         self._change()
         self._draw()
         interactor.CreateRepeatingTimer(_TICK)
-        interactor.Start()
-        self._plotter.close()
+        with HeldWindow(self._window, self.finish) as self._held:
+            interactor.Start()
+            self._plotter.close()
         if self._failure is not None:
             raise self._failure
 
@@ -178,6 +183,13 @@ class Window:
                 self._close()
 
         return observe
+
+    def _lost(self) -> bool:
+        """Whether X has taken the window away, upon which this ends like one that is closed."""
+        if self._held is None or not self._held.gone():
+            return False
+        self._close()
+        return True
 
     def _close(self) -> None:
         self._plotter.iren.interactor.TerminateApp()
@@ -218,6 +230,8 @@ class Window:
 
     def _on_timer(self, _: Any) -> None:
         """Draw what has changed since the last time, and the frame that is due."""
+        if self._lost():
+            return
         self._fit()
         more = self._stage.inspector.read(_READING)
         if self._playback.advance() or self._due or more:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rheograd.engine.live import LiveRun
+from rheograd.engine.live import LiveRecorder, LiveRun, size_in_words
 
 from ..display import require_window
 from ..drawing.flat import draw, drawing, text
@@ -122,9 +122,9 @@ class LivePlayback(Playback):
         if key == "period":
             self.run.frame()
             self.told(playing=False)
-        elif key in ("r", "R"):
+        elif key == "Home":
             failed = bool(self.run.failure)
-            self.run.reset(knobs=shift or key == "R")
+            self.run.reset(knobs=shift)
             self._past.clear()
             self.told(held="", **({"playing": True} if failed else {}))
         elif key == "p":
@@ -151,16 +151,16 @@ class LiveWindow(Window):
     keys = (
         ("space", "run or pause"),
         (".", "go on by one frame"),
-        ("r, shift-r", "back to the start; with shift sliders too"),
+        ("home", "back to the start; with shift sliders too"),
         ("up, down", "as fast as twice or half of real time, ..."),
         ("c, shift-c", "colour by the next field, or the one before"),
         ("p", "show or hide the sliders"),
         ("v", "look from the next side"),
-        ("home", "reset the camera"),
+        ("r", "reset the camera"),
         ("x", "save a picture in this folder"),
         ("w, shift-w", "save the shape as .glb, or its data for VTK"),
         ("h", "show or hide this help"),
-        ("escape", "close"),
+        ("escape, q", "close"),
         ("left button", "on a body pulls it, beside it turns the view"),
         ("right button", "turns the view; shift-drag moves, wheel zooms"),
         ("double click", "on a slider puts it back"),
@@ -232,6 +232,8 @@ class LiveWindow(Window):
 
     def _on_timer(self, _: Any) -> None:
         """Let the run go on, and draw what has changed."""
+        if self._lost():
+            return
         self._fit()
         playback = self._playback
         playback.budget = max(_PICTURE - self._cost, min(self._cost, _MOST))
@@ -260,7 +262,9 @@ class LiveWindow(Window):
         if not shown.playing:
             return "paused"
         pace = self._playback.pace
-        return f"{pace} real time" if pace else "running"
+        sink = self._live.sink
+        told = f", {size_in_words(sink.written)}" if isinstance(sink, LiveRecorder) else ""
+        return (f"{pace} real time" if pace else "running") + told
 
     def _say(self, words: str) -> None:
         """See `Window._say`."""
@@ -276,7 +280,7 @@ class LiveWindow(Window):
             return
         width, _ = self._scene
         lines = textwrap.wrap(f"The run stopped {failure}.", max(int((width - 80) / 7.2), 24))
-        self._alarm.SetInput("\n".join([*lines, "r goes back to the start, shift-r with sliders"]))
+        self._alarm.SetInput("\n".join([*lines, "home goes back to the start, shift-home with sliders"]))
         self._alarm.GetTextProperty().SetLineSpacing(1.25)
         size = [0.0, 0.0]
         self._alarm.GetSize(self._plotter.renderers[0], size)
@@ -320,14 +324,9 @@ class LiveWindow(Window):
     def _on_key(self, interactor: Any) -> None:
         """See `Window._on_key`."""
         key = interactor.GetKeySym()
-        if key == "Home":
-            self._preset = 0
-            self._stage.look(0)
-            self._ask()
-            return
         if key == "X":  # nothing is picked or charted here
             return
-        if key in ("r", "R"):
+        if key == "Home":
             self._let_go()
             self._ranges.forget()
         super()._on_key(interactor)
@@ -430,6 +429,7 @@ def drive(
     paused: bool = False,
     size: tuple[int, int] = (1280, 720),
     watch: Callable[[Shown], None] | None = None,
+    finish: Callable[[], None] | None = None,
 ) -> None:
     """Open a window on a live run and let it go on; returns when it is closed. h lists the keys.
 
@@ -440,6 +440,7 @@ def drive(
         paused: wait for the space key.
         size: width and height [pixels].
         watch: called with what is shown whenever that has changed and is drawn.
+        finish: called where the display is lost, with which the process ends.
 
     Raises:
         DisplayError: where no window can be opened.
@@ -447,4 +448,6 @@ def drive(
     """
     require_window()
     playback = LivePlayback(view_of(run, field, up), run, not paused)
-    LiveWindow(playback, size, watch).run()
+    window = LiveWindow(playback, size, watch)
+    window.finish = finish
+    window.run()
