@@ -154,3 +154,19 @@ def test_the_width_of_the_grid_is_told_from_the_particles() -> None:
     skin = Reconstruction(Source(SimpleNamespace(x=cube(10)[None], time=np.zeros(1))))
     ((width, inside),) = skin._rests
     assert width == pytest.approx(0.1, rel=0.3) and 0.5 < inside < 1.5
+
+
+def sheared(side: int = 20) -> np.ndarray:
+    """Two frames of a cube that is sheared by a half, which makes sharp corners."""
+    gradient = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return np.stack([cube(side), cube(side) @ gradient.T])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.013, 0.031])
+def test_no_corner_is_drawn_as_a_ball_of_its_own(shift: float) -> None:
+    x = sheared()
+    x[1] += shift
+    assert made(x)[1].all()
+    far = np.concatenate([x[1], [[1.9, 1.2, 0.5]]])
+    covered = made(np.stack([np.concatenate([x[0], [[0.5, 0.5, 0.5]]]), far]))[1]
+    assert covered[:-1].all() and not covered[-1]

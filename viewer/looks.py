@@ -170,7 +170,7 @@ def beside(clip: Clip, view: View) -> str:
     if min(kept) < 0 <= max(kept):
         return ""
     what = "all is left out" if max(kept) < 0 else "nothing is left out"
-    return f"{what}: bodies are from {AXES[clip.axis]} = {low:.4g} to {high:.4g} m"
+    return f"{what}: bodies are from {AXES[clip.axis]} = {low:.3g} to {high:.3g} m"
 
 
 def clipped(view: View, axis: int, toward: np.ndarray) -> Clip:
