@@ -13,7 +13,7 @@ import numpy as np
 
 from . import looks as looking
 from .looks import Looks
-from .picked.picking import Pick, repicked
+from .picked.picking import MOST, Pick, repicked
 from .ranges import Ranges
 from .view import View
 
@@ -33,6 +33,7 @@ KEYS = (
 """Keys and what they do, wherever a run is played; the last two are for those who hold a camera."""
 _RATE = 30.0
 _LONGEST = 30.0
+_OLDEST = f"{MOST} are picked at most: the oldest is let go"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Shown:
     """Length of the timeline, which grows where a file is followed."""
     news: int = 0
     """How often something new came in."""
+    remark: str = ""
+    """What is to be said about the last click."""
 
 
 class Playback:
@@ -175,7 +178,10 @@ class Playback:
 
     def pick(self, found: Pick | None, add: bool) -> None:
         """Pick what was clicked on, None for nothing; with `add`, beside what is picked."""
-        self.change(moved=False, picked=repicked(self.shown.picked, found, add))
+        before = self.shown.picked
+        after = repicked(before, found, add)
+        full = add and len(before) == len(after) == MOST and before != after
+        self.change(moved=False, picked=after, remark=_OLDEST if full else "")
 
     def press(self, key: str, shift: bool) -> bool:
         """Do what a key stands for; whether it stands for anything here.

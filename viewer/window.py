@@ -296,6 +296,8 @@ class Window:
         interactor = self._plotter.iren.interactor
         x, y = interactor.GetEventPosition()
         self._clicks.release(x, y, bool(interactor.GetShiftKey()))
+        if self._playback.shown.remark:
+            self._say(self._playback.shown.remark)
         self._ask()
         if self._playback.held:
             self._playback.held = False

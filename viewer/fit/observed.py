@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..drawing.flat import INK, text
 from ..drawing.skin import skin
 from ..extra import Extra
 from ..source import Source, numpy_of
@@ -48,6 +49,8 @@ class ObservedMotion(Extra):
     def begin(self, stage: Stage) -> None:
         """See `Extra.begin`."""
         renderer = stage.plotter.renderers[0]
+        self._words = text(renderer, stage.pixels, 12, INK)
+        self._words.SetPosition(24 * stage.pixels, 12 * stage.pixels)
         if self.source.cells is not None:
             renderer.AddActor(self._edges(stage.pixels))
         else:
@@ -96,6 +99,7 @@ class ObservedMotion(Extra):
 
     def show(self, stage: Stage) -> None:
         """See `Extra.show`."""
+        self._words.SetInput(short_of(stage.view.times, self.source.times))
         now = stage.view.times[stage.frame]
         x = self.source.positions(int(np.abs(self.source.times - now).argmin()))[self._kept]
         seen = np.asarray(np.isfinite(x).all(-1))
@@ -106,3 +110,16 @@ class ObservedMotion(Extra):
             self._data.GetPointData().GetArray("radius").Modified()
         self._data.GetPoints().Modified()
         self._data.Modified()
+
+
+def short_of(predicted: np.ndarray, observed: np.ndarray) -> str:
+    """That the prediction ends a frame or more before what was observed, in words; else empty.
+
+    Args:
+        predicted: Times of the prediction [s], shape (k,).
+        observed: Times of what was observed [s], shape (t,).
+    """
+    lapse = float(np.median(np.diff(observed))) if len(observed) > 1 else 0.0
+    if observed[-1] - predicted[-1] < max(0.99 * lapse, 1e-9):
+        return ""
+    return f"predicted until {predicted[-1]:.3g} s, observed until {observed[-1]:.3g} s"

@@ -187,7 +187,7 @@ class Site:
         state.update({
             "fields": list(view.fields), "speeds": list(SPEEDS),
             "presets": list(_PRESETS), "keys": [list(pair) for pair in _KEYS],
-            "remark": self._stage.remark, "held": -1, "trame__favicon": _ICON,
+            "held": -1, "trame__favicon": _ICON,
             "trame__template_error": f"<trame-style :css='style'/>{page.GONE}", "style": page.STYLE,
         })  # fmt: skip
         title = ", ".join(source.title for source in view.sources if source.title)
@@ -231,6 +231,7 @@ class Site:
             "frame": shown.frame, "playing": shown.playing, "field": shown.field,
             "speed": shown.speed, "loop": shown.loop, "help": shown.help,
             "picked": len(shown.picked), "chart": shown.chart,
+            "remark": shown.remark or self._stage.remark,
             "preset": -1 if self._turned else self._preset,
             "clock": ", ".join(filter(None, words)),
             "looks": look_controls.told(shown.looks, self._playback.view),

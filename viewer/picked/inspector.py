@@ -26,6 +26,8 @@ _LOW, _HIGH = 128, 184
 _NOW_AND_THEN = 0.2
 _TALL, _SHORT = 37, 19
 _HELP = 520
+_LETTERS = 3
+"""The fewest of a name that are still shown."""
 _PLATE, _EDGE = (255, 255, 255, 240), (196, 204, 213, 255)
 
 
@@ -238,7 +240,7 @@ class Inspector:
             body, run = self._body(pick, panel), source.title if several and every else ""
             right = left + wide - _PAD * u
             space = wide - (2 * _PAD + 30 + 12) * u - words.width(told, 13)
-            parts = [name, body] if tall else [run, name, body]
+            parts = [name, body] if tall else [name, body, run]
             words.put(told, right, y, 13, INK, "r")
             words.put(self._fitted(parts, space, 13), left + (_PAD + 30) * u, y, 13, INK)
             if tall:
@@ -248,10 +250,23 @@ class Inspector:
         words.end()
 
     def _fitted(self, parts: Sequence[str], space: float, size: int) -> str:
-        """As many of the parts, from the first, as there is space for [screen pixels]."""
+        """The parts, the longest of the names after the first cut where there is no space for all.
+
+        Args:
+            parts: What is told, then names; empty ones are left out.
+            space: For all of it [screen pixels].
+            size: Of the letters.
+        """
         parts = [part for part in parts if part]
-        while len(parts) > 1 and self._words.width(", ".join(parts), size) > space:
-            parts = parts[:-1]
+        while self._words.width(", ".join(parts), size) > space:
+            longest = max(range(1, len(parts)), key=lambda k: len(parts[k]), default=0)
+            if not longest:
+                break
+            kept = parts[longest].removesuffix("...")[:-1].rstrip()
+            if len(kept) < _LETTERS:
+                del parts[longest]
+            else:
+                parts[longest] = f"{kept}..."
         return ", ".join(parts)
 
     @property
