@@ -80,6 +80,7 @@ def drive(found: argparse.Namespace, scene: Scene, solver: Solver) -> int:
 
     from .recording import require_free
 
+    _tell(f"opening a window on {scene.name} ...")
     require_window()
     require_new((found.out,), force=True, inputs=read_by(found, ("out",)))
     if found.out is not None and not found.force:

@@ -103,11 +103,15 @@ class Playback:
     @property
     def pace(self) -> str:
         """Seconds of the run that pass in a second, in words; empty for a still."""
+        return self.pace_at(self.shown.speed) if len(self.view.times) > 1 else ""
+
+    def pace_at(self, speed: float) -> str:
+        """The same at another speed, times the normal one; of a still that speed."""
         times = self.view.times
         if len(times) < 2:
-            return ""
+            return f"{speed:g}x"
         lapse = float(times[-1] - times[0]) / (len(times) - 1)
-        return f"{self._rate * self.shown.speed * lapse:.2g}x"
+        return f"{self._rate * speed * lapse:.2g}x"
 
     def change(self, *, moved: bool = True, **values: Any) -> None:
         """Change what is shown; with `moved`, time runs on from here."""

@@ -38,6 +38,8 @@ class Strip:
         """Whether time runs, None where there is no button to show it."""
         self.note = ""
         """A remark after the frame number."""
+        self.timed = True
+        """Whether the time is written."""
         self.span = ""
         """Whose values the range of the colours is, in words."""
         renderer.set_background("white")
@@ -94,6 +96,8 @@ class Strip:
         write(self._time, f"{view.times[frame]:.{digits}f} s", left, 0.53 * height)
         count = f"of {view.times[-1]:.{digits}f} s,  {frame + 1} / {len(view.times)}{self.note}"
         write(self._count, count, left, 0.24 * height)
+        for actor in (self._time, self._count):
+            actor.SetVisibility(self.timed)
         if self._has_timeline:
             draw(self._timeline, self._bar(frame))
         if self._shown is None or scale is not self._shown[0] or self.span != self._shown[1]:

@@ -280,7 +280,9 @@ class LiveWindow(Window):
             return
         width, _ = self._scene
         lines = textwrap.wrap(f"The run stopped {failure}.", max(int((width - 80) / 7.2), 24))
-        self._alarm.SetInput("\n".join([*lines, "home goes back to the start, shift-home with sliders"]))
+        self._alarm.SetInput(
+            "\n".join([*lines, "home goes back to the start, shift-home with sliders"])
+        )
         self._alarm.GetTextProperty().SetLineSpacing(1.25)
         size = [0.0, 0.0]
         self._alarm.GetSize(self._plotter.renderers[0], size)

@@ -228,24 +228,29 @@ class Inspector:
     def _tell(self, rows: Sequence[tuple[Pick, int]], pitch: int, tall: bool) -> None:
         """Write what is picked, where it is, and the value of the field."""
         left, low, wide, high = self._place
-        u, words = self._pixels, self._words
+        u, words, scale = self._pixels, self._words, self._scale
+        assert scale is not None
         words.start()
         several = len(self._view.sources) > 1
         every = len(rows) >= len(self._histories.lines)
         for row, (pick, panel) in enumerate(rows):
             source, y = self._view.sources[panel], low + high - (_PAD + 11) * u - row * pitch
             others = [panel] if every else panels_of(self._view, pick)
-            told = " / ".join(self._value(pick, other) for other in others)
+            values = [self._value(pick, other) for other in others]
+            unit = f" {scale.unit}"
+            told = " / ".join([*(v.removesuffix(unit) for v in values[:-1]), values[-1]])
             name = name_of(source, pick, self._on_cells)
             body, run = self._body(pick, panel), source.title if several and every else ""
             right = left + wide - _PAD * u
             space = wide - (2 * _PAD + 30 + 12) * u - words.width(told, 13)
-            parts = [name, body] if tall else [name, body, run]
+            beside = self._words.width(f"{name}, {body}", 13) <= space or not tall
+            parts = [name, body if beside else "", "" if tall else run]
             words.put(told, right, y, 13, INK, "r")
             words.put(self._fitted(parts, space, 13), left + (_PAD + 30) * u, y, 13, INK)
             if tall:
                 space = wide - (2 * _PAD + 30) * u
-                where = self._fitted([self._where(pick, panel), run], space, 11)
+                below = [self._where(pick, panel), "" if beside else body, run]
+                where = self._fitted(below, space, 11)
                 words.put(where, left + (_PAD + 30) * u, y - 16 * u, 11, PALE)
         words.end()
 
