@@ -11,8 +11,6 @@ from . import fields
 from .outputs import read_by, require_new
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rheograd.engine.live import LiveRecorder, LiveRun
     from rheograd.engine.scene import Scene
     from rheograd.engine.solver import Solver
@@ -106,7 +104,7 @@ def drive(found: argparse.Namespace, scene: Scene, solver: Solver) -> int:
             _tell(f"{found.out}: {recorder.frames} frames, {size_in_words(size)}")
 
     if recorder is not None:
-        _tell(_growth(found.out, recorder))
+        _tell(_growth(recorder))
     try:
         open_window(run, paused=found.paused, finish=finish)
     finally:
@@ -114,13 +112,13 @@ def drive(found: argparse.Namespace, scene: Scene, solver: Solver) -> int:
     return 0
 
 
-def _growth(path: Path, recorder: LiveRecorder) -> str:
+def _growth(recorder: LiveRecorder) -> str:
     """How fast a record grows, and what makes it grow less."""
     from rheograd.engine.live import size_in_words
 
     run = recorder.run
     return (
-        f"{path} grows by {size_in_words(recorder.frame_bytes)} a frame,"
+        f"{recorder.path} grows by {size_in_words(recorder.frame_bytes)} a frame,"
         f" {size_in_words(recorder.frame_bytes / run.interval)} a second of the run, for as long as"
         " the window is open; --every N or --frames N record fewer"
     )

@@ -291,10 +291,10 @@ class TestPage:
         keyboard.press("c")
         page.until(lambda: page.page.input_value("#field") == "displacement")
         keyboard.press("h")
-        page.page.wait_for_selector("table.help")
-        assert "one frame back or on" in page.page.inner_text("table.help")
+        page.page.wait_for_selector(".help")
+        assert "one frame back or on" in page.page.inner_text(".help")
         keyboard.press("h")
-        page.page.wait_for_selector("table.help", state="detached")
+        page.page.wait_for_selector(".help", state="detached")
         page.page.focus("#on")
         keyboard.press("Home")
         page.until_frame(0)
@@ -314,7 +314,7 @@ class TestPage:
             picture = imageio.v3.imread(tmp_path / f"{k}.png")
             assert picture.shape == shown.shape
             assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
-            assert changed(picture, shown) < 1e-3
+            assert changed(picture[:-84], shown[:-84]) < 1e-3  # the page tells the time itself
 
     def test_the_shape_is_downloaded(self, page: Page, tmp_path: Path) -> None:
         page.page.keyboard.press("End")
@@ -407,11 +407,10 @@ class TestLayout:
     """In a window of 1280 x 720, as small laptops have it."""
 
     @pytest.fixture
-    def wide(self, chromium: Any, site: str) -> Iterator[Page]:
-        with opened(chromium, site) as one:
-            one.page.set_viewport_size({"width": 1280, "height": 720})
-            one.page.wait_for_timeout(500)
-            yield one
+    def wide(self, page: Page) -> Page:
+        page.page.set_viewport_size({"width": 1280, "height": 720})
+        page.page.wait_for_timeout(500)
+        return page
 
     def test_all_keys_are_seen(self, wide: Page) -> None:
         wide.page.click("#help")
