@@ -434,7 +434,7 @@ class TestLayout:
 
         before = heights()
         assert wide.page.is_disabled("#values")
-        seen = wide.seen().astype(int)
+        seen = wide.settled().astype(int)
         rows, columns = np.nonzero(np.ptp(seen[100:400, 100:500], axis=-1) > 60)
         middle = len(rows) // 2
         wide.page.mouse.click(int(columns[middle]) + 100, int(rows[middle]) + 100)

@@ -90,9 +90,9 @@ END = """
 
 OVER = """
 <p v-if="remark" class="remark">{{ remark }}</p>
-<div v-if="help" class="help">
-  <div v-for="[key, meaning] in keys" :key="key"><b>{{ key }}</b>{{ meaning }}</div>
-</div>
+<div v-if="help" class="help"><div class="keys">
+  <p v-for="[key, meaning] in keys" :key="key"><b>{{ key }}</b>{{ meaning }}</p>
+</div></div>
 """
 """Over the picture."""
 
@@ -161,8 +161,9 @@ html, body, #app { margin: 0; height: 100%; }
   pointer-events: none; }
 .help { position: absolute; left: 20px; top: 52px; background: #fffffff2; border-radius: 8px;
   padding: 10px 14px; box-shadow: 0 2px 12px #26303b2e; overflow: auto; box-sizing: border-box;
-  max-height: calc(100% - 62px); max-width: calc(100% - 40px); columns: 2 360px; column-gap: 36px; }
-.help div { break-inside: avoid; display: flex; padding: 2px 0; }
+  max-height: calc(100% - 62px); max-width: calc(100% - 40px); }
+.keys { columns: 2 360px; column-gap: 36px; }
+.keys p { break-inside: avoid; display: flex; margin: 0; padding: 2px 0; }
 .help b { flex: none; width: 104px; color: #2c6fb3; font-weight: 600; }
 .gone { position: fixed; inset: 0; display: flex; flex-direction: column; align-items: center;
   justify-content: center; font: 16px system-ui, Arial, sans-serif; color: #26303b; }
