@@ -63,7 +63,7 @@ class Family(ABC):
         Args:
             bulk: Of its laws.
         """
-        self.bulk = bulk
+        self.bulk: Bulk = bulk
 
     @abstractmethod
     def starts(self, scales: Scales) -> list[Numbers]:
@@ -248,7 +248,7 @@ class Free(Family):
         """What is fitted, by name: all parameters but a bulk modulus that is held."""
         held = () if self.bulk == "fit" else HELD
         found = self.law.named_parameters()
-        return {n: p for n, p in found if p.requires_grad and n not in held}
+        return {n: p for n, p in found if p.requires_grad and p.numel() and n not in held}
 
     @property
     def count(self) -> int:
