@@ -78,6 +78,7 @@ def drive(found: argparse.Namespace, scene: Scene, solver: Solver) -> int:
 
     from .recording import require_free
 
+    _tell(f"opening a window on {scene.name} ...")
     require_window()
     require_new((found.out,), force=True, inputs=read_by(found, ("out",)))
     if found.out is not None and not found.force:
@@ -93,13 +94,34 @@ def drive(found: argparse.Namespace, scene: Scene, solver: Solver) -> int:
         f" of {1e3 * run.dt:.3g} ms; h in the window lists the keys"
     )
     recorder = _recorder(found, run) if found.out is not None else None
-    try:
-        open_window(run, paused=found.paused)
-    finally:
+
+    def finish() -> None:
+        from rheograd.engine.live import size_in_words
+
         if recorder is not None:
             recorder.close()
-            _tell(f"{found.out}: {recorder.frames} frames")
+            size = found.out.stat().st_size
+            _tell(f"{found.out}: {recorder.frames} frames, {size_in_words(size)}")
+
+    if recorder is not None:
+        _tell(_growth(recorder))
+    try:
+        open_window(run, paused=found.paused, finish=finish)
+    finally:
+        finish()
     return 0
+
+
+def _growth(recorder: LiveRecorder) -> str:
+    """How fast a record grows, and what makes it grow less."""
+    from rheograd.engine.live import size_in_words
+
+    run = recorder.run
+    return (
+        f"{recorder.path} grows by {size_in_words(recorder.frame_bytes)} a frame,"
+        f" {size_in_words(recorder.frame_bytes / run.interval)} a second of the run, for as long as"
+        " the window is open; --every N or --frames N record fewer"
+    )
 
 
 def _recorder(found: argparse.Namespace, run: LiveRun) -> LiveRecorder:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -12,6 +13,8 @@ from typing import Any, Self
 
 PATIENCE = 5.0
 """Seconds without a first step after which the reason is told."""
+_SOON, _BEAT = 1.0, 0.2
+_MARKS, _WIPED = itertools.cycle("|/-\\"), "\r\x1b[K"
 INTERVAL = 10.0
 """Seconds between lines on a pipe."""
 REASON = "preparing: the first run on a machine compiles its kernels, which can take minutes"
@@ -120,6 +123,44 @@ class Progress:
         )  # fmt: skip
         self._task = self._bar.add_task(self.title, total=self.total, completed=self.done, note="")
         self._bar.start()
+
+
+class Opening:
+    """Says at once what is being opened; a terminal has a clock beside it from a second on."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._begun = time.monotonic()
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        say(f"opening {self._what} ...")
+        if sys.stderr.isatty():
+            threading.Thread(target=self._turn, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.done()
+
+    def done(self, *_: Any) -> None:
+        """Stop the clock."""
+        if not self._over.is_set() and sys.stderr.isatty():
+            sys.stderr.write(_WIPED)
+            sys.stderr.flush()
+        self._over.set()
+
+    def _turn(self) -> None:
+        """Count the seconds; imports hold it up now and then."""
+        wait = _SOON
+        while not self._over.wait(wait):
+            mark, wait = next(_MARKS), _BEAT
+            sys.stderr.write(f"{_WIPED}{mark} {time.monotonic() - self._begun:.0f} s\r")
+            sys.stderr.flush()
 
 
 def _short(rate: float) -> str:

@@ -92,7 +92,8 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         status = main([str(word) for word in words])
         said = capsys.readouterr()
         assert status == code, said.err
-        lines = [n for n in said.err.splitlines() if not n.startswith(("warning:", "small:"))]
+        before = ("warning:", "small:", "opening ")
+        lines = [n for n in said.err.splitlines() if not n.startswith(before)]
         assert len(lines) == 1, said.err
         assert lines[0].startswith("error: ")
         return lines[0].removeprefix("error: ")

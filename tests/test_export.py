@@ -423,7 +423,6 @@ class TestCommand:
         ("words", "message"),
         [
             (("--export", "a.obj"), "got the type '.obj', expected .glb"),
-            (("--export", "none/a.glb"), "no folder none"),
             (("--export", "a.glb", "--browser"), "got --browser and --export"),
             (("--every", "2"), "got --every without --export"),
             (("--export", "a.glb", "--frames", "3,9"), "got 3 to 9, expected a first"),

@@ -138,11 +138,11 @@ def test_pause_frame_reset_and_keys(tmp_path: Path) -> None:
         stopped = window.until(lambda told: not told["playing"])
         time.sleep(0.3)
         assert window.told()[-1] == stopped
-        window.do("key", "r")
+        window.do("key", "Home")
         begun = window.until(lambda told: told["time"] == 0.0)
         assert begun["values"]["gravity x"] == 2.0
         assert begun["height"] == pytest.approx(0.5, abs=1e-3)
-        window.do("key", "shift+r")
+        window.do("key", "shift+Home")
         window.until(lambda told: told["values"]["gravity x"] == 0.0)
         window.do("key", "c", "key", "h", "key", "Up")
         window.until(lambda told: told["help"] and told["speed"] == 2.0)
@@ -224,7 +224,7 @@ def test_a_run_that_diverges_says_so_and_is_reset(tmp_path: Path) -> None:
         pale = lambda: (screen(window) == (253, 240, 238)).all(-1).mean()  # noqa: E731
         until(lambda: pale() > 0.05)
         assert (before == (253, 240, 238)).all(-1).mean() < 0.01
-        window.do("key", "r")
+        window.do("key", "Home")
         window.until(lambda told: told["playing"] and not told["failure"] and told["step"] > 4)
         until(lambda: pale() < 0.01)
         assert closed(window)

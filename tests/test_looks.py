@@ -174,6 +174,7 @@ def drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("drawing")
+@pytest.mark.filterwarnings("ignore:clip plane:UserWarning")
 class TestPictures:
     @pytest.mark.usefixtures("drawn_by")
     def test_particles_as_points_spheres_and_a_surface(self) -> None:

@@ -241,4 +241,4 @@ class TestPage:
                 page.until(lambda: not told()["chart"])
                 page.page.keyboard.press("Escape")
                 page.until(lambda: points(told()) == [])
-                page.page.wait_for_selector("#values", state="detached")
+                page.page.wait_for_selector("#values[disabled]")

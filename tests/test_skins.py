@@ -167,3 +167,19 @@ def test_the_kernel_smooths_as_numpy_does() -> None:
     inner = (slice(2, -2),) * 3
     np.testing.assert_allclose(by_kernel[inner], by_numpy[inner], rtol=1e-6)
     assert np.abs(by_numpy[inner] - nodes[inner]).max() > 0.1
+
+
+def sheared(side: int = 20) -> np.ndarray:
+    """Two frames of a cube that is sheared by a half, which makes sharp corners."""
+    gradient = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return np.stack([cube(side), cube(side) @ gradient.T])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.013, 0.031])
+def test_no_corner_is_drawn_as_a_ball_of_its_own(shift: float) -> None:
+    x = sheared()
+    x[1] += shift
+    assert made(x)[1].all()
+    far = np.concatenate([x[1], [[1.9, 1.2, 0.5]]])
+    covered = made(np.stack([np.concatenate([x[0], [[0.5, 0.5, 0.5]]]), far]))[1]
+    assert covered[:-1].all() and not covered[-1]

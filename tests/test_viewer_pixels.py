@@ -28,8 +28,7 @@ from rheograd.viewer.drawing.surroundings import Floor
 from rheograd.viewer.files.export import export_frame
 from rheograd.viewer.fit.charts import _chart
 from rheograd.viewer.fit.folder import FitFolder
-from rheograd.viewer.fit.observed import ObservedMotion
-from rheograd.viewer.observed.ghosts import Ghost, Observed
+from rheograd.viewer.observed.ghosts import Ghost, Observed, _some
 from rheograd.viewer.observed.tracked_film import FilmSheet, TrackedFilm, film_of_run
 from rheograd.viewer.palettes import colour
 from rheograd.viewer.picked.chart import _thinned
@@ -400,8 +399,10 @@ class TestFitMode:
         predict(path, 1, 0.3)
         seen = Trajectory.load(path / OBSERVED)
         with staged(path) as stage:
-            (motion_seen,) = (one for one in stage.view.extras if isinstance(one, ObservedMotion))
+            ((_, rings),) = stage._rings
+            shown = _some(seen.x.shape[1])
             for frame in (0, 7, len(seen) - 1):
                 drawn(stage, frame)
-                expected = seen.x[frame].numpy()[motion_seen._kept]
-                np.testing.assert_allclose(motion_seen._points, expected, atol=1e-6)
+                expected = seen.x[frame].numpy()[shown]
+                np.testing.assert_allclose(rings._seen, expected, atol=1e-6)
+                assert rings.gap == pytest.approx(0.3 * np.sqrt(3) * float(seen.time[frame]))

@@ -16,6 +16,7 @@ from .source import Source
 _STRESSES = {"tau", "kirchhoff", "cauchy", "stress", "nodal_stress"}
 _SAMPLES = 24
 _OUTLIER = 1.5
+_ROUNDING, _TINY = 1e-6, 1e-12
 _PREFIXES = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
 
 
@@ -62,6 +63,8 @@ class Scale:
     """Times a value in SI units it is a number in `unit`."""
     unit: str
     """Unit with its prefix, for example ``kPa``."""
+    only: float | None = None
+    """The one value that there is, in SI units, None where there are others."""
 
     @property
     def label(self) -> str:
@@ -253,6 +256,8 @@ def scale_of(
         count = len(field.labels)
         return Scale(field, (-0.5, count - 0.5), tuple(range(count)), 1.0, "")
     low, high = limits or _extent(field, sources, frames)
+    if limits is None and _alike(low, high):
+        return _of_one(field, low)
     if field.centre is not None and limits is None:
         reach = max(abs(low - field.centre), abs(high - field.centre))
         low, high = field.centre - reach, field.centre + reach
@@ -268,6 +273,21 @@ def scale_of(
     return replace(scale, limits=(low, high), ticks=tuple(ticks))
 
 
+def _alike(low: float, high: float) -> bool:
+    """Whether values from one to the other are the same but for rounding."""
+    return high - low <= _ROUNDING * max(abs(low), abs(high)) + _TINY
+
+
+def _of_one(field: Field, value: float) -> Scale:
+    """Of a field that is the same everywhere and always."""
+    centre = value if field.centre is None else field.centre
+    reach = max(abs(value - centre), 0.01 * abs(value)) or 1.0
+    limits = centre - reach, centre + reach
+    if field.centre is None and field.floor is not None:
+        limits = (field.floor, max(value, field.floor) or 1.0)
+    return replace(_prefixed(field, abs(value)), limits=limits, ticks=(value,), only=value)
+
+
 def exceeds(scale: Scale, source: Source, frame: int) -> bool:
     """Whether more than a few values of a frame lie beyond the ends of a scale."""
     if scale.field.labels:
@@ -277,6 +297,8 @@ def exceeds(scale: Scale, source: Source, frame: int) -> bool:
     if not values.size:
         return False
     low, high = np.percentile(values, (0.5, 99.5))
+    if scale.only is not None:
+        return not _alike(min(low, scale.only), max(high, scale.only))
     return bool(low < scale.limits[0] or high > scale.limits[1])
 
 
@@ -296,11 +318,8 @@ def _extent(
     far = [float(value) for value in np.percentile(values, (0.5, 99.5))]
     low = max(low, middle + _OUTLIER * (far[0] - middle)) if far[0] < middle else low
     high = min(high, middle + _OUTLIER * (far[1] - middle)) if far[1] > middle else high
-    if field.centre is None and field.floor is not None:
+    if field.centre is None and field.floor is not None and not _alike(low, high):
         low = field.floor
-    if high - low <= 1e-6 * max(abs(low), abs(high)) + 1e-12:
-        margin = 0.01 * max(abs(low), abs(high)) or 1.0
-        low, high = (low, high + margin) if field.floor == low else (low - margin, high + margin)
     return low, high
 
 

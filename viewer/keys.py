@@ -77,8 +77,8 @@ KEYS = (
     ),
     Key("first or last frame; end follows a run", {"Home": "first", "End": "last"}, _PLAYED),
     Key(
-        "back to the start; with shift sliders too",
-        {"r": "restart", "shift-r": "restart with sliders"}, (LIVE,),
+        "back to the start; with shift sliders too", {"Home": "restart"}, (LIVE,),
+        {"shift-Home": "restart with sliders"},
     ),
     Key("faster or slower", {"Up": "faster", "Down": "slower"}, _PLAYED),
     Key("as fast as twice or half of real time, ...", {"Up": "faster", "Down": "slower"}, (LIVE,)),
@@ -99,8 +99,7 @@ KEYS = (
     Key("axes; box and colliders", {"a": "axes", "b": "around"}, _PLAYED),
     Key("show or hide the sliders", {"p": "sliders"}, (LIVE,)),
     Key("look from the next side", {"v": "next side"}),
-    Key("reset the camera", {"r": "reset camera"}, _PLAYED),
-    Key("reset the camera", {"Home": "reset camera"}, (LIVE,)),
+    Key("reset the camera", {"r": "reset camera"}),
     Key("pick what is there; with shift several", places=_PLAYED, gesture="click"),
     Key(
         "show or hide the chart of what is picked", {"t": "chart"}, _PLAYED, {"shift-t": "chart"}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,6 +60,11 @@ class Clip:
     def words(self) -> str:
         """As the command line has it."""
         return f"{'-' if self.sense < 0 else ''}{AXES[self.axis]}={self.place:.4g}"
+
+    @property
+    def told(self) -> str:
+        """Where it is, with its unit."""
+        return f"clip plane {AXES[self.axis]} = {self.place:.4g} m"
 
     @classmethod
     def parse(cls, text: str) -> Clip:
@@ -125,12 +131,18 @@ class Looks:
 
 
 def settled(looks: Looks | None, view: View) -> Looks:
-    """The looks asked for, made whole for a view.
+    """The looks asked for, made whole for a view; a clip plane beside the bodies is told of.
 
     Raises:
         ValueError: One run is to be laid over another, and there is none.
     """
-    looks = looks or Looks()
+    looks = _whole(looks or Looks(), view)
+    if looks.clip is not None and (words := beside(looks.clip, view)):
+        warnings.warn(f"{looks.clip.told}, {words}", stacklevel=3)
+    return looks
+
+
+def _whole(looks: Looks, view: View) -> Looks:
     if looks.overlay and len(view.sources) < 2:
         raise ValueError(
             "runs over one another (--overlay): got one, expected two or more; name more files"
@@ -145,6 +157,16 @@ def shapes(view: View) -> tuple[str, ...]:
     """The shapes that differ in a view."""
     meshes = all(source.cells is not None for source in view.sources)
     return ("surface", "points") if meshes else SHAPES
+
+
+def beside(clip: Clip, view: View) -> str:
+    """What a clip plane that does not cut through the bodies leaves out, in words; else empty."""
+    low, high = (float(end[clip.axis]) for end in view.motion)
+    kept = [clip.sense * (clip.place - end) for end in (low, high)]
+    if min(kept) < 0 <= max(kept):
+        return ""
+    what = "all is left out" if max(kept) < 0 else "nothing is left out"
+    return f"{what}: bodies are from {AXES[clip.axis]} = {low:.3g} to {high:.3g} m"
 
 
 def clipped(view: View, axis: int, toward: np.ndarray) -> Clip:
@@ -234,7 +256,7 @@ def chosen(
     if name in ("shape", "around"):
         return replace(looks, **{name: str(value)})
     if name in ("edges", "axes", "overlay"):
-        return settled(replace(looks, **{name: bool(value)}), view)
+        return _whole(replace(looks, **{name: bool(value)}), view)
     raise ValueError(f"a control of the looks: got {name!r}, expected one there is")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from . import keys
 from . import looks as looking
 from .looks import Looks
-from .picked.picking import Pick, repicked
+from .picked.picking import MOST, Pick, repicked
 from .ranges import Ranges
 from .view import View
 
@@ -24,6 +24,7 @@ SPEEDS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Times the normal speed."""
 _RATE = 30.0
 _LONGEST = 30.0
+_OLDEST = f"{MOST} are picked at most: the oldest is let go"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Shown:
     """Length of the timeline, which grows where a file is followed."""
     news: int = 0
     """How often something new came in."""
+    remark: str = ""
+    """What is to be said about the last click."""
 
 
 class Player(ABC):
@@ -165,11 +168,15 @@ class Playback(Player):
     @property
     def pace(self) -> str:
         """Seconds of the run that pass in a second, in words; empty for a still."""
+        return self.pace_at(self.shown.speed) if len(self.view.times) > 1 else ""
+
+    def pace_at(self, speed: float) -> str:
+        """The same at another speed, times the normal one; of a still that speed."""
         times = self.view.times
         if len(times) < 2:
-            return ""
+            return f"{speed:g}x"
         lapse = float(times[-1] - times[0]) / (len(times) - 1)
-        return f"{self._rate * self.shown.speed * lapse:.2g}x"
+        return f"{self._rate * speed * lapse:.2g}x"
 
     def change(self, *, moved: bool = True, **values: Any) -> None:
         """Change what is shown; with `moved`, time runs on from here."""
@@ -240,11 +247,14 @@ class Playback(Player):
 
     def pick(self, found: Pick | None, add: bool) -> None:
         """Pick what was clicked on, None for nothing; with `add`, beside what is picked."""
-        self.change(moved=False, picked=repicked(self.shown.picked, found, add))
+        before = self.shown.picked
+        after = repicked(before, found, add)
+        full = add and len(before) == len(after) == MOST and before != after
+        self.change(moved=False, picked=after, remark=_OLDEST if full else "")
 
     def unpick(self) -> None:
         """Pick nothing."""
-        self.change(moved=False, picked=())
+        self.change(moved=False, picked=(), remark="")
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:

@@ -78,7 +78,6 @@ class Presentation:
             ValueError: As `describe` and `settled`, or there is no such frame.
         """
         view = self.view(trajectories)
-        looks, picked = self.settled(view)
-        playback = Playback(view, frame, playing, looks)
-        playback.change(moved=False, picked=picked)
+        playback = Playback(view, frame, playing, self.looks)
+        playback.change(moved=False, picked=picks_of(view, self.picked))
         return playback

@@ -84,6 +84,10 @@ class RollingRanges:
         self._looked = now
         held, asked = self._view.scale(name), scale_of(field, self._view.sources)
         (low, high), (least, most) = held.limits, asked.limits
+        if held.only is not None and asked.only is None:
+            self._needed = now
+            self._view.rescale(asked)
+            return
         self._widest[name] = max(self._widest.get(name, 0.0), most - least)
         used = max(most - least, _LEAST * self._widest[name])
         if least < low - 1e-9 * (high - low) or most > high + 1e-9 * (high - low):

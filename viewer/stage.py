@@ -11,6 +11,7 @@ import numpy as np
 
 from .display import chosen_window
 from .drawing.bodies import Body, Surface, particles
+from .drawing.clip_frame import ClipFrame
 from .drawing.cross import Cross
 from .drawing.figure import Figure
 from .drawing.flat import INK, draw, drawing, text
@@ -100,6 +101,7 @@ class Stage:
         self._cross = Cross(plotter.renderers[0], pixels)
         self._box: list[Any] = []
         self._colliders: list[Any] = []
+        self._clip_frames: list[ClipFrame] = []
         self.floors: list[Floor | None] = []
         self._moving: list[tuple[int, dict, Any]] = []
         self._titles: list[Any] = []
@@ -135,11 +137,7 @@ class Stage:
         floor = None if domain is None else Floor(domain, view.upward)
         self.floors.append(floor)
         if floor is not None:
-            self._box.append(
-                plotter.add_mesh(
-                    floor.mesh, texture=floor.texture, lighting=False, reset_camera=False
-                )
-            )
+            self._box.append(floor.put_up(plotter))
         for described in view.colliders[panel]:
             surface = collider(described, view.extent if domain is None else domain)
             if surface is None:
@@ -159,6 +157,7 @@ class Stage:
             self._rings.append((panel, Rings(view.sources[panel], renderer, self.pixels)))
         if view.sources[panel].film is not None:
             caption(renderer, self.pixels, view.sources[panel].film.words)
+        self._clip_frames.append(ClipFrame(renderer, self.pixels))
         self._titles.append(text(renderer, self.pixels, 17, INK))
         self._dividers.append(drawing(renderer))
 
@@ -341,6 +340,8 @@ class Stage:
         if self.looks.overlay:
             width = self._panels[0].GetSize()[0] - 28 * self.pixels
             self._overlay.head(self._titles[0], width, self.frame)
+        for clip_frame in self._clip_frames:
+            clip_frame.show(self.looks.clip, self.view)
         self.strip.span = self._ranges.words(self.field, self.looks)
         self.strip.show(self.frame, scale)
         self.inspector.show(self.frame, scale)

@@ -44,6 +44,7 @@ _FILL = 0.62
 _FEW = 32
 _FAR_LARGER = 4.0
 _FLAT = 1e-3
+_SLACK = 1e-3
 
 
 @dataclass(eq=False)
@@ -303,9 +304,18 @@ def _radius(source: Source) -> float:
 
 
 def _domain(source: Source, first: Source) -> np.ndarray | None:
-    """That of the source, or of the first where it does not say: recordings know of no box."""
+    """That of the source, or of the first where it does not say: recordings know of no box.
+
+    None of a mesh that does not begin inside: it has no walls around it, and the box of its scene,
+    by default a cube of one metre, says nothing of it.
+    """
     told = source if "domain" in source.metadata else first
-    return told.described("domain", "[[x0, y0, z0], [x1, y1, z1]]", (2, 3))
+    box = told.described("domain", "[[x0, y0, z0], [x1, y1, z1]]", (2, 3))
+    if box is None or source.cells is None:
+        return box
+    x = source.positions(0)
+    x, slack = x[np.isfinite(x).all(-1)], _SLACK * float(np.max(box[1] - box[0]))
+    return box if (x >= box[0] - slack).all() and (x <= box[1] + slack).all() else None
 
 
 def _colliders(source: Source, first: Source) -> tuple[dict[str, Any], ...]:

@@ -14,6 +14,7 @@ from .display import require_window
 from .drawing.flat import INK, PALE, draw, drawing, text
 from .drawing.strip import TimeStrip
 from .files.numbered import new_file
+from .held_window import HeldWindow
 from .picked.clicks import Clicks
 from .picked.history import write_new
 from .playback import Playback, Player, Shown
@@ -65,6 +66,7 @@ class Window(ABC):
         playback: what is to be seen, and when.
         size: width and height [pixels].
         watch: called with what is shown whenever that has changed and is drawn.
+        finish: called where the display is lost, with which the process ends.
     """
 
     def __init__(
@@ -72,9 +74,10 @@ class Window(ABC):
         playback: Player,
         size: tuple[int, int],
         watch: Callable[[Shown], None] | None = None,
+        finish: Callable[[], None] | None = None,
     ) -> None:
         view = playback.view
-        self._playback, self._watch = playback, watch
+        self._playback, self._watch, self._finish = playback, watch, finish
         self._keys = keys.listed(playback.place)
         self._plotter = plotter_for(view, size, off_screen=False)
         self._window = self._plotter.render_window
@@ -85,6 +88,7 @@ class Window(ABC):
         self._drawn: Shown | None = None
         self._told: Shown | None = None
         self._failure: Exception | None = None
+        self._held: HeldWindow | None = None
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -108,8 +112,9 @@ class Window(ABC):
         self._playback.change()  # time runs from here
         self._draw()
         interactor.CreateRepeatingTimer(_TICK)
-        interactor.Start()
-        self._plotter.close()
+        with HeldWindow(self._window, self._finish) as self._held:
+            interactor.Start()
+            self._plotter.close()
         if self._failure is not None:
             raise self._failure
 
@@ -147,6 +152,13 @@ class Window(ABC):
 
         return observe
 
+    def _lost(self) -> bool:
+        """Whether X has taken the window away, upon which this ends like one that is closed."""
+        if self._held is None or not self._held.gone():
+            return False
+        self._close()
+        return True
+
     def _close(self) -> None:
         self._plotter.iren.interactor.TerminateApp()
 
@@ -177,9 +189,15 @@ class Window(ABC):
     def _dress(self, shown: Shown) -> None:  # noqa: B027 (a live run has no looks)
         """Have the stage draw bodies, and what is picked, as they are asked for."""
 
-    @abstractmethod
     def _on_timer(self, _: Any) -> None:
-        """Go on, and draw what has changed since the last time."""
+        """Draw what has changed since the last time, unless the window is gone."""
+        if not self._lost():
+            self._fit()
+            self._go_on()
+
+    @abstractmethod
+    def _go_on(self) -> None:
+        """Let time go on, and draw what has changed."""
 
     @property
     def acts(self) -> Mapping[str, Callable[[], None]]:
@@ -312,6 +330,7 @@ class PlayWindow(Window):
         playback: what is to be seen, and when.
         size: width and height [pixels].
         watch: called with what is shown whenever that has changed and is drawn.
+        finish: called where the display is lost, with which the process ends.
     """
 
     _playback: Playback
@@ -345,9 +364,8 @@ class PlayWindow(Window):
         inspector.picked, inspector.charted = shown.picked, shown.chart
         inspector.covered = shown.help
 
-    def _on_timer(self, _: Any) -> None:
-        """Draw what has changed since the last time, and the frame that is due."""
-        self._fit()
+    def _go_on(self) -> None:
+        """See `Window._go_on`; what is charted is read meanwhile."""
         more = self._stage.inspector.read(_READING)
         if self._playback.advance() or self._due or more:
             self._draw()
@@ -395,7 +413,10 @@ class PlayWindow(Window):
     def _on_release(self, style: Any) -> None:
         interactor = self._plotter.iren.interactor
         x, y = interactor.GetEventPosition()
+        before = self._playback.shown
         self._clicks.release(x, y, bool(interactor.GetShiftKey()))
+        if self._playback.shown is not before and self._playback.shown.remark:
+            self._say(self._playback.shown.remark)
         self._ask()
         if self._playback.held:
             self._playback.held = False

@@ -20,6 +20,17 @@ from ..writer import TrajectoryWriter
 from .run import LiveRun
 
 _POSE = 7
+_NUMBER = 4
+"""Bytes of a number in the file."""
+_PREFIXES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def size_in_words(size: float) -> str:
+    """A number of bytes, such as "2.4 MB"."""
+    for least, name in _PREFIXES:
+        if size >= least:
+            return f"{size / least:.3g} {name}"
+    return f"{size:.0f} bytes"
 
 
 class LiveRecorder:
@@ -73,6 +84,13 @@ class LiveRecorder:
                 "live": "true", **surroundings(run.scene, run.dt, range(1)),
             },
         )  # fmt: skip
+        cells = getattr(model, "cells", None)
+        rows = ((model.n, {"x": 3, **fields}), (0 if cells is None else len(cells), cell_fields))
+        self.frame_bytes = sum(
+            _NUMBER * count * sum(int(np.prod(shape)) for shape in told.values())
+            for count, told in rows
+        )
+        """How much a frame adds to the file [bytes]."""
         run.sink = self
         self(run.state)
 
@@ -80,6 +98,11 @@ class LiveRecorder:
     def frames(self) -> int:
         """Written so far."""
         return len(self.writer)
+
+    @property
+    def written(self) -> int:
+        """Bytes of all frames so far."""
+        return self.frames * self.frame_bytes
 
     def __call__(self, state: State) -> None:
         """Write a frame."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..look_options import add_options, looks_of
 from ..options import Parser, converter, count, number
 from ..outputs import require_new
-from ..progress import Progress
+from ..progress import Opening, Progress
 
 if TYPE_CHECKING:
     from rheograd.viewer import Presentation
@@ -85,9 +85,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     _require_one_way(found)
     found.colour = ERROR if found.error else found.colour
     looks_of(found)  # what does not go together is refused before any file is read
-    from ..observed import looked_at
+    with Opening(", ".join(map(str, found.files))) as opening:
+        from ..observed import looked_at
 
-    show(found, looked_at(found, lambda path: _open(path, found)))
+        show(found, looked_at(found, lambda path: _open(path, found)), opening)
     return 0
 
 
@@ -136,8 +137,8 @@ def _open(path: Path, found: Namespace) -> Any:
     return open_trajectory(path, dt=found.dt, frame_rate=found.frame_rate, units=found.units)
 
 
-def show(found: Namespace, trajectories: list[Any]) -> None:
-    """Write what was asked for, or open a window or serve a page.
+def show(found: Namespace, trajectories: list[Any], opening: Opening) -> None:
+    """Write what was asked for, or open a window or serve a page, until which it is opening.
 
     Raises:
         ValueError: A file is there already and is not to be replaced.
@@ -148,6 +149,8 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
 
     read = [path for path in _read(found) if not path.is_dir()]
     exported = () if found.export is None else viewer.written_by(found.export)
+    if found.export is not None:
+        found.export.parent.mkdir(parents=True, exist_ok=True)
     written = (found.screenshot, found.movie, *exported)
     require_new(written, force=found.force, inputs=read)
     window = found.screenshot is None and found.movie is None and found.export is None
@@ -160,8 +163,10 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
     if found.screenshot is not None:
         frame = -1 if found.frame is None else found.frame
         viewer.screenshot(trajectories, found.screenshot, presentation, frame=frame)
+        opening.done()
         print(f"wrote {found.screenshot}", file=sys.stderr)
     if found.movie is not None:
+        opening.done()
         with Progress(found.movie.name, 0, unit="pictures") as progress:
 
             def drawn(done: int, total: int) -> None:
@@ -171,18 +176,24 @@ def show(found: Namespace, trajectories: list[Any]) -> None:
             viewer.movie(trajectories, found.movie, presentation, speed=found.speed, progress=drawn)
         print(f"wrote {found.movie}", file=sys.stderr)
     if found.export is not None:
+        opening.done()
         _export(found, trajectories, presentation)
     if found.browser:
+
+        def ready(url: str) -> None:
+            opening.done()
+            print(f"shown at {url} until Ctrl-C", file=sys.stderr, flush=True)
+
         viewer.serve(
             trajectories,
             presentation,
             frame=found.frame or 0,
             host=found.host or "127.0.0.1",
             port=found.port or 0,
-            ready=lambda url: print(f"shown at {url} until Ctrl-C", file=sys.stderr, flush=True),
+            ready=ready,
         )
     elif window:
-        viewer.play(trajectories, presentation, frame=found.frame or 0)
+        viewer.play(trajectories, presentation, frame=found.frame or 0, watch=opening.done)
     elif found.colour == viewer.ERROR and not _recorded(trajectories):
         for line in _totals(trajectories, titles):
             print(line, file=sys.stderr)

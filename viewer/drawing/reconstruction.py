@@ -32,6 +32,11 @@ _MARGIN = 4
 """Nodes beyond the outermost points: as far as a point is felt, and one."""
 _ROUNDS = 2
 _SPARSE = 2.0
+_TOUCH = 1.3
+"""Distance of particles that touch, by the width of the grid: as drawn they are 1.24 wide."""
+_AROUND = np.stack(np.meshgrid(*3 * [[-1, 0, 1]]), -1).reshape(-1, 3)
+_KEY = np.array([1, 1 << 20, 1 << 40])
+"""One number for a cell of three."""
 _INWARD = 1e-3
 """How far a cap lies behind the plane, by the width of the grid, not to be clipped by it too."""
 
@@ -127,7 +132,8 @@ class Reconstruction:
         for part, (width, inside) in zip(self._parts, self._rests, strict=True):
             found = self._density(x[part], values[part], width)
             _, around = self._sampled(found)
-            covered[part] = around > _SHARE * inside  # the skin passes within a cell, if not beyond
+            # the skin passes within a cell, if not beyond
+            covered[part] = _with_neighbours(x[part], around > _SHARE * inside, width)
             nodes = found.levels(inside)
             joined.AddInputData(_contour(found.grid, *nodes))
             if clip is not None and (cap := _cap(found.grid, *nodes, clip)) is not None:
@@ -224,6 +230,28 @@ def _around(x: np.ndarray, width: float) -> _Grid:
     first = np.floor(low / width) - _MARGIN
     size = np.floor(high / width) + _MARGIN + 2 - first
     return _Grid(first * width, width, (int(size[0]), int(size[1]), int(size[2])))
+
+
+def _with_neighbours(x: np.ndarray, covered: np.ndarray, width: float) -> np.ndarray:
+    """Those of x (n, 3) [m] that are covered (n,) or touch one that is: at corners a skin is round.
+
+    A sphere of its own there would look like one that has left the body.
+    """
+    from scipy.spatial import KDTree
+
+    lone = np.flatnonzero(~covered & np.isfinite(x).all(-1))
+    if not len(lone) or not covered.any():
+        return covered
+    reach = _TOUCH * width
+    cell = np.floor((x[covered] - x[lone].min(0)) / reach).astype(np.int64)
+    own = np.floor((x[lone] - x[lone].min(0)) / reach).astype(np.int64)
+    around = np.unique((own[:, None] + _AROUND).reshape(-1, 3) @ _KEY)
+    near = x[covered][np.isin(cell @ _KEY, around)]
+    if len(near):
+        far, _ = KDTree(near).query(x[lone], distance_upper_bound=reach)
+        covered = covered.copy()
+        covered[lone[np.isfinite(far)]] = True
+    return covered
 
 
 def _smooth(nodes: np.ndarray) -> None:

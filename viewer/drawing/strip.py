@@ -107,18 +107,22 @@ class Strip(ABC):
         self._ticks = []
         low, high = scale.limits
         table = scale.field.table
-        bands = len(table) if scale.field.labels else _BANDS
+        bands = len(table) if scale.field.labels else _BANDS if scale.only is None else 1
         gap = 0.06 if scale.field.labels else 0.0
         shapes = []
         for band in range(bands):
             ends = left + (right - left) * np.array([band + gap, band + 1 - gap]) / bands
-            colour = table[round((band + 0.5) / bands * len(table) - 0.5)]
+            share = (band + 0.5) / bands
+            if scale.only is not None:
+                share = (scale.only - low) / (high - low)
+            colour = table[min(max(round(share * len(table) - 0.5), 0), len(table) - 1)]
             corners = np.array(
                 [(ends[0], bottom), (ends[1], bottom), (ends[1], top), (ends[0], top)]
             )
             shapes.append((corners, tuple(int(c) for c in colour)))
         for tick, label in zip(scale.ticks, scale.tick_labels, strict=True):
-            x = left + (right - left) * (tick - low) / (high - low)
+            part = 0.5 if scale.only is not None else (tick - low) / (high - low)
+            x = left + (right - left) * part
             if not scale.field.labels:
                 mark = box(x - 0.5 * unit, bottom - 4 * unit, unit)
                 mark[2:, 1] = bottom
@@ -142,6 +146,11 @@ class TimeStrip(Strip):
     def __init__(self, renderer: Any, view: View, pixels: int, timeline: bool = True) -> None:
         super().__init__(renderer, view, pixels)
         self._has_timeline = timeline
+
+    def tell_time(self, told: bool) -> None:
+        """Whether to write the time."""
+        for actor in (self._time, self._count):
+            actor.SetVisibility(told)
 
     @property
     def _track(self) -> tuple[float, float, float]:

@@ -19,6 +19,8 @@ _DARKEST = 0.42
 _FADE = 0.9
 _BELOW = 2e-3
 _GRIP, _PLANE = 0.4, 0.75
+_FROM_BELOW = 0.22
+"""Opacity of the floor while the camera is beneath it."""
 
 
 class Outline:
@@ -64,7 +66,10 @@ class Outline:
 
 
 class Floor:
-    """The bottom of the domain, with the soft shadow of the particles under light from above."""
+    """The bottom of the domain, with the soft shadow of the particles under light from above.
+
+    From beneath it is translucent, so that it hides nothing.
+    """
 
     def __init__(self, box: np.ndarray, upward: np.ndarray) -> None:
         import pyvista
@@ -87,6 +92,21 @@ class Floor:
         self.mesh = pyvista.PolyData(corners, faces=[4, 0, 1, 2, 3])
         self.mesh.active_texture_coordinates = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
         self.texture = pyvista.Texture(self._picture(np.empty((0, 3)), 0.0))
+
+    def put_up(self, plotter: Any) -> Any:
+        """Draw it in the current panel of a plotter; returns its actor."""
+        actor = plotter.add_mesh(
+            self.mesh, texture=self.texture, lighting=False, reset_camera=False
+        )
+        renderer = plotter.renderer
+
+        def turn(*_: Any) -> None:
+            eye = renderer.GetActiveCamera().GetPosition()[self._up]
+            below = self._sense * (eye - self._ground) < 0
+            actor.GetProperty().SetOpacity(_FROM_BELOW if below else 1.0)
+
+        renderer.AddObserver("StartEvent", turn)
+        return actor
 
     def shade(self, positions: np.ndarray, radius: float) -> None:
         """Cast the shadow of particles at `positions` (n, 3) [m]."""

@@ -47,6 +47,8 @@ def export(
 ) -> str:
     """Write a run for other programs; an earlier file of that name is replaced.
 
+    A folder that does not exist is made.
+
     Args:
         trajectories: one trajectory or path; for .glb several stand side by side.
         path: .glb, see `gltf`, or .pvd, with a .vtp or .vtu for each frame in a folder beside it.
@@ -74,6 +76,7 @@ def export(
             " picture or movie of them instead (--screenshot, --movie)"
         )
     places = range(len(view.times))[_chosen(len(view.times), frames, every)]
+    out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".pvd":
         return _series(view.sources, out, places, progress)
     from rheograd.engine.atomic import replacing

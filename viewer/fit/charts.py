@@ -196,11 +196,16 @@ def _chart(axes: Axes, curve: Curve, room: float) -> None:
         axes.fill_between(x, low, high, color=_BAND, linewidth=0, zorder=1)
     axes.plot(x, y, color=FITTED, linewidth=1.8, zorder=3, solid_joinstyle="round")
     axes.plot(x[-1:], y[-1:], "o", color=FITTED, markersize=_DOT, zorder=4)
+    last = curve.final or next((band for band in curve.bands[::-1] if band is not None), None)
+    if last is not None:
+        _whisker(axes, x[-1], np.array(last) / unit.factor)
     axes.set_xlim(x[0] - 0.02 * max(np.ptp(x), 1), x[-1] + 0.03 * max(np.ptp(x), 1))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     if curve.logarithmic:
-        axes.set_yscale("log")
-        bottom, top = float(y.min()), float(y.max())
+        axes.set_yscale("log", nonpositive="mask")
+        bottom, top = float(y[y > 0].min()), float(y.max())
+        if last is not None and last[0] > 0:
+            bottom, top = min(bottom, last[0] / unit.factor), max(top, last[1] / unit.factor)
         more = math.exp(max(0.08 * math.log(top / bottom), 0.05))
         bottom, top = bottom / more, top * more
         axes.set_ylim(bottom, top)
@@ -210,19 +215,32 @@ def _chart(axes: Axes, curve: Curve, room: float) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         if curve.bands:
-            _frame_bands(axes, y)
+            _frame_bands(axes, y, None if last is None else np.array(last) / unit.factor)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axes.ticklabel_format(axis="y", useOffset=False)
     words = curve.name + ("" if unit.unit in ("", "-") else f" [{unit.unit}]")
     axes.set_title(words, loc="left", color=MUTED, pad=5)
     now = short(float(y[-1]), 4)
+    half = 0.0 if curve.final is None else (curve.final[1] - curve.final[0]) / 2 / unit.factor
+    if curve.final is not None and _LETTER * (len(words) + len(now) + 9) < room:
+        now += f" ± {short(half, 2)}"
     if _LETTER * (len(words) + len(now) + 2) < room:
         axes.set_title(now, loc="right", color=INK, pad=5)
     axes.tick_params(labelsize=7.5, labelcolor=MUTED, pad=2)
 
 
-def _frame_bands(axes: Axes, y: np.ndarray) -> None:
-    """Let bands be cut off that are far wider than what the values have been."""
+def _whisker(axes: Axes, at: float, band: np.ndarray) -> None:
+    """The band at the end, which as an area would have no width there."""
+    axes.plot(
+        [at, at], band, color=FITTED, linewidth=1.1, marker="_", markersize=7.0, zorder=3.5,
+        gid="band at the end",
+    )  # fmt: skip
+
+
+def _frame_bands(axes: Axes, y: np.ndarray, last: np.ndarray | None) -> None:
+    """Let bands be cut off that are far wider than what the values have been, but the last."""
     low, high = axes.get_ylim()
+    if last is not None:
+        y = np.append(y, last)
     reach = 3.0 * max(float(np.ptp(y)), 0.02 * float(np.abs(y).max(initial=0.0)), 1e-300)
     axes.set_ylim(max(low, float(y.min()) - reach), min(high, float(y.max()) + reach))

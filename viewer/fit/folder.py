@@ -36,6 +36,8 @@ _FIRST = ("loss", "held_out", "validation")
 _LATE = ("rate", "segment", "gradient_elasticity", "gradient_plasticity", "caution", "dt")
 _LAST = ("seconds",)
 _LINEAR = ("segment", "dt", "seconds")
+_DECADES = 30.0
+"""Times its least value the largest of a parameter must be for a logarithmic axis."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class Curve:
     bands: tuple[tuple[float, float] | None, ...] = ()
     """95 % bands, as far as known; none of what has none."""
     logarithmic: bool = False
-    """Whether factors matter, not differences."""
+    """Whether factors matter, not differences; values of 0 then have no place on the axis."""
+    final: tuple[float, float] | None = None
+    """The 95 % band that the fit ended with, None before that is known."""
 
 
 @dataclass
@@ -76,6 +80,8 @@ class FitFolder:
     """When anything in it was written last, in seconds since 1970."""
     reported: bool = False
     """Whether the report of all epochs is there."""
+    final: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % bands of parameters by name, as that report has them."""
 
     def __post_init__(self) -> None:
         """Refuse other folders, and read this one."""
@@ -96,6 +102,7 @@ class FitFolder:
                 self.changed = max(times.values()) / 1e9
             report, metrics = times.get(REPORT, 0), times.get(METRICS, 0)
             self.reported = bool(report) and report >= metrics
+            self.final = _final(self.path / REPORT) if self.reported else {}
             self._said = self.said
             return True
         before, self._said = self._said, self.said
@@ -162,9 +169,12 @@ class FitFolder:
         epochs = tuple(int(row["epoch"]) for row in rows)
         if name in self._parameters():
             bands = tuple(_band(row, name) for row in rows)
-            return Curve(name, _unit(self._parameters()[name]), epochs, values, bands)
-        positive = all(value > 0 for value in values)
-        wide = positive and name not in _LINEAR
+            return Curve(
+                name, _unit(self._parameters()[name]), epochs, values, bands,
+                logarithmic=min(values) > 0 and max(values) >= _DECADES * min(values),
+                final=self.final.get(name),
+            )  # fmt: skip
+        wide = min(values) >= 0 < max(values) and name not in _LINEAR
         words = _NAMES.get(name, name.replace("_", " "))
         if self.turn == "iteration":
             words = words.replace("epoch", self.turn)
@@ -255,6 +265,17 @@ def _band(row: Mapping[str, Any], name: str) -> tuple[float, float] | None:
     if isinstance(band, list) and len(band) == 2 and all(_number(end) for end in band):
         return float(band[0]), float(band[1])
     return None
+
+
+def _final(path: Path) -> dict[str, tuple[float, float]]:
+    """The bands of a report, by parameter; none of what has none."""
+    told = (_config(path) or {}).get("parameters")
+    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    return {
+        str(row.get("name")): (float(row["low95"]), float(row["high95"]))
+        for row in rows
+        if _number(row.get("low95")) and _number(row.get("high95"))
+    }
 
 
 def _unit(told: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rheograd.engine.live import LiveRun
+from rheograd.engine.live import LiveRecorder, LiveRun, size_in_words
 
 from .. import keys
 from ..display import require_window
@@ -152,6 +152,7 @@ class LiveWindow(Window):
         playback: what is shown.
         size: width and height [pixels].
         watch: called with what is shown whenever that has changed and is drawn.
+        finish: called where the display is lost, with which the process ends.
     """
 
     _playback: LivePlayback
@@ -161,10 +162,11 @@ class LiveWindow(Window):
         playback: LivePlayback,
         size: tuple[int, int],
         watch: Callable[[Shown], None] | None = None,
+        finish: Callable[[], None] | None = None,
     ) -> None:
         self._live = playback.run
         self._ranges = RollingRanges(playback.view)
-        super().__init__(playback, size, watch)
+        super().__init__(playback, size, watch, finish)
         self._hand = Hand(self._plotter.renderers[0], self._live, playback.view)
         self._sliders = self._column()
         self._behind = drawing(self._plotter.renderers[0])
@@ -220,9 +222,8 @@ class LiveWindow(Window):
         ):
             style.AddObserver(event, self._guarded(handler))
 
-    def _on_timer(self, _: Any) -> None:
-        """Let the run go on, and draw what has changed."""
-        self._fit()
+    def _go_on(self) -> None:
+        """See `Window._go_on`; the run takes what time there is."""
         playback = self._playback
         playback.budget = max(_PICTURE - self._cost, min(self._cost, _MOST))
         if playback.advance() or self._due:
@@ -250,7 +251,9 @@ class LiveWindow(Window):
         if not shown.playing:
             return "paused"
         pace = self._playback.pace
-        return f"{pace} real time" if pace else "running"
+        sink = self._live.sink
+        told = f", {size_in_words(sink.written)}" if isinstance(sink, LiveRecorder) else ""
+        return (f"{pace} real time" if pace else "running") + told
 
     def _say(self, words: str) -> None:
         """See `Window._say`."""
@@ -266,7 +269,9 @@ class LiveWindow(Window):
             return
         width, _ = self._scene
         lines = textwrap.wrap(f"The run stopped {failure}.", max(int((width - 80) / 7.2), 24))
-        self._alarm.SetInput("\n".join([*lines, "r goes back to the start, shift-r with sliders"]))
+        self._alarm.SetInput(
+            "\n".join([*lines, "home goes back to the start, shift-home with sliders"])
+        )
         self._alarm.GetTextProperty().SetLineSpacing(1.25)
         size = [0.0, 0.0]
         self._alarm.GetSize(self._plotter.renderers[0], size)
@@ -412,6 +417,7 @@ def drive(
     paused: bool = False,
     size: tuple[int, int] = (1280, 720),
     watch: Callable[[Shown], None] | None = None,
+    finish: Callable[[], None] | None = None,
 ) -> None:
     """Open a window on a live run and let it go on; returns when it is closed. h lists the keys.
 
@@ -422,6 +428,7 @@ def drive(
         paused: wait for the space key.
         size: width and height [pixels].
         watch: called with what is shown whenever that has changed and is drawn.
+        finish: called where the display is lost, with which the process ends.
 
     Raises:
         DisplayError: where no window can be opened.
@@ -429,4 +436,4 @@ def drive(
     """
     require_window()
     playback = LivePlayback(view_of(run, field, up), run, not paused)
-    LiveWindow(playback, size, watch).run()
+    LiveWindow(playback, size, watch, finish).run()

@@ -100,10 +100,24 @@ def ghost_of_fit(observed: Source, run: Source) -> Ghost:
         run: the prediction.
     """
     kept, same = _some(observed.particles), of_points(observed, run)
+    title = ended_early(run.times, observed.times) or "observed"
     return Ghost(
-        "observed", observed.times, lambda frame: observed.positions(frame)[kept].astype(float),
+        title, observed.times, lambda frame: observed.positions(frame)[kept].astype(float),
         (lambda x: x[kept].astype(float)) if same else None,
     )  # fmt: skip
+
+
+def ended_early(predicted: np.ndarray, observed: np.ndarray) -> str:
+    """That a prediction ends a frame or more before what was observed, in words; else empty.
+
+    Args:
+        predicted: Times of the prediction [s], shape (k,).
+        observed: Times of what was observed [s], shape (t,).
+    """
+    lapse = float(np.median(np.diff(observed))) if len(observed) > 1 else 0.0
+    if observed[-1] - predicted[-1] < max(0.99 * lapse, 1e-9):
+        return ""
+    return f"predicted until {predicted[-1]:.3g} s, observed until {observed[-1]:.3g} s"
 
 
 def of_points(observed: Source, run: Source) -> bool:

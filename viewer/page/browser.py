@@ -150,6 +150,7 @@ class Site:
         view = self._playback.view
         bottom = self._plotter.renderers[len(view.sources)]
         strip = self._strip = TimeStrip(bottom, view, 1, timeline=False)
+        strip.tell_time(False)  # the page does
         stage = Stage(self._plotter, view, most=quickly_drawn(view), strip=strip)
         self._playback.toward = stage.toward
         self._clicks = Clicks(self._playback, stage)
@@ -169,12 +170,12 @@ class Site:
             "fields": list(view.fields), "speeds": list(SPEEDS),
             "presets": list(_PRESETS), "keys": [list(line) for line in keys.listed(keys.PAGE)],
             "stroke": keys.labels(keys.PAGE),
-            "remark": self._stage.remark, "held": -1, "trame__favicon": _ICON,
+            "held": -1, "ending": False, "trame__favicon": _ICON,
             "trame__template_error": f"<trame-style :css='style'/>{page.GONE}", "style": page.STYLE,
         })  # fmt: skip
         title = ", ".join(source.title for source in view.sources if source.title)
         state.trame__title = f"rheograd: {title}" if title else "rheograd"
-        state.client_only("held")
+        state.client_only("held", "ending")
         state.looked = look_controls.offered(view)
         self._tell()
         server.controller.trigger("act")(self._act)
@@ -197,7 +198,8 @@ class Site:
                 area.add_view_handler(self._stream)
                 html.Div(page.OVER)
             html.Div(page.CONTROLS)
-            html.Div(look_controls.CONTROLS, classes="bar looks")
+            row = f'<div class="row">{look_controls.CONTROLS}{page.END}</div>'
+            html.Div(row, classes="bar looks")
 
     def _tell(self) -> None:
         """Let the pages know what is shown."""
@@ -206,15 +208,16 @@ class Site:
         words = [
             f"{times[shown.frame]:.{digits}f} of {times[-1]:.{digits}f} s",
             f"{shown.frame + 1} / {len(times)}",
-            self._playback.pace,
         ]
         self._server.state.update({
             "last": self._playback.last,
             "frame": shown.frame, "playing": shown.playing, "field": shown.field,
-            "speed": shown.speed, "loop": shown.loop, "help": shown.help,
+            "speed": shown.speed, "paces": [self._playback.pace_at(one) for one in SPEEDS],
+            "loop": shown.loop, "help": shown.help,
             "picked": len(shown.picked), "chart": shown.chart,
+            "remark": shown.remark or self._stage.remark,
             "preset": -1 if self._turned else self._preset,
-            "clock": ", ".join(filter(None, words)),
+            "clock": ", ".join(words),
             "looks": look_controls.told(shown.looks, self._playback.view),
         })  # fmt: skip
 
@@ -314,8 +317,12 @@ class Site:
 
     def _picture(self) -> bytes:
         """What is shown now, as a .png."""
+        self._strip.tell_time(True)
         self._draw()
-        return png(drawn(self._plotter.render_window))
+        picture = png(drawn(self._plotter.render_window))
+        self._strip.tell_time(False)
+        self._due = True
+        return picture
 
     def _values(self) -> str:
         """What is charted, as CSV."""
@@ -356,8 +363,6 @@ class Site:
             self._server.state.fields = list(view.fields)
             self._server.state.looked = look_controls.offered(view)
         if shown != self._shown:
-            pace = self._playback.pace
-            self._strip.note = f",  {pace}" if pace else ""
             self._stage.field = shown.field
             self._stage.dress(shown.looks)
             self._stage.inspector.picked = shown.picked

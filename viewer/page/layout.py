@@ -2,10 +2,11 @@
 """The page that a browser shows: its controls, their style, and the keys.
 
 The controls are a Vue template over the state that `browser` keeps: frame, last, playing, field,
-fields, speed, speeds, loop, help, keys, stroke (the keys of an action), clock, remark, preset,
-presets, picked (how many are), chart and held, the place where the slider is held, which only the
-page knows. All of them call the trigger ``act``, with ``do`` and an action where a key does the
-same; ``picture``, ``values`` and ``shape`` are what is downloaded. A row more is that of
+fields, speed, speeds, paces (what these are, in words), loop, help, keys, stroke (the keys of an
+action), clock, remark, preset, presets, picked (how many are) and chart; and over what only the
+page knows: held, the place where the slider is held, and ending, whether it asks if the program is
+to end. All of them call the trigger ``act``, with ``do`` and an action where a key does the same;
+``picture``, ``values`` and ``shape`` are what is downloaded. More is in the row of
 `look_controls`.
 """
 
@@ -46,7 +47,7 @@ CONTROLS = """
     <label>speed
       <select id="speed" :value="speed"
           @change="trigger('act', ['pace', Number($event.target.value)])">
-        <option v-for="one in speeds" :key="one" :value="one">{{ one }}&times;</option>
+        <option v-for="(one, k) in speeds" :key="one" :value="one">{{ paces[k] }}</option>
       </select>
     </label>
     <label><input id="loop" type="checkbox" :checked="loop"
@@ -59,33 +60,45 @@ CONTROLS = """
           @click="trigger('act', ['do', 'reset camera'])">reset</button>
     </span>
     <span class="space"></span>
-    <button id="chart" v-if="picked" :class="{chosen: chart}"
-        :title="`show or hide the chart (${stroke['chart']})`"
+    <button id="chart" :disabled="!picked" :class="{chosen: picked && chart}"
+        :title="`show or hide the chart of what is picked (${stroke['chart']})`"
         @click="trigger('act', ['do', 'chart'])">chart</button>
-    <button id="values" v-if="picked"
-        :title="`download the values of the chart (${stroke['save values']})`"
-        @click="utils.download('rheograd.csv', trigger('values'), 'text/csv')">save values</button>
-    <button id="save" :title="`download this picture (${stroke['save picture']})`"
-        @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
-      save picture</button>
-    <button id="save-shape"
-        :title="`download the shape shown, for other programs (${stroke['save shape']})`"
-        @click="utils.download('rheograd.glb', trigger('shape'), 'model/gltf-binary')">
-      save shape</button>
+    <span class="group">save
+      <button id="save" :title="`download this picture (${stroke['save picture']})`"
+          @click="utils.download('rheograd.png', trigger('picture'), 'image/png')">
+        picture</button>
+      <button id="save-shape"
+          :title="`download the shape shown, for other programs (${stroke['save shape']})`"
+          @click="utils.download('rheograd.glb', trigger('shape'), 'model/gltf-binary')">
+        shape</button>
+      <button id="values" :disabled="!picked"
+          :title="`download the values of the chart of what is picked (${stroke['save values']})`"
+          @click="utils.download('rheograd.csv', trigger('values'), 'text/csv')">values</button>
+    </span>
     <button id="help" :title="`list the keys (${stroke['help']})`" :class="{chosen: help}"
         @click="trigger('act', ['do', 'help'])">help</button>
-    <button id="end" title="end the program that serves this page"
-        @click="trigger('act', ['end'])">end</button>
   </div>
 </div>
 """
 """Below the picture."""
 
+END = """
+<span class="end">
+  <button id="end" v-if="!ending" title="end the program that serves this page, for everybody"
+      @click="ending = true">stop server</button>
+  <template v-else>end it for everybody?
+    <button id="end-yes" class="warns" @click="trigger('act', ['end'])">yes, stop</button>
+    <button id="end-no" @click="ending = false">no</button>
+  </template>
+</span>
+"""
+"""Apart from all other controls, as it cannot be undone."""
+
 OVER = """
 <p v-if="remark" class="remark">{{ remark }}</p>
-<table v-if="help" class="help">
-  <tr v-for="[key, meaning] in keys" :key="key"><th>{{ key }}</th><td>{{ meaning }}</td></tr>
-</table>
+<div v-if="help" class="help"><div class="keys">
+  <p v-for="[key, meaning] in keys" :key="key"><b>{{ key }}</b>{{ meaning }}</p>
+</div></div>
 """
 """Over the picture."""
 
@@ -149,7 +162,11 @@ html, body, #app { margin: 0; height: 100%; }
 .row + .row { margin-top: 8px; }
 .row label { display: inline-flex; align-items: center; gap: 6px; color: #566371; }
 .space { flex: 1; }
-.group { display: inline-flex; gap: 4px; }
+.group { display: inline-flex; gap: 4px; align-items: center; color: #566371; }
+.bar button:disabled { color: #a9b3bd; background: #f7f9fb; cursor: default; }
+.end { margin-left: auto; display: inline-flex; gap: 6px; align-items: center; color: #9c2a1f; }
+.bar .end button { color: #9c2a1f; border-color: #dfb9b4; }
+.bar .end button.warns { color: #fff; background: #b3382b; border-color: #b3382b; }
 .bar button, .gone button, .bar select { font: inherit; color: #26303b; background: #fff;
   border: 1px solid #c9d2db; border-radius: 6px; padding: 4px 10px; height: 30px; }
 .bar button:hover, .gone button:hover { background: #eaf1f8; }
@@ -163,8 +180,11 @@ html, body, #app { margin: 0; height: 100%; }
 .remark { position: absolute; left: 24px; top: 40px; margin: 0; font-size: 12px; color: #6b7885;
   pointer-events: none; }
 .help { position: absolute; left: 20px; top: 52px; background: #fffffff2; border-radius: 8px;
-  padding: 10px 14px; box-shadow: 0 2px 12px #26303b2e; pointer-events: none; }
-.help th { text-align: left; font-weight: 600; color: #2c6fb3; padding: 2px 18px 2px 0; }
+  padding: 10px 14px; box-shadow: 0 2px 12px #26303b2e; overflow: auto; box-sizing: border-box;
+  max-height: calc(100% - 62px); max-width: calc(100% - 40px); }
+.keys { columns: 2 360px; column-gap: 36px; }
+.keys p { break-inside: avoid; display: flex; margin: 0; padding: 2px 0; }
+.help b { flex: none; width: 104px; color: #2c6fb3; font-weight: 600; }
 .gone { position: fixed; inset: 0; display: flex; flex-direction: column; align-items: center;
   justify-content: center; font: 16px system-ui, Arial, sans-serif; color: #26303b; }
 """

@@ -9,7 +9,6 @@ from ..looks import AROUND, AXES, SPANS, Looks, shapes
 from ..view import View
 
 CONTROLS = """
-<div class="row">
   <label>as
     <select id="shape" :value="looks.shape"
         @change="trigger('act', ['set', 'shape', $event.target.value])">
@@ -45,9 +44,8 @@ CONTROLS = """
       @change="trigger('act', ['set', 'axes', $event.target.checked])">axes</label>
   <label v-if="looked.several"><input id="overlay" type="checkbox" :checked="looks.overlay"
       @change="trigger('act', ['set', 'overlay', $event.target.checked])">overlay</label>
-</div>
 """
-"""A row of the bar below the picture."""
+"""In a row of the bar below the picture."""
 
 STYLE = """
 .bar.looks { border-top: none; padding-top: 0; }

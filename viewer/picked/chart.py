@@ -250,6 +250,8 @@ def _ticks(low: float, high: float, scale: Scale) -> list[tuple[float, str]]:
         named = enumerate(scale.field.labels)
         return [(k, f"{n[: _LONGEST - 1]}." if len(n) > _LONGEST else n) for k, n in named]
     factor = scale.factor
+    if scale.only is not None:
+        return [(scale.only, f"{scale.only * factor + 0.0:.6g}")]
     found = _plain(low * factor, high * factor, 4)
     return [(value / factor, f"{value:.6g}") for value in found]
 

@@ -26,6 +26,8 @@ _LOW, _HIGH = 128, 184
 _NOW_AND_THEN = 0.2
 _TALL, _SHORT = 37, 19
 _HELP = 520
+_LETTERS = 3
+"""The fewest of a name that are still shown."""
 _PLATE, _EDGE = (255, 255, 255, 240), (196, 204, 213, 255)
 
 
@@ -226,32 +228,50 @@ class Inspector:
     def _tell(self, rows: Sequence[tuple[Pick, int]], pitch: int, tall: bool) -> None:
         """Write what is picked, where it is, and the value of the field."""
         left, low, wide, high = self._place
-        u, words = self._pixels, self._words
+        u, words, scale = self._pixels, self._words, self._scale
+        assert scale is not None
         words.start()
         several = len(self._view.sources) > 1
         every = len(rows) >= len(self._histories.lines)
         for row, (pick, panel) in enumerate(rows):
             source, y = self._view.sources[panel], low + high - (_PAD + 11) * u - row * pitch
             others = [panel] if every else panels_of(self._view, pick)
-            told = " / ".join(self._value(pick, other) for other in others)
+            values = [self._value(pick, other) for other in others]
+            unit = f" {scale.unit}"
+            told = " / ".join([*(v.removesuffix(unit) for v in values[:-1]), values[-1]])
             name = name_of(source, pick, self._on_cells)
             body, run = self._body(pick, panel), source.title if several and every else ""
             right = left + wide - _PAD * u
             space = wide - (2 * _PAD + 30 + 12) * u - words.width(told, 13)
-            parts = [name, body] if tall else [run, name, body]
+            beside = self._words.width(f"{name}, {body}", 13) <= space or not tall
+            parts = [name, body if beside else "", "" if tall else run]
             words.put(told, right, y, 13, INK, "r")
             words.put(self._fitted(parts, space, 13), left + (_PAD + 30) * u, y, 13, INK)
             if tall:
                 space = wide - (2 * _PAD + 30) * u
-                where = self._fitted([self._where(pick, panel), run], space, 11)
+                below = [self._where(pick, panel), "" if beside else body, run]
+                where = self._fitted(below, space, 11)
                 words.put(where, left + (_PAD + 30) * u, y - 16 * u, 11, PALE)
         words.end()
 
     def _fitted(self, parts: Sequence[str], space: float, size: int) -> str:
-        """As many of the parts, from the first, as there is space for [screen pixels]."""
+        """The parts, the longest of the names after the first cut where there is no space for all.
+
+        Args:
+            parts: What is told, then names; empty ones are left out.
+            space: For all of it [screen pixels].
+            size: Of the letters.
+        """
         parts = [part for part in parts if part]
-        while len(parts) > 1 and self._words.width(", ".join(parts), size) > space:
-            parts = parts[:-1]
+        while self._words.width(", ".join(parts), size) > space:
+            longest = max(range(1, len(parts)), key=lambda k: len(parts[k]), default=0)
+            if not longest:
+                break
+            kept = parts[longest].removesuffix("...")[:-1].rstrip()
+            if len(kept) < _LETTERS:
+                del parts[longest]
+            else:
+                parts[longest] = f"{kept}..."
         return ", ".join(parts)
 
     @property
