@@ -92,8 +92,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--law",
         metavar="NAME|FILE|FILE.py:CLASS",
-        help="invariant-smooth (default), invariant-full, isotropic, polyconvex, cann, polar, spline"
-        ", ...; a saved law; a class of your own. With --parameters: the law that stays as it is",
+        help="invariant-smooth (default), invariant-full, isotropic, polyconvex, cann, polar"
+        ", spline, ...; a saved law; a class of your own. With --parameters: the law that stays as it is",
     )
     parser.add_argument(
         "--parameters", metavar="A,B=X", help="numbers of the scene, such as young, from X on"
