@@ -19,7 +19,6 @@ from ..fit.stress.task import Task
 from ..material_point import released
 from .library import Candidate, Deformed
 
-
 MOST_KEPT = 4000
 """Columns."""
 

@@ -5,7 +5,8 @@ FILE is stress tests as of `rheograd fit stress`: an .h5 table (groups UT, ET, P
 stress), a .csv with the columns stretch, stress and perhaps loading, or a .txt of two columns. A
 few terms are chosen out of a library of invariants, powers of stretches, limits and exponentials,
 all with weights above 0; cross-validation says how many. The folder --out gets law.safetensors, a
-law as any other, report.html, report.json and config.json. docs/discovery.md tells how it is done.
+law as any other, report.html, report.json and config.json. With --propose the formulas come from a
+function of your own, and only their numbers are fitted. docs/discovery.md tells how it is done.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         kept = [folder / name for name in WRITTEN]
         require_new(kept, force=True, inputs=read_by(found, ("out",)))
     again = repeated(parser.prog, [t for t in tokens if t != "--force"], folder)
+    if found.propose is not None:
+        from ..proposals import from_proposals
+
+        return from_proposals(found, folder, again)
     return from_tests(found, folder, again)
 
 
@@ -79,6 +84,14 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap")
     group.add_argument(
         "--draws", type=count, default=60, metavar="N", help="of the bootstrap (default: 60)"
+    )
+    group = parser.add_argument_group("formulas from outside")
+    group.add_argument(
+        "--propose", metavar="FILE.py:FUNCTION",
+        help="a function of your own that is given the history and returns a formula, or None",
+    )  # fmt: skip
+    group.add_argument(
+        "--budget", type=count, default=20, metavar="N", help="most proposals (default: 20)"
     )
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
