@@ -7,9 +7,12 @@ At rest in every frame, the internal force of each node by virtual work,
 
 is 0 where no load acts and sums up to the measured force over the part that is gripped (EUCLID:
 Flaschel, Kumar and De Lorenzis 2021). F_q is that of the measured displacements, so f_a is linear
-in the weights, and neither a simulation nor a stress is needed. The force sets the scale; without one
-the free nodes alone would be told best by no stress at all. Deformations are taken at the points of
-the element's own quadrature, without mean dilatation.
+in the weights, and neither a simulation nor a stress is needed. The force sets the scale: the free
+nodes alone are told best by no stress at all. Deformations are taken at the points of the element's
+own quadrature, without mean dilatation.
+
+Errors of the displacements are in the columns, not in the right-hand side, and pull weights down:
+smooth measured fields first. From about 1e-4 of the motion on, node by node, terms come out wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+
+from rheograd.materials.elastic import det3
 
 from ..fem.geometry import Geometry, geometry
 from ..mesh.elements import Element, element
@@ -71,7 +76,7 @@ class MotionEquations:
             raise ValueError("no measured force is other than 0: nothing sets the scale")
         if not bool(self._free.any()):
             raise ValueError("every node is held: no equilibrium is left to tell terms apart")
-        if bool((self.deformed.J <= 0).any()):
+        if bool((det3(self._F) <= 0).any()):
             raise ValueError(
                 "an element is turned inside out by the measured motion: smooth it, or take a"
                 " coarser mesh"
@@ -102,11 +107,16 @@ class MotionEquations:
 
     @cached_property
     def deformed(self) -> Deformed:
-        """At the points of all frames but the first, shape (frames · e · q, ...)."""
+        """At the points of all frames but the first."""
+        return Deformed.of(self._F)
+
+    @cached_property
+    def _F(self) -> Tensor:
+        """At the points of all frames but the first, shape (frames · e · q, 3, 3)."""
         u = (self.motion.x[1:] - self.motion.x[0]).double()[:, self._nodes]
         slope = torch.einsum("teai,eqaj->teqij", u, self._geometry.gradient)
         eye = torch.eye(3, dtype=slope.dtype, device=slope.device)
-        return Deformed.of((slope + eye).flatten(0, 2))
+        return (slope + eye).flatten(0, 2)
 
     @cached_property
     def _inverse(self) -> Tensor:
