@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import Any
 
 from . import stress_fit
 from .progress import say
+from .user_files import import_file
 
 
 def from_proposals(found: argparse.Namespace, folder: Path, again: str) -> int:
@@ -79,12 +79,7 @@ def function(word: str) -> Callable[..., Any]:
     path = Path(file)
     if not file.endswith(".py") or not name:
         raise ValueError(f"--propose: got {word!r}, expected FILE.py:FUNCTION")
-    if not path.is_file():
-        raise FileNotFoundError(f"no proposer {path}: check the path")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_file(path, "propose(history)")
     found = getattr(module, name, None)
     if not callable(found):
         raise ValueError(f"--propose: {path} has no function {name!r}, expected propose(history)")

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.symbolic import Symbolic
+from rheograd.scenes.cli import main
 
 TRUE = {"(I1bar - 3)": 2e5, "(I2bar - 3)": 1e5, "(J - 1)**2": 5e5}
 
@@ -58,6 +61,23 @@ def test_finds_the_law_of_a_plate(pulled: Trajectory, noise: float) -> None:
     assert told.keys() == TRUE.keys()
     for name, weight in TRUE.items():
         assert told[name] == pytest.approx(weight, rel=5e-2 if noise else 1e-4)
+
+
+def test_from_files_on_the_command_line(pulled: Trajectory, tmp_path: Path) -> None:
+    pulled.save(tmp_path / "plate.vtkhdf")
+    force = gripped(pulled)
+    rows = zip(force.times.tolist(), force.force.tolist(), strict=True)
+    lines = ["time,force", *(f"{t!r},{f!r}" for t, f in rows)]
+    (tmp_path / "force.csv").write_text("\n".join(lines) + "\n")
+    words = ["discover", str(tmp_path / "plate.vtkhdf"), "--terms", "mooney-rivlin,volume"]
+    words += ["--draws", "2", "--max-terms", "3"]
+    for k, more in enumerate(([], ["--reaction", str(tmp_path / "force.csv")])):
+        out = tmp_path / f"found{k}"
+        assert main([*words, *more, "--out", str(out)]) == 0
+        report = json.loads((out / "report.json").read_text())
+        assert set(report["path"][2]["terms"]) == set(TRUE)
+        assert (out / "law.safetensors").is_file() and (out / "report.html").is_file()
+    assert main([*words, "--grip", "left", "--out", str(tmp_path / "c")]) == 2
 
 
 def test_what_does_not_do_is_refused(pulled: Trajectory) -> None:

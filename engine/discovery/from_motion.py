@@ -135,16 +135,24 @@ class MotionEquations:
         share = int(self._measured.sum()) / rows
         return size / (self.balance * share**0.5 * rows**0.5), size
 
-    @cached_property
+    @property
     def seen(self) -> np.ndarray:
         """See `Equations`."""
+        return self._seen
+
+    @cached_property
+    def _seen(self) -> np.ndarray:
         rows = int(self._free.sum()) * (len(self.motion) - 1)
         told = self.force.force[1:][self._measured].double() / self._units[1]
         return torch.cat([torch.zeros(rows, dtype=torch.float64), told.cpu()]).numpy()
 
-    @cached_property
+    @property
     def groups(self) -> np.ndarray:
         """See `Equations`: the frame."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
         frames = torch.arange(len(self.motion) - 1)
         free = frames.repeat_interleave(int(self._free.sum()))
         return torch.cat([free, frames[self._measured.cpu()]]).numpy()
