@@ -45,7 +45,7 @@ def test_a_scripted_proposer_finds_the_law(task: Task) -> None:
 
     found = search(propose, task, budget=10)
     assert seen == [0, 1, 2, 3] and [bool(a.refused) for a in found.history] == [True, False, False]
-    assert found.best is found.history[2] and found.best.error < 1e-5
+    assert found.best is found.history[2] and found.history[2].error < 1e-5
     assert found.law is not None
     assert float(task.misfit(found.law).detach()) < 1e-10
 

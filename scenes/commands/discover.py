@@ -58,8 +58,6 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
 def add_arguments(parser: Parser) -> None:
     """The options."""
     error, _ = converter(Literal["absolute", "relative"])
-    measure, _ = converter(Literal["nominal", "cauchy"])
-    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
     parser.add_argument(
         "file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv, .txt or .vtkhdf"
     )
@@ -94,6 +92,13 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument(
         "--draws", type=count, default=60, metavar="N", help="of the bootstrap (default: 60)"
     )
+    add_sources(parser)
+
+
+def add_sources(parser: Parser) -> None:
+    """Options of motions, of proposers, and of files that do not say."""
+    measure, _ = converter(Literal["nominal", "cauchy"])
+    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
     group = parser.add_argument_group("from the motion of a mesh")
     group.add_argument(
         "--reaction", type=Path, metavar="FILE.csv",
