@@ -77,3 +77,30 @@ def test_what_does_not_do_is_refused(
     said = capsys.readouterr().err
     assert said.startswith("error: ") and expected in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+PROPOSER = """
+def propose(history):
+    texts = ["c*(I1bar - 3", "c*(I1bar - 3)", "c1*(I1bar - 3) + c2*(I2bar - 3)"]
+    return texts[len(history)] if len(history) < len(texts) else None
+"""
+
+
+def test_a_proposer_of_ones_own(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(PROPOSER)
+    words = ["discover", str(table), "--propose", f"{tmp_path / 'mine.py'}:propose"]
+    assert main([*words, "--out", str(tmp_path / "found")]) == 0
+    assert "refused: c*(I1bar - 3: got" in capsys.readouterr().err
+    report = json.loads((tmp_path / "found" / "report.json").read_text())
+    assert len(report["history"]) == 3 and report["history"][0]["error"] is None
+    assert report["best"]["parameters"] == {
+        "c1": pytest.approx(1.6e5, rel=1e-2),
+        "c2": pytest.approx(4e4, rel=1e-2),
+    }
+    assert isinstance(ConstitutiveLaw.load(tmp_path / "found" / "law.safetensors"), Symbolic)
+    assert main([*words[:-1], f"{tmp_path / 'mine.py'}:other", "--out", str(tmp_path / "b")]) == 2
+    assert "has no function 'other'" in capsys.readouterr().err
+    assert main([*words[:-1], f"{tmp_path / 'no.py'}:propose", "--out", str(tmp_path / "b")]) == 2
+    assert "no.py" in capsys.readouterr().err

@@ -68,15 +68,23 @@ class StressEquations:
     def _units(self) -> Tensor:
         return torch.cat([self.task.units(t) for t in self.task.tests])[self._rows]
 
-    @cached_property
+    @property
     def seen(self) -> np.ndarray:
         """See `Equations`: stresses in units of the task."""
+        return self._seen
+
+    @cached_property
+    def _seen(self) -> np.ndarray:
         stress = torch.cat([t.stress for t in self.task.tests])[self._rows]
         return (torch.where(torch.isfinite(stress), stress, 0.0) / self._units).numpy()
 
-    @cached_property
+    @property
     def groups(self) -> np.ndarray:
         """See `Equations`: the number of the test."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> np.ndarray:
         tests = self.task.tests
         number = torch.cat([torch.full_like(t.F, k) for k, t in enumerate(tests)])
         return number[self._rows].numpy().astype(np.int64)

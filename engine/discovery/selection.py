@@ -184,8 +184,10 @@ def refined(
     free = [k for k, p in enumerate(parts) if p.number is not None]
     if not free:
         return solved(equations, parts, rows)
-    signs = np.array([np.sign(parts[k].number) for k in free])
-    ends = np.array([sorted(np.log(np.abs(parts[k].term.bounds(parts[k].number)))) for k in free])  # type: ignore[arg-type]
+    given = np.array([parts[k].number for k in free], dtype=np.float64)
+    signs = np.sign(given)
+    bounds = [parts[k].term.bounds(number) for k, number in zip(free, given.tolist(), strict=True)]
+    ends = np.sort(np.log(np.abs(bounds)), axis=1)
 
     def placed(z: np.ndarray) -> list[Candidate]:
         moved = list(parts)
@@ -200,8 +202,7 @@ def refined(
         gap = gap if rows is None else gap[rows]
         return np.where(np.isfinite(gap), gap, 1e3)
 
-    start = np.log(np.abs([parts[k].number for k in free]))
-    start = np.clip(start, ends[:, 0] + EDGE * 0.1, ends[:, 1] - EDGE * 0.1)
+    start = np.clip(np.log(np.abs(given)), ends[:, 0] + EDGE * 0.1, ends[:, 1] - EDGE * 0.1)
     found = least_squares(
         residual, start, bounds=(ends[:, 0], ends[:, 1]), xtol=1e-12 if exact else 1e-5,
         ftol=1e-12 if exact else 1e-5, gtol=1e-14, x_scale=0.1, max_nfev=60 if exact else 12,

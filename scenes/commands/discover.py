@@ -2,10 +2,12 @@
 """Find a formula for the energy of a material, with the uncertainty of its numbers.
 
 FILE is stress tests as of `rheograd fit stress`: an .h5 table (groups UT, ET, PS with F and
-stress), a .csv with the columns stretch, stress and perhaps loading, or a .txt of two columns. A
+stress), a .csv with the columns stretch, stress and perhaps loading, or a .txt of two columns; or
+the .vtkhdf of a mesh that moved, with the force on its grip. A
 few terms are chosen out of a library of invariants, powers of stretches, limits and exponentials,
 all with weights above 0; cross-validation says how many. The folder --out gets law.safetensors, a
-law as any other, report.html, report.json and config.json. docs/discovery.md tells how it is done.
+law as any other, report.html, report.json and config.json. With --propose the formulas come from a
+function of your own, and only their numbers are fitted. docs/discovery.md tells how it is done.
 """
 
 from __future__ import annotations
@@ -40,15 +42,25 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         kept = [folder / name for name in WRITTEN]
         require_new(kept, force=True, inputs=read_by(found, ("out",)))
     again = repeated(parser.prog, [t for t in tokens if t != "--force"], folder)
+    if found.file[0].suffix == ".vtkhdf":
+        from ..discovered_motion import from_motion
+
+        return from_motion(found, folder, again)
+    if found.reaction is not None:
+        raise ValueError("--reaction is for the motion of a mesh (.vtkhdf): leave it out")
+    if found.propose is not None:
+        from ..proposals import from_proposals
+
+        return from_proposals(found, folder, again)
     return from_tests(found, folder, again)
 
 
 def add_arguments(parser: Parser) -> None:
     """The options."""
     error, _ = converter(Literal["absolute", "relative"])
-    measure, _ = converter(Literal["nominal", "cauchy"])
-    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
-    parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv or .txt")
+    parser.add_argument(
+        "file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv, .txt or .vtkhdf"
+    )
     parser.add_argument(
         "--train", metavar="A,B", help="loadings to use, such as UT,PS (default: all)"
     )
@@ -79,6 +91,32 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap")
     group.add_argument(
         "--draws", type=count, default=60, metavar="N", help="of the bootstrap (default: 60)"
+    )
+    add_sources(parser)
+
+
+def add_sources(parser: Parser) -> None:
+    """Options of motions, of proposers, and of files that do not say."""
+    measure, _ = converter(Literal["nominal", "cauchy"])
+    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
+    group = parser.add_argument_group("from the motion of a mesh")
+    group.add_argument(
+        "--reaction", type=Path, metavar="FILE.csv",
+        help="columns time, force [N]: of the grip, along its axis (default: as recorded)",
+    )  # fmt: skip
+    group.add_argument(
+        "--grip",
+        default="x+",
+        metavar="SIDE",
+        help="of the mesh at rest (default: x+)",
+    )
+    group = parser.add_argument_group("formulas from outside")
+    group.add_argument(
+        "--propose", metavar="FILE.py:FUNCTION",
+        help="a function of your own that is given the history and returns a formula, or None",
+    )  # fmt: skip
+    group.add_argument(
+        "--budget", type=count, default=20, metavar="N", help="most proposals (default: 20)"
     )
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
