@@ -93,7 +93,7 @@ def add_arguments(parser: Parser) -> None:
         "--law",
         metavar="NAME|FILE|FILE.py:CLASS",
         help="invariant-smooth (default), invariant-full, isotropic, polyconvex, cann, polar"
-        ", spline, ...; a saved law; your own class. With --parameters: the law that stays as it is",
+        ", spline, ...; a saved law; your own class. With --parameters: that which stays as it is",
     )
     parser.add_argument(
         "--parameters", metavar="A,B=X", help="numbers of the scene, such as young, from X on"
