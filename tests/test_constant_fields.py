@@ -221,9 +221,9 @@ def test_wrong_fields_are_refused_on_a_mesh() -> None:
 def test_laws_that_do_not_know_the_fields_of_a_part_are_refused() -> None:
     class Around(ElastoPlastic):
         name: ClassVar[str] = "test-around"
-        fields: ClassVar[Mapping[str, int]] = {}
 
     law = Around(Fibred(), FluidReset())
+    law.fields = {}
     with pytest.raises(ValueError, match=r"'test-around' around 'test-fibred', whose fields"):
         PARTICLES.discretize(falling({}, law))  # type: ignore[arg-type]
 
