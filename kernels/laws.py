@@ -12,6 +12,7 @@ what a law remembers or is told of a point, (z0, ...); see law_parts.py:
     stvk            tau = F (2 mu E + lambda tr E I) F^T,  E = (F^T F - I) / 2
     hencky          tau = U diag(2 mu eps + lambda tr eps) U^T
     volumetric      tau = lambda J (J - 1) I
+    tait            tau = lambda / k2 (J - J^(1 - k2)) I; see tait.py
 
     von-mises       |dev eps| <= h0 / (2 mu), without a factor sqrt(2/3)
     hardening-von-mises  the same with h0 + h1 z0 in place of h0; see hardening.py
@@ -50,6 +51,7 @@ from .law_parts import (
 )
 from .rubber import RUBBERS
 from .snow import snow
+from .tait import tait
 from .viscoplastic import herschel_bulkley
 
 
@@ -325,6 +327,7 @@ ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
     "stvk": functools.cache(stvk),
     "hencky": functools.cache(hencky),
     "volumetric": functools.cache(volumetric),
+    "tait": functools.cache(tait),
     **RUBBERS,
 }
 
