@@ -19,6 +19,7 @@ what a law remembers or is told of a point, (z0, ...); see law_parts.py:
     drucker-prager  h0 = sqrt(2/3) 2 sin(phi) / (3 - sin(phi)), h1 the Hencky strain at the apex;
                     Klar et al. 2016, "Drucker-Prager Elastoplasticity for Sand Animation"
     herschel-bulkley  |dev eps| relaxes to h0 + h1 |D_p|^h2; see viscoplastic.py
+    drucker-prager-volume  the same with a memory of the volume given away; see sand.py
     snow            sigma in [1 - h0, 1 + h1], stiffer as it is packed; see snow.py
     fluid-reset     F = J^(1/3) I
 
@@ -50,6 +51,7 @@ from .law_parts import (
     principal_flow,
 )
 from .rubber import RUBBERS
+from .sand import volume_correcting
 from .snow import snow
 from .tait import tait
 from .viscoplastic import herschel_bulkley
@@ -284,6 +286,11 @@ def drucker_prager(dtype: Any) -> Plastic:
     return principal_plastic(dtype, principal_flow(dtype, value, jacobian, coefficients_bar, 2), 2)
 
 
+def drucker_prager_volume(dtype: Any) -> Plastic:
+    """Sand with volume correction."""
+    return volume_correcting(drucker_prager(dtype), dtype)
+
+
 def fluid_reset(dtype: Any) -> Plastic:
     """A fluid keeps its volume and forgets its shape."""
     t = types(dtype)
@@ -336,6 +343,7 @@ PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "von-mises": functools.cache(von_mises),
     "hardening-von-mises": functools.cache(hardening_von_mises),
     "drucker-prager": functools.cache(drucker_prager),
+    "drucker-prager-volume": functools.cache(drucker_prager_volume),
     "herschel-bulkley": functools.cache(herschel_bulkley),
     "snow": functools.cache(snow),
     "fluid-reset": functools.cache(fluid_reset),

@@ -21,7 +21,7 @@ from rheograd.materials.elastic import (
     StVenantKirchhoff,
     Volumetric,
 )
-from rheograd.materials.flows import HerschelBulkley, Snow
+from rheograd.materials.flows import HerschelBulkley, Snow, VolumeCorrecting
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
 from rheograd.materials.plastic import (
@@ -39,6 +39,7 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
     "herschel-bulkley": lambda: HerschelBulkley(6e3, 600.0, 0.6),
+    "drucker-prager-volume": lambda: VolumeCorrecting(30.0, cohesion=0.02),
     "snow": lambda: Snow(0.12, 0.06, 8.0, 3.0),
     "fluid-reset": FluidReset,
 }
@@ -318,6 +319,9 @@ def flow(
         return J ** (1 / 3) * I, I, (J.log() / 3)[:, 0].expand(-1, 3), history
     U, sigma, Vh = torch.linalg.svd(F)
     eps = sigma.clamp_min(0.05).log()
+    if isinstance(law, VolumeCorrecting):
+        eps = eps + history / 3
+        history = (eps.sum(1, keepdim=True) - 3 * law.cohesion).clamp_min(0)
     tr = eps.sum(1, keepdim=True)
     dev = eps - tr / 3
     norm = dev.norm(dim=1, keepdim=True)
