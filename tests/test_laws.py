@@ -39,7 +39,7 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
     "herschel-bulkley": lambda: HerschelBulkley(6e3, 600.0, 0.6),
-    "drucker-prager-volume": lambda: VolumeCorrecting(30.0, cohesion=0.02),
+    "drucker-prager-volume": lambda: VolumeCorrecting(30.0, cohesion=0.05),
     "snow": lambda: Snow(0.12, 0.06, 8.0, 3.0),
     "fluid-reset": FluidReset,
 }
