@@ -12,12 +12,14 @@ what a law remembers or is told of a point, (z0, ...); see law_parts.py:
     stvk            tau = F (2 mu E + lambda tr E I) F^T,  E = (F^T F - I) / 2
     hencky          tau = U diag(2 mu eps + lambda tr eps) U^T
     volumetric      tau = lambda J (J - 1) I
+    tait            tau = lambda / k2 (J - J^(1 - k2)) I; see tait.py
 
     von-mises       |dev eps| <= h0 / (2 mu), without a factor sqrt(2/3)
     hardening-von-mises  the same with h0 + h1 z0 in place of h0; see hardening.py
     drucker-prager  h0 = sqrt(2/3) 2 sin(phi) / (3 - sin(phi)), h1 the Hencky strain at the apex;
                     Klar et al. 2016, "Drucker-Prager Elastoplasticity for Sand Animation"
     herschel-bulkley  |dev eps| relaxes to h0 + h1 |D_p|^h2; see viscoplastic.py
+    drucker-prager-volume  the same with a memory of the volume given away; see sand.py
     snow            sigma in [1 - h0, 1 + h1], stiffer as it is packed; see snow.py
     fluid-reset     F = J^(1/3) I
 
@@ -50,7 +52,9 @@ from .law_parts import (
     principal_flow,
 )
 from .rubber import RUBBERS
+from .sand import volume_correcting
 from .snow import snow
+from .tait import tait
 from .viscoelastic import viscoelastic
 from .viscoplastic import herschel_bulkley
 
@@ -284,6 +288,11 @@ def drucker_prager(dtype: Any) -> Plastic:
     return principal_plastic(dtype, principal_flow(dtype, value, jacobian, coefficients_bar, 2), 2)
 
 
+def drucker_prager_volume(dtype: Any) -> Plastic:
+    """Sand with volume correction."""
+    return volume_correcting(drucker_prager(dtype), dtype)
+
+
 def fluid_reset(dtype: Any) -> Plastic:
     """A fluid keeps its volume and forgets its shape."""
     t = types(dtype)
@@ -327,6 +336,7 @@ ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
     "stvk": functools.cache(stvk),
     "hencky": functools.cache(hencky),
     "volumetric": functools.cache(volumetric),
+    "tait": functools.cache(tait),
     **RUBBERS,
 }
 
@@ -341,6 +351,7 @@ PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "von-mises": functools.cache(von_mises),
     "hardening-von-mises": functools.cache(hardening_von_mises),
     "drucker-prager": functools.cache(drucker_prager),
+    "drucker-prager-volume": functools.cache(drucker_prager_volume),
     "herschel-bulkley": functools.cache(herschel_bulkley),
     "snow": functools.cache(snow),
     "fluid-reset": functools.cache(fluid_reset),

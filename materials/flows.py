@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .elastic import Hencky, positive
 from .law import Elasticity
-from .plastic import AnalyticPlasticity
+from .plastic import AnalyticPlasticity, DruckerPrager
 
 
 class HerschelBulkley(AnalyticPlasticity):
@@ -142,3 +142,15 @@ class Snow(AnalyticPlasticity):
             f"critical_compression={c:.6g}, critical_stretch={s:.6g}, hardening={xi:.6g}, "
             f"hardest={self.hardest:g}"
         )
+
+
+class VolumeCorrecting(DruckerPrager):
+    """Sand that does not gain volume: Drucker-Prager flow after Tampubolon et al. 2017.
+
+    What the apex gives away of log det F is the history v_c [-], "loosened" in trajectories; it is
+    given back before the grains press on each other again. Without it a heap swells as it is
+    stirred. The arguments are those of `DruckerPrager`.
+    """
+
+    name: ClassVar[str] = "drucker-prager-volume"
+    history: ClassVar[Mapping[str, float]] = {"loosened": 0.0}

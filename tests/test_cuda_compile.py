@@ -44,6 +44,8 @@ LAWS = (
     ("neo-hookean", "hardening-von-mises", False),
     ("hencky", "hardening-von-mises", True),
     ("hencky", "herschel-bulkley", False),
+    ("tait", "fluid-reset", True),
+    ("hencky", "drucker-prager-volume", False),
     ("corotated", "snow", False),
     ("stvk", "fluid-reset", False),
     ("hencky", "drucker-prager", False),

@@ -21,7 +21,7 @@ from rheograd.materials.elastic import (
     Volumetric,
     YoungPoissonElasticity,
 )
-from rheograd.materials.flows import HerschelBulkley, Snow
+from rheograd.materials.flows import HerschelBulkley, Snow, VolumeCorrecting
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
 from rheograd.materials.plastic import (
@@ -39,6 +39,7 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
     "herschel-bulkley": lambda: HerschelBulkley(6e3, 600.0, 0.6),
+    "drucker-prager-volume": lambda: VolumeCorrecting(30.0, cohesion=0.05),
     "snow": lambda: Snow(0.12, 0.06, 8.0, 3.0),
     "fluid-reset": FluidReset,
 }
@@ -130,7 +131,7 @@ def test_objectivity(law: type[ConstitutiveLaw]) -> None:
             tau, turned = (made.update(A, internal, DT).tau for A in (F, F + spins(50)))
         assert relative(turned, tau) < 1e-11
         return
-    turned = (Q @ internal.unflatten(1, (3, 3))).flatten(1) if law is Damped else internal
+    turned = (Q @ internal.unflatten(1, (3, 3))).flatten(1) if issubclass(law, Damped) else internal
     with torch.no_grad():
         a, b = made.update(F, internal, DT), made.update(Q @ F, turned, DT)
         stress, stress_Q = made.stress(F, internal), made.stress(Q @ F, turned)
@@ -147,7 +148,7 @@ def test_rest_is_free_of_stress_and_its_gradients_are_finite(law: type[Constitut
     made = example(law)
     rest = torch.cat([torch.eye(3, dtype=torch.float64)[None], rigid(made, 5)]).requires_grad_()
     internal = made.rest_internal(6, rest.detach())
-    if law is Damped:
+    if issubclass(law, Damped):
         internal = rest.detach().flatten(1).clone()
     out = made.update(rest, internal, DT)
     scale = made.wave_modulus()
@@ -320,6 +321,9 @@ def flow(
         return J ** (1 / 3) * I, I, (J.log() / 3)[:, 0].expand(-1, 3), history
     U, sigma, Vh = torch.linalg.svd(F)
     eps = sigma.clamp_min(0.05).log()
+    if isinstance(law, VolumeCorrecting):
+        eps = eps + history / 3
+        history = (eps.sum(1, keepdim=True) - 3 * law.cohesion).clamp_min(0)
     tr = eps.sum(1, keepdim=True)
     dev = eps - tr / 3
     norm = dev.norm(dim=1, keepdim=True)
