@@ -61,6 +61,7 @@ class Viscoelastic(AnalyticElasticity):
         self.times = nn.Parameter(torch.tensor(times, dtype=torch.float64))
         """T_b [s], shape (n,)."""
         self.fields = dict(equilibrium.fields)
+        self.axes = equilibrium.axes
         self.n_internal = equilibrium.n_internal + 9 * len(moduli)
 
     @property
