@@ -127,8 +127,8 @@ def _check_names(body: Body, declared: Mapping[str, int]) -> None:
         raise ValueError(
             f"{body.name} has the law {law.name!r}, which reads the fields {_listed(declared)}, and"
             f" no values for {', '.join(missing)}: give "
-            f"Body(..., fields={{{missing[0]!r}: tensor of {declared[missing[0]]}}}), or --constant"
-            f" {missing[0]}=X to a command"
+            f"Body(..., fields={{{missing[0]!r}: tensor of {declared[missing[0]]}}}), or to a "
+            f"command --constant {missing[0]}=X"
         )
     if unknown := [name for name in given if name not in declared]:
         raise ValueError(

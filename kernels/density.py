@@ -12,12 +12,14 @@ from .dtypes import factory, types
 
 
 class DensityKernels(NamedTuple):
-    """Of one precision of the points; a thread is a point."""
+    """Of one precision of the points; a thread is a point, but where it says otherwise."""
 
     gather: wp.Kernel
     """From points to nodes."""
     sample: wp.Kernel
     """From nodes to points."""
+    smooth: wp.Kernel
+    """Along an axis; a thread is a node."""
 
 
 @factory
@@ -109,4 +111,20 @@ def density_kernels(dtype: Any) -> DensityKernels:
         values_out[i] = total
         largest_out[i] = largest
 
-    return DensityKernels(gather, sample)
+    @wp.kernel(module=module, enable_backward=False)
+    def smooth(
+        nodes: wp.array3d[float],
+        along: wp.vec3i,
+        nodes_out: wp.array3d[float],
+    ):
+        """The binomial filter (1, 2, 1) / 4 along an axis of the array; the ends stay."""
+        k, j, i = wp.tid()
+        a, b, c = k - along[0], j - along[1], i - along[2]
+        d, e, f = k + along[0], j + along[1], i + along[2]
+        node = nodes[k, j, i]
+        inside = d < nodes.shape[0] and e < nodes.shape[1] and f < nodes.shape[2]
+        if a >= 0 and b >= 0 and c >= 0 and inside:
+            node = 0.25 * (nodes[a, b, c] + 2.0 * node + nodes[d, e, f])
+        nodes_out[k, j, i] = node
+
+    return DensityKernels(gather, sample, smooth)

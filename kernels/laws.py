@@ -17,6 +17,8 @@ what a law remembers or is told of a point, (z0, ...); see law_parts.py:
     hardening-von-mises  the same with h0 + h1 z0 in place of h0; see hardening.py
     drucker-prager  h0 = sqrt(2/3) 2 sin(phi) / (3 - sin(phi)), h1 the Hencky strain at the apex;
                     Klar et al. 2016, "Drucker-Prager Elastoplasticity for Sand Animation"
+    herschel-bulkley  |dev eps| relaxes to h0 + h1 |D_p|^h2; see viscoplastic.py
+    snow            sigma in [1 - h0, 1 + h1], stiffer as it is packed; see snow.py
     fluid-reset     F = J^(1/3) I
 
 Hencky strains are taken of max(sigma, 0.05). The neo-Hookean law and the fluid reset answer a
@@ -49,7 +51,9 @@ from .law_parts import (
     principal_flow,
 )
 from .rubber import RUBBERS
+from .snow import snow
 from .viscoelastic import viscoelastic
+from .viscoplastic import herschel_bulkley
 
 
 def corotated(dtype: Any) -> Elastic:
@@ -340,6 +344,8 @@ PLASTICITIES: Mapping[str, Callable[[Any], Plastic]] = {
     "von-mises": functools.cache(von_mises),
     "hardening-von-mises": functools.cache(hardening_von_mises),
     "drucker-prager": functools.cache(drucker_prager),
+    "herschel-bulkley": functools.cache(herschel_bulkley),
+    "snow": functools.cache(snow),
     "fluid-reset": functools.cache(fluid_reset),
 }
 

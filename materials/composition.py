@@ -137,8 +137,9 @@ class ElastoPlastic(ConstitutiveLaw):
         return {**self.elasticity.recorded(own), **history}
 
     def wave_modulus(self) -> float:
-        """That of the elasticity [Pa]: flow only softens."""
-        return self.elasticity.wave_modulus()
+        """That of the elasticity [Pa], as stiff as its flow can make it."""
+        modulus, flow = self.elasticity.wave_modulus(), self.plasticity
+        return modulus * flow.most_stiffening if isinstance(flow, AnalyticPlasticity) else modulus
 
     @classmethod
     def example(cls) -> Self:

@@ -57,7 +57,7 @@ class AnalyticElasticity(Elasticity, ABC):
         return lam + 2 * mu
 
 
-class IsotropicElasticity(AnalyticElasticity, ABC):
+class YoungPoissonElasticity(AnalyticElasticity, ABC):
     """An elasticity that is linear with Young's modulus and Poisson's ratio at rest.
 
     Args:
@@ -90,7 +90,7 @@ class IsotropicElasticity(AnalyticElasticity, ABC):
         return f"young={self.young.item():.6g} Pa, poisson={self.poisson.item():.6g}"
 
 
-class Corotated(IsotropicElasticity):
+class Corotated(YoungPoissonElasticity):
     """Fixed corotated: τ = 2μ (F − R) Fᵀ + λ J (J − 1) I. Survives inversion."""
 
     name: ClassVar[str] = "corotated"
@@ -109,7 +109,7 @@ class Corotated(IsotropicElasticity):
         return cls(young=1e5, poisson=0.2)
 
 
-class NeoHookean(IsotropicElasticity):
+class NeoHookean(YoungPoissonElasticity):
     """Compressible neo-Hookean: τ = μ (F Fᵀ − I) + λ log J I. Not a number for J ≤ 0."""
 
     name: ClassVar[str] = "neo-hookean"
@@ -127,7 +127,7 @@ class NeoHookean(IsotropicElasticity):
         return cls(young=1e6, poisson=0.45)
 
 
-class StVenantKirchhoff(IsotropicElasticity):
+class StVenantKirchhoff(YoungPoissonElasticity):
     """τ = F (2μ E + λ tr E I) Fᵀ, E = (FᵀF − I)/2. Large rotations, small strains.
 
     It softens under compression: along an axis, stress peaks in magnitude at a stretch of 0.58.
@@ -148,7 +148,7 @@ class StVenantKirchhoff(IsotropicElasticity):
         return cls(young=1e9, poisson=0.3)
 
 
-class Hencky(IsotropicElasticity):
+class Hencky(YoungPoissonElasticity):
     """τ = U diag(2μ ε + λ tr ε) Uᵀ, ε = log max(σ, 0.05). The base of metal and sand plasticity."""
 
     name: ClassVar[str] = "hencky"
@@ -165,7 +165,7 @@ class Hencky(IsotropicElasticity):
         return cls(young=3e5, poisson=0.25)
 
 
-class Volumetric(IsotropicElasticity):
+class Volumetric(YoungPoissonElasticity):
     """The pressure of a fluid: τ = λ J (J − 1) I, λ from young and poisson. No shear stiffness."""
 
     name: ClassVar[str] = "volumetric"

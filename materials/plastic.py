@@ -53,6 +53,11 @@ class AnalyticPlasticity(Plasticity):
         """
         return None
 
+    @property
+    def most_stiffening(self) -> float:
+        """The largest value of `stiffening` [-], to which explicit steps are fitted."""
+        return 1.0
+
     def return_map(self, F_trial: Tensor) -> Tensor:
         """Only an `ElastoPlastic` law can answer.
 

@@ -379,7 +379,8 @@ class _Answer(torch.autograd.Function):
     def backward(ctx: Any, F_bar: Tensor, tau_bar: Tensor) -> tuple[Any, ...]:
         F, codes = ctx.saved_tensors
         total = F_bar.clone(memory_format=torch.contiguous_format)
-        codes_bar, weights = pull(*ctx.parts, F, codes, tau_bar, total)
+        flow, stress = ctx.parts
+        codes_bar, weights = pull(flow, stress, F, codes, tau_bar, total)
         return None, total, codes_bar, *weights
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A body of jelly, plasticine, sand or water dropped on a floor with friction."""
+"""A body of jelly, plasticine, sand, snow or water dropped on a floor with friction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box, Capsule, Cylinder, Ellipsoid, MeshShape, Shape, Sphere
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import ElastoPlastic
-from rheograd.materials.elastic import Hencky, NeoHookean, Volumetric
+from rheograd.materials.elastic import Corotated, Hencky, NeoHookean, Volumetric
+from rheograd.materials.flows import Snow
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
 
@@ -23,7 +24,7 @@ CELL = 1 / 32
 DURATION = 0.6
 
 Form = Literal["box", "sphere", "cylinder", "capsule", "ellipsoid"]
-Material = Literal["jelly", "plasticine", "sand", "water"]
+Material = Literal["jelly", "plasticine", "sand", "snow", "water"]
 
 
 class Ordinary(NamedTuple):
@@ -39,6 +40,7 @@ ORDINARY: dict[str, Ordinary] = {
     "jelly": Ordinary(5e4, 1e3),
     "plasticine": Ordinary(2e5, 1.5e3),
     "sand": Ordinary(2e5, 1.6e3),
+    "snow": Ordinary(1.4e5, 400.0),
     "water": Ordinary(0.0, 1e3),
 }
 
@@ -69,7 +71,7 @@ def build(
     Args:
         law: What the body is made of; that of the material if None.
         material: jelly (neo-Hookean), plasticine (Hencky, von Mises), sand (Hencky,
-            Drucker-Prager) or water.
+            Drucker-Prager), snow (corotated, Stomakhin et al. 2013) or water.
         shape: box, sphere, cylinder, capsule or ellipsoid.
         mesh: A closed surface (obj, stl, ply, glb) in place of the shape.
         scale: Metres per unit of the mesh file, 0.001 for one in mm.
@@ -78,12 +80,12 @@ def build(
         turn: Rotation vector of the body [rad].
         velocity: Initial velocity [m/s].
         spin: Initial angular velocity [rad/s].
-        young: Young's modulus [Pa]: 5e4 of jelly, 2e5 of plasticine and sand.
-        poisson: Poisson's ratio of jelly, plasticine and sand.
+        young: Young's modulus [Pa]: 5e4 of jelly, 2e5 of plasticine and sand, 1.4e5 of snow.
+        poisson: Poisson's ratio of all but water.
         yield_stress: Of plasticine [Pa].
         friction_angle: Of sand, in triaxial compression [deg].
         bulk: Bulk modulus of water [Pa], far softer than in nature.
-        density: Rest density [kg/m³]: 1000, 1500 of plasticine, 1600 of sand.
+        density: Rest density [kg/m³]: 1000, 1500 of plasticine, 1600 of sand, 400 of snow.
         friction: Coulomb coefficient of the floor.
         room: Edge of the cube whose walls enclose all [m]; the body is over its middle.
     """
@@ -116,6 +118,8 @@ def made_of(
         return ElastoPlastic(Hencky(young, poisson), VonMises(yield_stress))
     if material == "sand":
         return ElastoPlastic(Hencky(young, poisson), DruckerPrager(friction_angle))
+    if material == "snow":
+        return ElastoPlastic(Corotated(young, poisson), Snow())
     if material == "water":
         ratio = 0.3  # only the pressure λ J (J − 1) matters, and λ is the bulk modulus
         modulus = bulk * (1 + ratio) * (1 - 2 * ratio) / ratio
@@ -127,6 +131,7 @@ MATERIALS: Table = {
     "jelly": {"young": LogUniform(2e4, 1e5), "poisson": Uniform(0.2, 0.4)},
     "plasticine": {"young": LogUniform(1e5, 4e5), "yield_stress": LogUniform(3e3, 1.2e4)},
     "sand": {"friction_angle": Uniform(25.0, 45.0)},
+    "snow": {"young": LogUniform(7e4, 2.8e5), "poisson": Uniform(0.1, 0.3)},
     "water": {"bulk": LogUniform(5e4, 2e5)},
 }
 

@@ -256,7 +256,7 @@ class TestFit:
         capsys.readouterr()
         assert "longer than the simulation" in refuse("fit", small, seen, *folder)
         assert "no such file" in refuse("fit", small, tmp_path / "b.npz", *folder)
-        assert "invariant-smooth" in refuse("fit", small, seen, "--law", "invariant", *folder)
+        assert "invariant-smooth" in refuse("fit", small, seen, "--law", "invariant-smoth", *folder)
         x = Trajectory.load(seen).window(0, 20)
         np.savez(tmp_path / "few.npz", time=x.time, x=x.x[:, :100])
         assert "100 particles" in refuse("fit", small, tmp_path / "few.npz", *folder)

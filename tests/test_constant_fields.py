@@ -221,7 +221,10 @@ def test_wrong_fields_are_refused_on_a_mesh() -> None:
 def test_laws_that_do_not_know_the_fields_of_a_part_are_refused() -> None:
     class Around(ElastoPlastic):
         name: ClassVar[str] = "test-around"
-        fields: ClassVar[Mapping[str, int]] = {}
+
+        def __init__(self, elasticity: Elasticity, plasticity: FluidReset) -> None:
+            super().__init__(elasticity, plasticity)
+            self.fields = {}
 
     law = Around(Fibred(), FluidReset())
     with pytest.raises(ValueError, match=r"'test-around' around 'test-fibred', whose fields"):

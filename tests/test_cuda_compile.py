@@ -43,6 +43,8 @@ LAWS = (
     ("neo-hookean", "von-mises", False),
     ("neo-hookean", "hardening-von-mises", False),
     ("hencky", "hardening-von-mises", True),
+    ("hencky", "herschel-bulkley", False),
+    ("corotated", "snow", False),
     ("stvk", "fluid-reset", False),
     ("hencky", "drucker-prager", False),
     ("volumetric", "none", False),

@@ -35,6 +35,7 @@ from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean, StVenantKirchhoff
+from rheograd.materials.flows import HerschelBulkley
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import DruckerPrager, HardeningVonMises, VonMises
 
@@ -197,6 +198,7 @@ def hencky() -> Hencky:
 PLASTIC: dict[str, Callable[[], ConstitutiveLaw]] = {
     "von-mises": lambda: ElastoPlastic(hencky(), VonMises(250.0)),
     "von-mises-corotated": lambda: ElastoPlastic(Corotated(1e4, 0.3), VonMises(250.0)),
+    "paste": lambda: ElastoPlastic(hencky(), HerschelBulkley(100.0, 100.0, 0.6)),
     "hardening": lambda: ElastoPlastic(hencky(), HardeningVonMises(200.0, 1e3)),
     "drucker-prager": lambda: ElastoPlastic(hencky(), DruckerPrager(30.0, 0.02)),
     "damped": lambda: Damped(NeoHookean(1e4, 0.3), 0.2),

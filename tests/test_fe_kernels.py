@@ -38,6 +38,7 @@ from rheograd.materials.elastic import (
     StVenantKirchhoff,
     Volumetric,
 )
+from rheograd.materials.flows import HerschelBulkley, Snow
 from rheograd.materials.law import ConstitutiveLaw, Plasticity
 from rheograd.materials.plastic import DruckerPrager, FluidReset, HardeningVonMises, VonMises
 
@@ -62,6 +63,8 @@ LAWS: dict[str, Callable[[], ConstitutiveLaw]] = {
     "damped-hardening": lambda: Damped(
         ElastoPlastic(Corotated(1e4, 0.3), HardeningVonMises(300.0, 2e3)), 0.01
     ),
+    "paste": lambda: ElastoPlastic(Hencky(1e4, 0.3), HerschelBulkley(100.0, 40.0, 0.6)),
+    "snow": lambda: ElastoPlastic(Corotated(1e4, 0.3), Snow(0.06, 0.03)),
     "damped-yielding": lambda: Damped(ElastoPlastic(Hencky(1e4, 0.3), VonMises(400.0)), 0.01),
     "network": network,
     "fung": Fung,
@@ -245,6 +248,7 @@ PLASTICITIES: tuple[Callable[[], Plasticity], ...] = (
     lambda: VonMises(300.0),
     lambda: HardeningVonMises(300.0, 2e3),
     lambda: DruckerPrager(30.0, 0.01),
+    lambda: HerschelBulkley(100.0, 40.0, 0.6),
     FluidReset,
 )
 COMBINED: list[Callable[[], ConstitutiveLaw]] = [

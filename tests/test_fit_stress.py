@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rheograd.engine.fit.stress.compare import compare
 from rheograd.engine.fit.stress.contenders import Contender, contender, of_law
-from rheograd.engine.fit.stress.families import Free, families, rest_shear
+from rheograd.engine.fit.stress.families import Bulk, Free, families, rest_shear
 from rheograd.engine.fit.stress.judge import criteria
 from rheograd.engine.fit.stress.numbers import NumbersFit, along, fit_numbers, started_at
 from rheograd.engine.fit.stress.task import Task
@@ -55,8 +55,8 @@ def made(
     return tuple(tests)
 
 
-def fitted(name: str, task: Task, bulk: object = None) -> NumbersFit:
-    family = families(bulk)[name]  # type: ignore[arg-type]
+def fitted(name: str, task: Task, bulk: Bulk = None) -> NumbersFit:
+    family = families(bulk)[name]
     return fit_numbers(family, task, family.starts(task.scales()))
 
 

@@ -248,6 +248,10 @@ class TestWatching:
         assert view.sources[0].remark == "predicted before the fit; orange: observed"
         off = view.fields["error"].values(view.sources[0], view.sources[0].count - 1)
         np.testing.assert_allclose(off, 0.1 * view.times[-1] * 3**0.5, rtol=1e-4)
+        ghost = view.sources[0].ghost  # rings where it was observed, lines to where it is predicted
+        x = view.sources[0].positions(view.sources[0].count - 1)
+        gap = np.linalg.norm(ghost.places(x) - ghost.at(float(view.times[-1])), axis=-1)
+        np.testing.assert_allclose(gap, 0.1 * view.times[-1] * 3**0.5, rtol=1e-4)
         top = view.scale("error").limits[1]
         predict(path, 5, 0.01)
         fill(path, 5)
@@ -268,6 +272,7 @@ class TestWatching:
         assert playback.advance() and playback.view is not view
         assert playback.view.sources[0].particles == 9
         assert "error" not in playback.view.fields and playback.shown.field == "speed"
+        assert playback.view.sources[0].ghost.places is None
 
 
 def test_numbers_in_few_letters() -> None:

@@ -236,7 +236,9 @@ class TestPlayback:
         looks = []
 
         class Slow(following.Following):
-            awaited = True
+            @property
+            def awaited(self) -> bool:
+                return True
 
             def refresh(self, view: Any) -> bool:
                 looks.append(now[0])

@@ -40,6 +40,7 @@ DT = 1e-3
 def trained(kind: type[PrincipalLaw], dtype: torch.dtype = torch.float64) -> PrincipalLaw:
     """An example with weights as if it had been fitted, and a flow that is felt."""
     made = kind.example().to(dtype)
+    assert isinstance(made, PrincipalLaw)
     if isinstance(made, Isotropic):
         made.flow_scale = made.plasticity.flow_scale = 0.1
     with torch.no_grad():
@@ -199,13 +200,13 @@ def test_float32_rounds_float64(kind: type[PrincipalLaw]) -> None:
     near = torch.stack([diagonal(1.2, 1.2 + float(d), 0.9) for d in base])
     F = (rotations(1)[0] @ torch.cat([tied()[:-1], near]) @ rotations(1)[0]).float().double()
     code = codes(law, len(F)).float().double()
-    bars = [t.float().double() for t in (torch.randn_like(F) / 1e5, torch.randn_like(F))]
-    exact = law.pullback(F, code, DT, *bars, torch.zeros_like(code))
+    tau_bar, F_bar = (t.float().double() for t in (torch.randn_like(F) / 1e5, torch.randn_like(F)))
+    none = torch.zeros_like(code)
+    exact = law.pullback(F, code, DT, tau_bar, F_bar, none)
     tau = law.stress(F, code).detach()
     low = law.float()
-    rounded = low.pullback(
-        F.float(), code.float(), DT, *(b.float() for b in bars), torch.zeros_like(code).float()
-    )
+    given = [t.float() for t in (F, code, tau_bar, F_bar, none)]
+    rounded = low.pullback(given[0], given[1], DT, given[2], given[3], given[4])
     size = exact.F_trial.norm(dim=(1, 2))[:, None, None]
     assert float(((rounded.F_trial.double() - exact.F_trial) / size).abs().max()) < 3e-4
     assert relative(low.stress(F.float(), code.float()).detach().double(), tau) < 1e-5

@@ -22,6 +22,7 @@ from rheograd.engine.homogenize.hybrid import Hybrid
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
 from rheograd.materials.files import load_law, registered, save_law
+from rheograd.materials.flows import HerschelBulkley, Snow
 from rheograd.materials.invariant import (
     InvariantFull,
     InvariantFullElasticity,
@@ -52,6 +53,8 @@ def test_every_law_comes_back_as_it_was(kind: type[ConstitutiveLaw], tmp_path: P
         ElastoPlastic(InvariantFullElasticity(3e4, widths=(16, 8, 8)), InvariantSmoothPlasticity()),
         Damped(ElastoPlastic(Hencky(young=1e6, poisson=0.2), VonMises(yield_stress=1e4)), 2e-3),
         Damped(ElastoPlastic(Corotated(1e6, 0.2), HardeningVonMises(1e4, -3e4)), 2e-3),
+        ElastoPlastic(Hencky(1e5, 0.3), HerschelBulkley(50.0, 3.0, 0.4)),
+        ElastoPlastic(Corotated(1.4e5, 0.2), Snow(0.02, 0.006, 9.0, hardest=4.0)),
         InvariantFull(widths=(32,), seed=3).double(),
     ],
 )

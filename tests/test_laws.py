@@ -16,11 +16,12 @@ from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import (
     Corotated,
     Hencky,
-    IsotropicElasticity,
     NeoHookean,
     StVenantKirchhoff,
     Volumetric,
+    YoungPoissonElasticity,
 )
+from rheograd.materials.flows import HerschelBulkley, Snow
 from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
 from rheograd.materials.plastic import (
@@ -37,9 +38,11 @@ PLASTIC: dict[str, Callable[[], Plasticity]] = {
     "von-mises": lambda: VonMises(8e3),
     "hardening-von-mises": lambda: HardeningVonMises(8e3, 3e4),
     "drucker-prager": lambda: DruckerPrager(30.0, cohesion=0.02),
+    "herschel-bulkley": lambda: HerschelBulkley(6e3, 600.0, 0.6),
+    "snow": lambda: Snow(0.12, 0.06, 8.0, 3.0),
     "fluid-reset": FluidReset,
 }
-ELASTIC: dict[str, type[IsotropicElasticity]] = {
+ELASTIC: dict[str, type[YoungPoissonElasticity]] = {
     law.name: law for law in (Corotated, NeoHookean, StVenantKirchhoff, Hencky, Volumetric)
 }
 
@@ -56,10 +59,14 @@ COMBINED = [
     *(("hencky", p, False) for p in PLASTIC),
     ("corotated", "von-mises", False),
     ("corotated", "hardening-von-mises", False),
+    ("corotated", "herschel-bulkley", False),
+    ("corotated", "snow", False),
     ("volumetric", "fluid-reset", False),
     ("corotated", "none", True),
     ("hencky", "drucker-prager", True),
     ("hencky", "hardening-von-mises", True),
+    ("hencky", "herschel-bulkley", True),
+    ("corotated", "snow", True),
 ]
 TWINS = pytest.mark.parametrize("combination", COMBINED, ids=lambda c: "-".join(map(str, c)))
 EVERY = pytest.mark.parametrize("law", every(ConstitutiveLaw), ids=lambda law: law.name)
@@ -269,6 +276,11 @@ def formula(
     mu, lam = moduli(law)
     if isinstance(law, ElastoPlastic):
         F, U, eps, after = flow(law.plasticity, F_trial, internal, mu, lam)
+        if isinstance(law.plasticity, Snow):
+            factor = (law.plasticity.hardening * (1 - after)).clamp_max(math.log(3.0)).exp()
+            mu, lam = factor * mu, factor * lam
+            if isinstance(law.elasticity, Corotated):
+                return corotated(U, eps, mu, lam), F, after
         if isinstance(law.elasticity, Hencky):  # another SVD would have no gradient at the apex
             return hencky(U, eps, mu, lam), F, after
         return stress(law.elasticity, F, mu, lam), F, after
@@ -277,7 +289,7 @@ def formula(
 
 def moduli(law: ConstitutiveLaw) -> tuple[Tensor, Tensor]:
     elasticity = law.elasticity if isinstance(law, ElastoPlastic) else law
-    assert isinstance(elasticity, IsotropicElasticity)
+    assert isinstance(elasticity, YoungPoissonElasticity)
     E, nu = elasticity.young, elasticity.poisson
     return E / (2 * (1 + nu)), E * nu / ((1 + nu) * (1 - 2 * nu))
 
@@ -313,6 +325,12 @@ def hencky(U: Tensor, eps: Tensor, mu: Tensor, lam: Tensor) -> Tensor:
     return U @ torch.diag_embed(2 * mu * eps + lam * eps.sum(1, keepdim=True)) @ U.mT
 
 
+def corotated(U: Tensor, eps: Tensor, mu: Tensor, lam: Tensor) -> Tensor:
+    """Of its Hencky strains, which keep their gradient where two of them are equal."""
+    sigma, J = eps.exp(), eps.sum(1, keepdim=True).exp()
+    return U @ torch.diag_embed(2 * mu * (sigma - 1) * sigma + lam * J * (J - 1)) @ U.mT
+
+
 def flow(
     law: nn.Module, F: Tensor, history: Tensor, mu: Tensor, lam: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -333,6 +351,12 @@ def flow(
         y, H = law.yield_stress, law.hardening
         length = ((2 * mu * norm - y - H * history) / (2 * mu + H)).clamp_min(0)
         eps, history = eps - length * dev / norm, history + length
+    elif isinstance(law, Snow):
+        low, high = (1 - law.critical_compression).log(), (1 + law.critical_stretch).log()
+        kept = torch.minimum(torch.maximum(eps, low), high)
+        eps, history = kept, history * (tr - kept.sum(1, keepdim=True)).exp()
+    elif isinstance(law, HerschelBulkley):
+        eps = eps - viscoplastic_length(law, norm, mu) * dev / norm
     else:
         assert isinstance(law, DruckerPrager)
         sine = torch.sin(law.friction_angle * math.pi / 180)
@@ -342,6 +366,24 @@ def flow(
         returned = eps - excess.clamp_min(0) * dev / norm
         eps = torch.where(shifted < 0, returned, law.cohesion.expand_as(eps))
     return U @ torch.diag_embed(eps.exp()) @ Vh, U, eps, history
+
+
+def viscoplastic_length(law: HerschelBulkley, norm: Tensor, mu: Tensor) -> Tensor:
+    """Of an implicit step: bisected, then one Newton step, which has the derivatives."""
+    y, K, n = law.yield_stress, law.consistency, law.exponent
+
+    def excess(length: Tensor) -> Tensor:
+        return 2 * mu * (norm - length) - y - K * (length / DT) ** n
+
+    low, high = torch.zeros_like(norm), norm.detach()
+    with torch.no_grad():
+        for _ in range(200):
+            middle = (low + high) / 2
+            above = excess(middle) > 0
+            low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    root = torch.where(2 * mu * norm > y, low, 1.0).detach()
+    slope = -2 * mu - n * K * (root / DT) ** (n - 1) / DT
+    return torch.where(2 * mu * norm > y, root - excess(root) / slope.detach(), 0.0)
 
 
 def branches() -> Tensor:
@@ -432,7 +474,7 @@ def test_von_mises_without_flow_returns_the_trial_state_to_the_last_bit() -> Non
     "sigma", [(1, 1, 1), (2, 1, 1), (1.2, 1.2, 0.7), (1 + 1e-9, 1, 1 - 1e-9), (1.1, 0.8, -0.3)]
 )
 def test_gradients_at_coinciding_and_negative_singular_values(
-    law: type[IsotropicElasticity], sigma: tuple[float, ...]
+    law: type[YoungPoissonElasticity], sigma: tuple[float, ...]
 ) -> None:
     F = rotations(8) @ torch.diag(torch.tensor(sigma, dtype=torch.float64)) @ rotations(8)
     made = law(**MODULI)
@@ -441,7 +483,7 @@ def test_gradients_at_coinciding_and_negative_singular_values(
 
 def test_gradient_of_yield_at_two_equal_singular_values() -> None:
     """Uniaxial compression, where the published code's gradient is a masked NaN."""
-    for plasticity in ("von-mises", "hardening-von-mises", "drucker-prager"):
+    for plasticity in ("von-mises", "hardening-von-mises", "drucker-prager", "herschel-bulkley"):
         law = analytic("hencky", plasticity)
         F = rotations(8) @ torch.diag(torch.tensor([1.0, 1.0, 0.7], dtype=torch.float64))
         check_pullback(law, F @ rotations(8), history(law, F))

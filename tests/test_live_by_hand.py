@@ -135,7 +135,8 @@ class TestColliders:
             rows = run.stepper.model.colliders.position
             at = rows[run.state.step, 0, 0] - rows.new_tensor([0.8, 0.5, 0.5])
         else:
-            at, _ = run.stepper.guides[0][0].at(run.time)
+            stepper: Any = run.stepper
+            at, _ = stepper.guides[0][0].at(run.time)
             at = at - at.new_tensor([0.8, 0.5, 0.5])
         assert at.tolist() == pytest.approx(expected, abs=1e-9)
 
@@ -146,7 +147,7 @@ class TestColliders:
         run.set("collider 2 friction", 0.7)
 
         def frictions() -> list[float]:
-            stepper = run.stepper
+            stepper: Any = run.stepper
             if kind == "particles":
                 return stepper.model.colliders.friction[0].tolist()
             return [float(stepper.contacts["collider", k][0].friction) for k in (0, 1)]

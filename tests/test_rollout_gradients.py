@@ -19,6 +19,7 @@ from rheograd.engine.solver import Checkpoint
 from rheograd.engine.state import State
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
+from rheograd.materials.flows import HerschelBulkley, Snow
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import HardeningVonMises
 from tests.walk import every, fields_of
@@ -200,6 +201,29 @@ def test_history_of_a_flow_that_hardens() -> None:
     gradients = torch.autograd.grad(case.loss(7), list(watched.values()))
     for (name, tensor), gradient in zip(watched.items(), gradients, strict=True):
         assert gradient.abs().max() > 1e-6, name
+        close(case, name, tensor, gradient)
+
+
+def test_a_flow_that_depends_on_rate() -> None:
+    """Of a paste, by its three parameters and from the start."""
+    case = Case(ElastoPlastic(Hencky(1e4, 0.3), HerschelBulkley(100.0, 40.0, 0.6)))
+    watched = {name: case.inputs[name] for name in ("x", "v", "F", "density")}
+    watched |= dict(case.law.named_parameters())
+    gradients = torch.autograd.grad(case.loss(7), list(watched.values()))
+    for (name, tensor), gradient in zip(watched.items(), gradients, strict=True):
+        assert gradient.abs().max() > 1e-6, name
+        close(case, name, tensor, gradient)
+
+
+def test_snow() -> None:
+    """By what bounds it and by how it hardens, and from the start."""
+    case = Hardened(ElastoPlastic(Corotated(1e4, 0.3), Snow(0.03, 0.02, 5.0)))
+    case.inputs["internal"] = (0.85 + 0.2 * torch.rand(N**3, 1).double()).requires_grad_()
+    watched = {name: case.inputs[name] for name in ("x", "v", "F", "internal", "density")}
+    watched |= dict(case.law.named_parameters())
+    gradients = torch.autograd.grad(case.loss(7), list(watched.values()))
+    for (name, tensor), gradient in zip(watched.items(), gradients, strict=True):
+        assert (gradient * tensor.detach()).abs().max() > 1e-6, name
         close(case, name, tensor, gradient)
 
 

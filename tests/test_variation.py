@@ -148,7 +148,7 @@ def test_parameters_of_laws() -> None:
     assert slope.item() == pytest.approx(0.3 / 5e4)
 
 
-@pytest.mark.parametrize("material", ["jelly", "plasticine", "sand", "water"])
+@pytest.mark.parametrize("material", ["jelly", "plasticine", "sand", "snow", "water"])
 @pytest.mark.parametrize("room", [1.0, 0.5])
 def test_all_that_a_drop_can_vary_stays_in_its_room(material: Material, room: float) -> None:
     """Bodies at the ends of the ranges, turned in many ways."""

@@ -31,19 +31,21 @@ class Comparison:
 
     Args:
         sources: The reference, then what is compared with it.
+        same_points: Whether point i is the same one in all, as who made them knows, wherever they
+            are at first.
 
     Raises:
         ValueError: There is one source only, or they do not show the same bodies at rest.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, same_points: bool = False) -> None:
         if len(sources) < 2:
             raise ValueError(
                 "a comparison: got one trajectory, expected two or more: the first is what the"
                 " others are compared with"
             )
         self.reference, *self._others = sources
-        self._paired = [paired(self.reference, other) for other in self._others]
+        self._paired = [same_points or paired(self.reference, other) for other in self._others]
         for other, same in zip(self._others, self._paired, strict=True):
             if not same:
                 alike(self.reference, other)

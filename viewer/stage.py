@@ -155,9 +155,8 @@ class Stage:
                 self._moving.append((panel, described, actor))
         for actor in body.actors:
             renderer.AddActor(actor)
-        ghost = view.sources[panel].ghost
-        if ghost is not None:
-            self._rings.append((panel, Rings(ghost, view.sources[panel], renderer, self.pixels)))
+        if view.sources[panel].ghost is not None:
+            self._rings.append((panel, Rings(view.sources[panel], renderer, self.pixels)))
         if view.sources[panel].film is not None:
             caption(renderer, self.pixels, view.sources[panel].film.words)
         self._titles.append(text(renderer, self.pixels, 17, INK))

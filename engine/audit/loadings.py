@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,7 @@ from .finding import Finding, not_applicable
 from .stiffness import Moduli
 from .strain_box import StrainBox
 
-FEW = 40
+FEW = 50
 """Steps from rest to either end where nothing flows: then the way does not matter."""
 LEAST = 1e-6
 """Slope that counts as none, by the modulus at rest [-]."""
@@ -52,14 +53,15 @@ def curves_within(
     reach = min(high - 1, 1 - low) if small else min(high - 1 / high, 1 / low - low)
 
     def rate(ends: tuple[float, float]) -> float:
-        longest = max(1 / ends[0], ends[1]) - 1
-        return RATE * STEP / dt if flows else max(longest / (FEW * dt), 1e-9)
+        longest = max(1 - ends[0], ends[1] - 1) if small else math.log(max(1 / ends[0], ends[1]))
+        return RATE * STEP / dt if flows else longest / (FEW * dt)
 
+    slow = reach / (FEW * dt)
     return [
         uniaxial(law, stretch=single, dt=dt, rate=rate(single)),
         equibiaxial(law, stretch=biaxial, dt=dt, rate=rate(biaxial)),
         pure_shear(law, stretch=planar, dt=dt, rate=rate(planar)),
-        simple_shear(law, shear=reach, dt=dt, rate=rate((1 / (1 + reach), 1 + reach))),
+        simple_shear(law, shear=reach, dt=dt, rate=RATE * STEP / dt if flows else slow),
         volume_curve(law, volume=box.volume, dt=dt, rate=rate(box.volume)),
     ]
 

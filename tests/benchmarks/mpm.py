@@ -40,7 +40,7 @@ from rheograd.engine.restarts import recorded
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Particles
 from rheograd.engine.solver import Checkpoint
-from rheograd.materials.elastic import Corotated, IsotropicElasticity, NeoHookean
+from rheograd.materials.elastic import Corotated, NeoHookean, YoungPoissonElasticity
 from rheograd.materials.invariant import InvariantFull
 from rheograd.scenes import nclaw
 
@@ -48,7 +48,7 @@ YOUNG, POISSON, DENSITY, GRAVITY = 1e5, 0.2, 1e3, -9.81
 DT = 1e-4
 SIZES = {10_000: 64, 100_000: 128}
 """Particles, about, and cells an edge."""
-LAWS: dict[str, type[IsotropicElasticity]] = {"neo-Hookean": NeoHookean, "corotated": Corotated}
+LAWS: dict[str, type[YoungPoissonElasticity]] = {"neo-Hookean": NeoHookean, "corotated": Corotated}
 WARM = 10
 """Steps before the first measured one, so that nothing is at rest shape."""
 
@@ -86,7 +86,7 @@ def ratio(theirs: Sample, ours: Sample) -> str:
     return f"{middle:5.2f} [{min(each):.2f}, {max(each):.2f}]"
 
 
-def cube(count: int, cells: int, law: IsotropicElasticity) -> tuple[Scene, MPMSolver]:
+def cube(count: int, cells: int, law: YoungPoissonElasticity) -> tuple[Scene, MPMSolver]:
     """A cube that fills half of the domain's edge, moving and turning."""
     h, side = 1.0 / cells, round(count ** (1 / 3))
     axis = 0.25 + 0.5 * (torch.arange(side, dtype=torch.float64) + 0.5) / side

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Families of laws fitted to published tests of rubber: to all loadings, and to the pull alone.
 
-    python tests/benchmarks/rubber.py FILE [--laws NAME ...] [--sets NAME ...]
-    [--members N] [--epochs N]
+python tests/benchmarks/rubber.py FILE [--laws NAME ...] [--sets NAME ...] [--members N] ...
 
 FILE is an .h5 of stress tests with the sets Treloar_1944, Kawabata_1981 and Meunier_2008, each with
 UT, ET and PS. Prints markdown: R² by loading, the RMS error over the largest stress of the set, and

@@ -50,13 +50,27 @@ class _Grid:
 
 @dataclass(frozen=True)
 class _Density:
-    """What nodes (k, j, i) know."""
+    """What nodes (k, j, i) know of points, on the device of Warp."""
 
     grid: _Grid
-    weight: np.ndarray
+    x: Any
+    """The points [m], (n,)."""
+    weight: Any
     """Points, smoothed."""
-    values: np.ndarray
-    """Mean value of the points around, NaN where none is known."""
+    known: Any
+    """Those with a value, smoothed."""
+    total: Any
+    """Their values, summed and smoothed; empty where there are none."""
+
+    def levels(self, inside: float) -> tuple[np.ndarray, np.ndarray]:
+        """Share of the density inside, less that at the skin, and the mean value, NaN if unknown.
+
+        Both (k, j, i).
+        """
+        total, known = self.total.numpy(), self.known.numpy()
+        mean = np.full_like(total, np.nan)
+        np.divide(total, known, out=mean, where=known > 1e-6)
+        return self.weight.numpy() / np.float32(inside) - np.float32(_SHARE), mean
 
 
 class Reconstruction:
@@ -91,7 +105,7 @@ class Reconstruction:
         width = self.source.spacing or 0.01
         for _ in range(2):
             found = self._density(x, None, width)
-            inside, _ = self._sampled(x, found)
+            inside, _ = self._sampled(found)
             density = float(np.median(inside[np.isfinite(x).all(-1)])) if len(inside) else 1.0
             if density > 0.6:
                 break
@@ -112,11 +126,11 @@ class Reconstruction:
         joined = vtkAppendPolyData()
         for part, (width, inside) in zip(self._parts, self._rests, strict=True):
             found = self._density(x[part], values[part], width)
-            _, around = self._sampled(x[part], found)
+            _, around = self._sampled(found)
             covered[part] = around > _SHARE * inside  # the skin passes within a cell, if not beyond
-            found.weight[:] = found.weight / inside - _SHARE
-            joined.AddInputData(_contour(found))
-            if clip is not None and (cap := _cap(found, clip)) is not None:
+            nodes = found.levels(inside)
+            joined.AddInputData(_contour(found.grid, *nodes))
+            if clip is not None and (cap := _cap(found.grid, *nodes, clip)) is not None:
                 joined.AddInputData(cap)
         joined.Update()
         self._mapper.RemoveAllClippingPlanes()
@@ -130,36 +144,52 @@ class Reconstruction:
         """Of points x (n, 3) [m] with values (n,), on nodes so far apart."""
         grid = _around(x, width)
         self._dtype = wp.float64 if x.dtype == np.float64 else wp.float32
-        kernels = density_kernels(self._dtype)
-        shape = grid.size[::-1]
+        shape, points = grid.size[::-1], self._points(x)
         told = np.zeros(0, np.float32) if values is None else np.asarray(values, np.float32)
         all_known = bool(np.isfinite(told).all())
         needed = (shape, (0, 0, 0) if all_known else shape, shape if len(told) else (0, 0, 0))
         arrays = [wp.zeros(one, dtype=wp.float32, device=self._device) for one in needed]
         with building:
             wp.launch(
-                kernels.gather, len(x),
-                [self._points(x), wp.array(told, dtype=wp.float32, device=self._device),
+                density_kernels(self._dtype).gather, len(x),
+                [points, wp.array(told, dtype=wp.float32, device=self._device),
                  *self._of(grid), *arrays],
                 device=self._device,
             )  # fmt: skip
-        weight, known, total = (array.numpy() for array in arrays)
-        weight = _smooth(weight)
-        if values is None:
-            return _Density(grid, weight, total)
-        known, total = weight if all_known else _smooth(known), _smooth(total)
-        mean = np.full_like(total, np.nan)
-        np.divide(total, known, out=mean, where=known > 1e-6)
-        return _Density(grid, weight, mean)
+        weight, known, total = (self._smoothed(array) for array in arrays)
+        return _Density(grid, points, weight, weight if len(told) and all_known else known, total)
 
-    def _sampled(self, x: np.ndarray, density: _Density) -> tuple[np.ndarray, np.ndarray]:
-        """The density at points x (n, 3) [m], and the largest at nodes around, each (n,)."""
-        out = [wp.zeros(len(x), dtype=wp.float32, device=self._device) for _ in range(2)]
-        weight = wp.array(density.weight, dtype=wp.float32, device=self._device)
+    def _smoothed(self, nodes: Any) -> Any:
+        """Nodes (k, j, i) after a binomial filter along each axis, some rounds.
+
+        They stay on their device; on a CPU NumPy, which shares their memory, takes a fifth of the
+        kernel's time.
+        """
+        if nodes.size and nodes.device.is_cuda:
+            return self._filtered(nodes)
+        _smooth(nodes.numpy())
+        return nodes
+
+    def _filtered(self, nodes: Any) -> Any:
+        """The same by the kernel, on any device."""
+        other = wp.empty_like(nodes)
+        for axis in _ROUNDS * [wp.vec3i(1, 0, 0), wp.vec3i(0, 1, 0), wp.vec3i(0, 0, 1)]:
+            with building:
+                wp.launch(
+                    density_kernels(self._dtype).smooth, nodes.shape, [nodes, axis, other],
+                    device=nodes.device,
+                )  # fmt: skip
+            nodes, other = other, nodes
+        return nodes
+
+    def _sampled(self, density: _Density) -> tuple[np.ndarray, np.ndarray]:
+        """The density at its points, and the largest at nodes around, each (n,)."""
+        count = len(density.x)
+        out = [wp.zeros(count, dtype=wp.float32, device=self._device) for _ in range(2)]
         with building:
             wp.launch(
-                density_kernels(self._dtype).sample, len(x),
-                [self._points(x), weight, *self._of(density.grid), *out], device=self._device,
+                density_kernels(self._dtype).sample, count,
+                [density.x, density.weight, *self._of(density.grid), *out], device=self._device,
             )  # fmt: skip
         return out[0].numpy(), out[1].numpy()
 
@@ -196,29 +226,27 @@ def _around(x: np.ndarray, width: float) -> _Grid:
     return _Grid(first * width, width, (int(size[0]), int(size[1]), int(size[2])))
 
 
-def _smooth(nodes: np.ndarray) -> np.ndarray:
-    """Nodes (k, j, i) after a binomial filter along each axis, some rounds; in place."""
+def _smooth(nodes: np.ndarray) -> None:
+    """Filter nodes (k, j, i) in place."""
     for axis in range(3):
         moved = np.moveaxis(nodes, axis, 0)
         for _ in range(_ROUNDS):
             pairs = moved[:-1] + moved[1:]  # twice the mean, half a cell further on
             moved[1:-1] = pairs[:-1] + pairs[1:]
             moved[1:-1] *= 0.25
-    return nodes
 
 
-def _contour(found: _Density) -> Any:
-    """The skin (vtkPolyData) with normals and values: where the weight is 0."""
+def _contour(grid: _Grid, levels: np.ndarray, means: np.ndarray) -> Any:
+    """The skin (vtkPolyData) with normals and values: where the level is 0."""
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonDataModel import vtkImageData
     from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D
 
-    grid = found.grid
     image = vtkImageData()
     image.SetDimensions(*grid.size)
     image.SetSpacing(grid.width, grid.width, grid.width)
     image.SetOrigin(*grid.origin)
-    for name, values in (("level", found.weight), ("value", found.values)):
+    for name, values in (("level", levels), ("value", means)):
         array = numpy_to_vtk(values.reshape(-1), deep=False)
         array.SetName(name)
         image.GetPointData().AddArray(array)
@@ -236,12 +264,12 @@ def _contour(found: _Density) -> Any:
     return skin
 
 
-def _cap(found: _Density, clip: Clip) -> Any:
+def _cap(grid: _Grid, levels: np.ndarray, means: np.ndarray, clip: Clip) -> Any:
     """What closes the skin along a plane (vtkPolyData), or None where that is off the grid."""
     import pyvista
     from vtkmodules.vtkFiltersCore import vtkClipPolyData
 
-    grid, axis = found.grid, clip.axis
+    axis = clip.axis
     place = clip.place - _INWARD * clip.sense * grid.width
     layer = (place - grid.origin[axis]) / grid.width
     first = int(np.floor(layer))
@@ -250,7 +278,7 @@ def _cap(found: _Density, clip: Clip) -> Any:
     share = np.float32(layer - first)
     level, values = (
         (1 - share) * np.take(nodes, first, 2 - axis) + share * np.take(nodes, first + 1, 2 - axis)
-        for nodes in (found.weight, found.values)
+        for nodes in (levels, means)
     )
     rows, columns = level.shape  # along the later and the earlier of the other axes
     others = [other for other in range(3) if other != axis]

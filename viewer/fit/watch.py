@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import ERROR
+from ..comparison import ERROR, Comparison
 from ..fields import Field
 from ..following import Following, signature
+from ..observed.ghosts import Ghost, ghost_of_fit, of_points
 from ..source import Source
 from ..view import View, describe
 from .charts import FitCharts
 from .folder import FitFolder
-from .observed import WORDS, ObservedMotion
 
+_WORDS = "orange: observed"
 _MOTIONS = ("predicted.vtkhdf", "observed.vtkhdf")
 
 
@@ -66,14 +67,12 @@ class FitWatch(Following):
     def _moving(self, predicted: Any, observed: Any) -> View:
         asked = {name: self._asked.get(name) for name in ("titles", "up")}
         view = describe(predicted, **asked)
-        extras: list[Any] = [FitCharts(self.folder, alone=False)]
-        self._observed = None if observed is None else Source(observed)
+        view.extras = (FitCharts(self.folder, alone=False),)
+        self._observed = None if observed is None else Source(observed, "observed")
         if self._observed is not None:
-            reach = float(np.linalg.norm(np.ptp(view.motion, axis=0)))
-            extras.append(ObservedMotion(self._observed, view.radii[0], reach))
-            if self._same_points(view.sources[0]):
-                view.fields = {ERROR: Field(ERROR, "m", self._error), **view.fields}
-        view.extras = tuple(extras)
+            view.sources[0].ghost = self._ghost(view.sources[0])
+            if (error := self._error(view.sources[0])) is not None:
+                view.fields = {ERROR: error, **view.fields}
         chosen = self._field or next(iter(view.fields))
         if chosen not in view.fields:
             raise ValueError(
@@ -88,21 +87,21 @@ class FitWatch(Following):
         count = int(source.metadata.get("epoch", 0))
         turn = self.folder.turn
         said = f"predicted after {turn} {count}" if count else "predicted before the fit"
-        source.remark = f"{said}; {WORDS}" if self._observed is not None else said
+        source.remark = f"{said}; {_WORDS}" if self._observed is not None else said
 
-    def _same_points(self, source: Source) -> bool:
-        seen = self._observed
-        return seen is not None and "markers" not in seen.metadata and (
-            seen.particles == source.particles
-        )  # fmt: skip
+    def _ghost(self, predicted: Source) -> Ghost | None:
+        """What was observed, to be drawn over the prediction."""
+        return None if self._observed is None else ghost_of_fit(self._observed, predicted)
 
-    def _error(self, source: Source, frame: int) -> np.ndarray:
-        """Distance of each point from where it was observed at that time [m], shape (n,)."""
-        seen = self._observed
-        assert seen is not None
-        nearest = int(np.abs(seen.times - source.times[frame]).argmin())
-        x = source.positions(frame).astype(float)
-        return np.linalg.norm(x - seen.positions(nearest), axis=-1)
+    def _error(self, predicted: Source) -> Field | None:
+        """How far the prediction is from what was observed; None where that is of other points."""
+        if self._observed is None or not of_points(self._observed, predicted):
+            return None
+        try:
+            comparison = Comparison([self._observed, predicted], same_points=True)
+        except ValueError:  # no time in common
+            return None
+        return Field(ERROR, "m", comparison.values, local=False)
 
     def refresh(self, view: View) -> bool:
         """See `Following.refresh`."""
@@ -130,6 +129,7 @@ class FitWatch(Following):
         old.follow(predicted)
         if self._observed is not None:
             self._observed.follow(observed)
+            old.ghost = self._ghost(old)
         view.refill()
         self._head(old)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measured motion over a run: markers as rings, tracks over the film they were followed in."""
+"""What was observed over a run or prediction: points as rings, tracks over their film."""

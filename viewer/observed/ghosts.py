@@ -80,9 +80,7 @@ def ghost_of_run(observed: Source, run: Source, title: str) -> Ghost:
     """
     _require_common_time(observed.times, run, title)
     count, same = observed.particles, paired(run, observed)
-    kept = np.arange(count)
-    if count > _MOST:
-        kept = np.sort(np.random.default_rng(_SEED).choice(count, _MOST, replace=False))
+    kept = _some(count)
     if not same:
         alike(run, observed)
     words = f"{title}, {len(kept)} of {count} points" if len(kept) < count else title
@@ -91,6 +89,33 @@ def ghost_of_run(observed: Source, run: Source, title: str) -> Ghost:
         words, observed.times, lambda frame: observed.positions(frame)[kept].astype(float),
         (lambda x: x[kept].astype(float)) if same else None,
     )  # fmt: skip
+
+
+def ghost_of_fit(observed: Source, run: Source) -> Ghost:
+    """What a fit is to reach, in the axes of its scene and by its clock, over its prediction.
+
+    Args:
+        observed: the particles or nodes of the run, or markers and tracks, whose places in it
+            nothing tells.
+        run: the prediction.
+    """
+    kept, same = _some(observed.particles), of_points(observed, run)
+    return Ghost(
+        "observed", observed.times, lambda frame: observed.positions(frame)[kept].astype(float),
+        (lambda x: x[kept].astype(float)) if same else None,
+    )  # fmt: skip
+
+
+def of_points(observed: Source, run: Source) -> bool:
+    """Whether a fit observed the particles or nodes of its model, not markers or tracks on it."""
+    return "markers" not in observed.metadata and observed.particles == run.particles
+
+
+def _some(count: int) -> np.ndarray:
+    """Numbers of points, no more than can be told apart, (k,)."""
+    if count <= _MOST:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(_SEED).choice(count, _MOST, replace=False))
 
 
 def ghost_of_points(observed: Source, run: Source, title: str) -> Ghost:
@@ -164,17 +189,16 @@ def _require_common_time(times: np.ndarray, run: Source, title: str) -> None:
 
 
 class Rings:
-    """A ghost in a panel: rings and lines in the pixels of its renderer, and a line of words.
+    """The ghost of a run in its panel: rings and lines in pixels, and a line of words.
 
     Args:
-        ghost: what was observed.
-        source: the run.
+        source: the run; its ghost may become another one.
         renderer: of the panel.
         pixels: screen pixels for one pixel of lines.
     """
 
-    def __init__(self, ghost: Ghost, source: Source, renderer: Any, pixels: int) -> None:
-        self.ghost, self.source, self._renderer, self._pixels = ghost, source, renderer, pixels
+    def __init__(self, source: Source, renderer: Any, pixels: int) -> None:
+        self.source, self._renderer, self._pixels = source, renderer, pixels
         self._seen = self._there = np.zeros((0, 3))
         self._layers = [_layer(renderer, *style) for style in (
             (_RIM, 0.55, 3.6 * pixels), (_RING, 1.0, 1.8 * pixels)
@@ -191,16 +215,17 @@ class Rings:
 
     def show(self, frame: int) -> None:
         """Put them where they were at the time of a frame of the run."""
-        seen = self.ghost.at(float(self.source.times[frame]))
+        ghost: Ghost = self.source.ghost
+        seen = ghost.at(float(self.source.times[frame]))
         if seen is None:
             self._seen = self._there = np.zeros((0, 3))
-            self._words.SetInput(f"o  {self.ghost.title}: not observed at this time")
+            self._words.SetInput(f"o  {ghost.title}: not observed at this time")
             return
-        self._seen, places = seen, self.ghost.places
+        self._seen, places = seen, ghost.places
         unknown = np.full_like(seen, np.nan)
         self._there = places(self.source.positions(frame)) if places else unknown
         shown, gap = int(np.isfinite(seen).all(-1).sum()), self.gap
-        words = [f"o  {self.ghost.title}"]
+        words = [f"o  {ghost.title}"]
         words += [f"{shown} of {len(seen)} in sight"] if shown < len(seen) else []
         words += [f"{1e3 * gap:.3g} mm from the run (RMS)"] if np.isfinite(gap) else []
         self._words.SetInput(", ".join(words))

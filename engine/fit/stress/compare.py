@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from ...observations.stress_test import StressTest
 from .contenders import Contender
-from .families import Scales
+from .families import Free, Scales
 from .judge import Answer, FittedLaw, criteria, line, score
 from .numbers import NumbersFit, fit_numbers, started_at
 from .task import Task
-from .weights import WeightsFit, fit_weights
+from .weights import WeightsFit, fit_weights, warmed
 
 MEMBERS = 5
 """Of the ensemble of a network."""
@@ -100,6 +100,8 @@ def _fitted(
 ) -> NumbersFit | WeightsFit:  # fmt: skip
     if contender.family is not None:
         starts = contender.family.starts(scales)
+        if isinstance(contender.family, Free):
+            starts += warmed(contender.family, task).starts(scales)
         if contender.own is not None:
             starts = [started_at(starts[0], contender.own), *starts]
         return fit_numbers(contender.family, task, starts)

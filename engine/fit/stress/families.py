@@ -63,7 +63,7 @@ class Family(ABC):
         Args:
             bulk: Of its laws.
         """
-        self.bulk = bulk
+        self.bulk: Bulk = bulk
 
     @abstractmethod
     def starts(self, scales: Scales) -> list[Numbers]:
@@ -98,7 +98,7 @@ class Family(ABC):
 class Isotropic(Family):
     """Laws of Young's modulus and Poisson's ratio, told by μ and K."""
 
-    def __init__(self, kind: type[elastic.IsotropicElasticity], bulk: Bulk = None) -> None:
+    def __init__(self, kind: type[elastic.YoungPoissonElasticity], bulk: Bulk = None) -> None:
         """See `Family`.
 
         Args:
@@ -121,7 +121,7 @@ class Isotropic(Family):
 
     def read(self, law: ConstitutiveLaw) -> dict[str, float]:
         """See `Family.read`."""
-        assert isinstance(law, elastic.IsotropicElasticity)
+        assert isinstance(law, elastic.YoungPoissonElasticity)
         mu, lam = law.coefficients().tolist()
         return {"shear": mu, "bulk": lam + 2 / 3 * mu}
 
@@ -248,7 +248,7 @@ class Free(Family):
         """What is fitted, by name: all parameters but a bulk modulus that is held."""
         held = () if self.bulk == "fit" else HELD
         found = self.law.named_parameters()
-        return {n: p for n, p in found if p.requires_grad and n not in held}
+        return {n: p for n, p in found if p.requires_grad and p.numel() and n not in held}
 
     @property
     def count(self) -> int:

@@ -41,6 +41,9 @@ NEAR = 1e-6
 """Of its bound a number is this close at most, relative, if it is at it."""
 FARTHEST = 10.0
 """Change of a logarithm beyond which a number has no end."""
+RIDGE = 1e-3
+"""Residual of a number of a law without a family that changes by its size (Tikhonov 1963): it keeps
+where they were those that the tests do not tell."""
 MIXED = 0.1
 """Share of a combination that the tests do not tell, from which on a number is not determined."""
 EDGE = 1e-6
@@ -126,7 +129,8 @@ def fit_numbers(family: Family, task: Task, starts: Sequence[Numbers]) -> Number
             " numbers: fit a simpler law, or measure more"
         )
     tried = [(_solve(family, task, numbers, None, TRIED), numbers) for numbers in starts]
-    tried = sorted(tried, key=lambda pair: pair[0].cost)[:KEPT]
+    kept = 1 if isinstance(family, Free) else KEPT
+    tried = sorted(tried, key=lambda pair: pair[0].cost)[:kept]
     best = [(_solve(family, task, n, found.x, POLISHED), n) for found, n in tried]
     found, numbers = min(best, key=lambda pair: pair[0].cost)
     if not float(np.abs(found.fun).max()) < NOWHERE:
@@ -148,6 +152,13 @@ def _solve(
         start = np.array([p.free(p.start) for p in numbers.values()])
     low, high = _bounds(family, numbers)
     start = np.clip(start, low, high)
+    if isinstance(family, Free):
+        begun = np.array([p.free(p.start) for p in numbers.values()])
+        return least_squares(
+            lambda z: np.concatenate([residual(z), RIDGE * (z - begun)]), start,
+            jac=lambda z: np.concatenate([slopes(z), RIDGE * np.eye(len(z))]),  # type: ignore[arg-type]
+            bounds=(low, high), method="trf", x_scale="jac", ftol=1e-6, max_nfev=most // 3,
+        )  # fmt: skip
     return least_squares(
         residual, start, jac=slopes,  # type: ignore[arg-type]
         bounds=(low, high), method="trf", x_scale="jac",
@@ -205,7 +216,7 @@ def _by_autograd(family: Free, task: Task, numbers: Numbers, free: np.ndarray) -
     except RuntimeError:  # a part of the law that computes a single backward pass at a time
         return None
     scale = np.array([p.slope(float(z)) for p, z in zip(numbers.values(), free, strict=True)])
-    return torch.cat([r.flatten(1) for r in rows], 1).numpy() * scale
+    return torch.cat([r.reshape(len(found), -1) for r in rows], 1).numpy() * scale
 
 
 def _jacobian(residual: Any, free: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -236,7 +247,7 @@ def along(task: Task, residual: np.ndarray) -> float:
 
 def _known(family: Family, task: Task, numbers: Numbers, found: Any) -> NumbersFit:
     """How well the numbers are known."""
-    free, residual = np.asarray(found.x), np.asarray(found.fun)
+    free, residual = np.asarray(found.x), np.asarray(found.fun)[: task.count]
     low, high = _bounds(family, numbers)
     J = _slopes(family, task, numbers)(free)
     held = (free - low < EDGE) | (high - free < EDGE)
