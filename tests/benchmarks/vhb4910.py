@@ -31,6 +31,7 @@ from rheograd.materials.viscoelastic import Viscoelastic
 
 RATES = ("0.01", "0.03", "0.05")
 STRETCHES = ("2.5", "1.5")
+THINNED = 4
 BEGIN = {
     1: ([3e4], [40.0]),
     2: ([4e4, 1.5e4], [4.0, 100.0]),
@@ -69,10 +70,10 @@ def cycle(folder: Path, stretch: str, rate: str) -> StressTest:
 
 
 def up(test: StressTest) -> StressTest:
-    """Its loading."""
-    n = int(test.amount.argmax()) + 1
+    """Its loading, every `THINNED`-th point, counted back from the peak."""
+    kept = torch.arange(int(test.amount.argmax()), 0, -THINNED).flip(0)
     assert test.times is not None
-    return replace(test, F=test.F[:n], stress=test.stress[:n], times=test.times[:n])
+    return replace(test, F=test.F[kept], stress=test.stress[kept], times=test.times[kept])
 
 
 def fitted(tests: Sequence[StressTest], branches: int) -> Viscoelastic:
