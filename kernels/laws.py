@@ -39,6 +39,7 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import types
+from .fibres import active, fibre_reinforced
 from .hardening import hardening_von_mises
 from .hencky import deviator_functions, principal_elastic, principal_plastic
 from .law_parts import (
@@ -342,6 +343,8 @@ ELASTICITIES: Mapping[str, Callable[[Any], Elastic]] = {
 
 AROUND: Mapping[str, Callable[[Elastic, int, Any], Elastic]] = {
     "viscoelastic": viscoelastic,
+    "fibre-reinforced": fibre_reinforced,
+    "active": active,
 }
 """What makes an elasticity of another one: of that, a whole number and the precision."""
 _AROUND = re.compile(r"([a-z-]+)-(\d+)\((.+)\)")

@@ -9,13 +9,13 @@ Each thread takes one entry of `index`, the particles of that law. `row[p]` is t
     is damped.
 
 A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D' + b (lambda + 2/3 mu) tr D I), D the symmetric
-part of L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n = internal[p, :9], row by
-row, is F at the end of the last step.
+part of L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n is F at the end of the last
+step, row by row in nine columns of `internal`.
 
 The columns of `internal`, the numbers of each point, are
 
-    F_n, if damped; the numbers z of the elasticity: constant fields, then history; those of the
-    plasticity
+    the numbers z of the elasticity: constant fields, then history; those of the plasticity; F_n,
+    if damped
 
 and those beyond are left alone: a law without any may be given an `internal` of width 0. Constant
 fields are handed on. Damping scales with mu and lambda as they are at rest.
@@ -58,10 +58,9 @@ class Columns(NamedTuple):
     """Coefficients of the elasticity, the first."""
     plastic: int
     """Those of the plasticity, which follow."""
-    first: int
-    """Column of `internal` at which z begins."""
     z: int
-    """Numbers of z."""
+    """Numbers of z, the first columns of `internal`."""
+    damped: bool
 
     @property
     def damping(self) -> int:
@@ -71,14 +70,13 @@ class Columns(NamedTuple):
     @property
     def internal(self) -> int:
         """Columns of `internal` that the law has."""
-        return self.first + self.z
+        return self.z + 9 * int(self.damped)
 
     @staticmethod
     def of(elastic: Elastic, plastic: Plastic, damped: bool) -> "Columns":
         """Those of a law."""
-        first = 9 if damped else 0
         z = elastic.internal + plastic.internal
-        return Columns(elastic.columns, plastic.columns, first, z)
+        return Columns(elastic.columns, plastic.columns, z, damped)
 
 
 def coefficient_count(elasticity: str, plasticity: str, damped: bool) -> int:
@@ -143,7 +141,7 @@ def _stress(
     value, pullback, own, more = both.stress, both.stress_pullback, columns.elastic, columns.plastic
     load_k, _save_k = columns_functions(0, own, dtype)
     load_h, _save_h = columns_functions(own, more, dtype)
-    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
+    load_z, save_z = columns_functions(0, columns.z, dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def stress(
@@ -192,9 +190,9 @@ def _update(both: Respond, columns: Columns, damped: bool, dtype: Any, module: s
     value, last = both.value, columns.damping
     load_k, _save_k = columns_functions(0, columns.elastic, dtype)
     load_h, _save_h = columns_functions(columns.elastic, columns.plastic, dtype)
-    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
+    load_z, save_z = columns_functions(0, columns.z, dtype)
     moduli, _widened = moduli_functions(columns.elastic, dtype)
-    load, save = history_functions(dtype)
+    load, save = history_functions(columns.z, dtype)
     rate, viscous, _pullback = damping_functions(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
@@ -231,9 +229,9 @@ def _adjoint(both: Respond, columns: Columns, damped: bool, dtype: Any, module: 
     pullback, own, more, last = both.pullback, columns.elastic, columns.plastic, columns.damping
     load_k, _save_k = columns_functions(0, own, dtype)
     load_h, _save_h = columns_functions(own, more, dtype)
-    load_z, save_z = columns_functions(columns.first, columns.z, dtype)
+    load_z, save_z = columns_functions(0, columns.z, dtype)
     moduli, widened = moduli_functions(own, dtype)
-    load, save = history_functions(dtype)
+    load, save = history_functions(columns.z, dtype)
     _rate, _viscous, damping_pullback = damping_functions(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
@@ -283,8 +281,8 @@ def _adjoint(both: Respond, columns: Columns, damped: bool, dtype: Any, module: 
 
 
 @factory
-def history_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """load(internal, p) -> F_n and save(internal, p, F), of a damped law."""
+def history_functions(first: int, dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """load(internal, p) -> F_n and save(internal, p, F), of a damped law; `first` is its column."""
     mat33, scalar = types(dtype).mat33, types(dtype).scalar
 
     @wp.func
@@ -292,14 +290,14 @@ def history_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
         F = mat33()
         for i in range(3):
             for j in range(3):
-                F[i, j] = internal[p, 3 * i + j]
+                F[i, j] = internal[p, first + 3 * i + j]
         return F
 
     @wp.func
     def save(internal: wp.array2d[scalar], p: int, F: mat33):
         for i in range(3):
             for j in range(3):
-                internal[p, 3 * i + j] = F[i, j]
+                internal[p, first + 3 * i + j] = F[i, j]
 
     return load, save
 

@@ -64,6 +64,7 @@ class ElastoPlastic(ConstitutiveLaw):
         self.elasticity = elasticity
         self.plasticity = plasticity
         self.fields = dict(elasticity.fields)
+        self.axes = elasticity.axes
         self.n_internal = elasticity.n_internal + len(self._history)
 
     @property
@@ -150,8 +151,8 @@ class Damped(ConstitutiveLaw):
     """Kelvin-Voigt: τ + t (2μ D' + b K tr D I), D the strain rate, D' = D − tr D/3 I, t a time.
 
     K = λ + 2μ/3 is the bulk modulus at rest. D is the symmetric part of (F_trial F_n⁻¹ − I)/dt,
-    where F_n, the elastic deformation at the end of the last step, is the history of the law, row
-    by row, and stands before that of the law it damps.
+    where F_n, the elastic deformation at the end of the last step, is its history, row by row, and
+    stands behind the numbers of the law it damps.
     Explicit steps must be shorter than the diffusion of momentum takes across a cell: in a nearly
     incompressible rubber, whose bulk hardly dissipates, b = 0 allows far longer ones.
 
@@ -175,7 +176,9 @@ class Damped(ConstitutiveLaw):
                 "the damping"
             )
         self.law = law
-        self.n_internal = OWN + law.n_internal
+        self.fields = dict(law.fields)
+        self.axes = law.axes
+        self.n_internal = law.n_internal + OWN
         self.time = positive(time, "time", "a relaxation time [s]", zero=True)
         """t [s], scalar."""
         if not 0.0 <= bulk <= 1.0:
@@ -200,28 +203,32 @@ class Damped(ConstitutiveLaw):
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Elastic part of the Kirchhoff stress [Pa], shape (q, 3, 3)."""
-        return self.law.stress(F_elastic, internal[:, OWN:])
+        return self.law.stress(F_elastic, internal[:, :-OWN])
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
         """Of the elastic part; see `ConstitutiveLaw.energy`."""
-        return self.law.energy(F_elastic, internal[:, OWN:])
+        return self.law.energy(F_elastic, internal[:, :-OWN])
 
     def recorded(self, internal: Tensor) -> Mapping[str, Tensor]:
         """See `ConstitutiveLaw.recorded`: what the law has beside F_n."""
-        return self.law.recorded(internal[:, OWN:])
+        return self.law.recorded(internal[:, :-OWN])
 
     def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         """See `ConstitutiveLaw.update`."""
         return bridge.update(self.twin, self.coefficients(), F_trial, internal, dt)
 
     def rest_internal(self, q: int, like: Tensor) -> Tensor:
-        """The identity at every point, then what the law has, shape (q, n_internal)."""
+        """What the law has, then the identity at every point, shape (q, n_internal)."""
         eye = torch.eye(3, dtype=like.dtype, device=like.device).reshape(1, OWN).repeat(q, 1)
-        return torch.cat([eye, self.law.rest_internal(q, like)], 1)
+        return torch.cat([self.law.rest_internal(q, like), eye], 1)
 
     def wave_modulus(self) -> float:
         """That of the law [Pa], without the viscous part, which vanishes with the rate."""
         return self.law.wave_modulus()
+
+    def stiffest(self, fields: Tensor) -> float:
+        """See `ConstitutiveLaw.stiffest`; that of the law."""
+        return self.law.stiffest(fields)
 
     def viscosity(self) -> float:
         """Of shear and bulk, t (4/3 μ + b K) [Pa s]."""

@@ -68,6 +68,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     fields: Mapping[str, int] = MappingProxyType({})
     """Constant fields by name, with the numbers that each has at a point: the first columns of the
     history. A Body gives their values, `update` hands them on as they are."""
+    axes: tuple[str, ...] = ()
+    """Fields that are directions of the body at rest, of no sense: but for them it is isotropic."""
     objective: bool = True
     """Whether the stress turns with the body, τ(Q F) = Q τ(F) Qᵀ for rotations Q."""
     kinematics: ClassVar[str] = "finite"

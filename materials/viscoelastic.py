@@ -10,6 +10,7 @@ kernels/viscoelastic.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
@@ -40,6 +41,10 @@ class Viscoelastic(AnalyticElasticity):
 
     name: ClassVar[str] = "viscoelastic"
     conservative = False
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "moduli": (0.0, math.inf), "times": (1e-9, math.inf)
+    }  # fmt: skip
+    """Of its numbers, for fits."""
 
     def __init__(
         self, equilibrium: AnalyticElasticity, moduli: Sequence[float], times: Sequence[float]
@@ -61,6 +66,7 @@ class Viscoelastic(AnalyticElasticity):
         self.times = nn.Parameter(torch.tensor(times, dtype=torch.float64))
         """T_b [s], shape (n,)."""
         self.fields = dict(equilibrium.fields)
+        self.axes = equilibrium.axes
         self.n_internal = equilibrium.n_internal + 9 * len(moduli)
 
     @property

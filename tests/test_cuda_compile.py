@@ -53,6 +53,8 @@ LAWS = (
     *((name, "none", False) for name in RUBBERS),
     ("ogden-3", "von-mises", True),
     ("viscoelastic-3(neo-hookean)", "none", False),
+    ("fibre-reinforced-0(neo-hookean)", "none", True),
+    ("viscoelastic-1(active-0(fibre-reinforced-0(yeoh)))", "none", False),
     ("viscoelastic-1(gent)", "hardening-von-mises", True),
 )
 

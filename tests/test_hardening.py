@@ -151,14 +151,14 @@ def test_a_limit_that_falls_too_fast_is_answered_with_a_nan() -> None:
     assert tau[0].isfinite().all() and tau[1].isnan().any()
 
 
-def test_damping_stands_before_the_history() -> None:
+def test_damping_stands_behind_the_history() -> None:
     law = Damped(metal(), 1e-3)
     rest = law.rest_internal(2, EYE)
-    assert torch.equal(rest, torch.cat([EYE.reshape(1, 9), EYE.new_zeros(1, 1)], 1).repeat(2, 1))
+    assert torch.equal(rest, torch.cat([EYE.new_zeros(1, 1), EYE.reshape(1, 9)], 1).repeat(2, 1))
     F = torch.diag(torch.tensor([1.1, 1.0, 0.95], dtype=torch.float64)).repeat(2, 1, 1)
-    damped, plain = law.update(F, rest, 1e9), metal().update(F, rest[:, 9:], 1e9)
-    assert torch.equal(damped.internal[:, 9:], plain.internal)
-    assert torch.equal(damped.internal[:, :9], plain.F_elastic.flatten(1))
+    damped, plain = law.update(F, rest, 1e9), metal().update(F, rest[:, :1], 1e9)
+    assert torch.equal(damped.internal[:, :1], plain.internal)
+    assert torch.equal(damped.internal[:, 1:], plain.F_elastic.flatten(1))
     assert relative(damped.tau, plain.tau) < 1e-9
     assert torch.equal(law.recorded(damped.internal)["plastic_strain"], plain.internal[:, 0])
 
