@@ -73,7 +73,7 @@ def process(*words: str, log: Path) -> Iterator[subprocess.Popen[str]]:
 
 def address(log: Path, started: subprocess.Popen[str]) -> str:
     """The address that was printed."""
-    for _ in range(600):
+    for _ in range(1200):
         found = [word for word in log.read_text().split() if word.startswith("http://")]
         if found:
             return found[0]

@@ -182,7 +182,7 @@ class TestRings:
         x[:, ::2, 2] += 0.004
         x[:, 5] = np.nan
         ghost = Ghost("markers", run.time, lambda k: x[k], lambda x: x)
-        rings = Rings(ghost, Source(run), vtkRenderer(), 1)
+        rings = Rings(Source(Observed(run, ghost)), vtkRenderer(), 1)
         rings.show(3)
         assert rings.gap == pytest.approx(0.004 * (32 / 63) ** 0.5)
         assert (

@@ -28,6 +28,7 @@ from rheograd.viewer.drawing.camera import projected
 from rheograd.viewer.live import window
 from rheograd.viewer.live.hand import Hand
 from rheograd.viewer.live.present import put_colliders, view_of
+from rheograd.viewer.live.strip import LiveStrip
 from rheograd.viewer.live.window import LivePlayback
 from rheograd.viewer.stage import Stage, plotter_for
 
@@ -236,7 +237,7 @@ def handed(run: LiveRun, preset: int = 1) -> Iterator[tuple[Hand, Any]]:
     view = view_of(run, None, None)
     plotter = plotter_for(view, (640, 480), off_screen=True)
     try:
-        stage = Stage(plotter, view, timeline=False)
+        stage = Stage(plotter, view, strip=LiveStrip(plotter.renderers[1], view, 1))
         stage.look(preset)
         plotter.render_window.Render()
         yield Hand(plotter.renderers[0], run, view), plotter.renderers[0]

@@ -24,6 +24,7 @@ from rheograd.viewer.drawing import bodies
 from rheograd.viewer.drawing.bodies import Cloud, Particles, Surface
 from rheograd.viewer.drawing.camera import projected
 from rheograd.viewer.drawing.splatter import Splatter
+from rheograd.viewer.drawing.strip import TimeStrip
 from rheograd.viewer.drawing.surroundings import Floor
 from rheograd.viewer.files.export import export_frame
 from rheograd.viewer.fit.charts import _chart
@@ -77,9 +78,9 @@ def test_the_legend_has_the_colour_of_a_value_above_its_number(field: str) -> No
 
 def test_the_timeline_is_filled_up_to_the_frame_shown() -> None:
     with staged(falling(), WIDE) as stage:
-        strip = stage.strip
+        strip, found = stage.strip, {}
+        assert isinstance(strip, TimeStrip)
         picture = drawn(stage, 3)
-        found = {}
         for x in range(WIDE[0]):
             if strip.frame_at(x, STRIP // 2) is not None:
                 found.setdefault(strip.frame_near(x), []).append(of(picture, x, STRIP / 2))

@@ -72,6 +72,9 @@ tell = lambda shown: print(json.dumps(asdict(shown)), flush=True)
 play(many, paused=True, size=(640, 480), watch=tell)
 """
 
+_START, _ANSWER = 120.0, 15.0
+"""Seconds that a process may take to open its window, and a window to do what it is asked to."""
+
 
 class Driven:
     """A window in a process of its own on a display of its own, and what it told."""
@@ -85,7 +88,8 @@ class Driven:
 
     def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first thing told from now on, or the last before, for which `holds`."""
-        for _ in range(300):
+        end = time.monotonic() + (_ANSWER if self.told() else _START)
+        while time.monotonic() < end:
             told = self.told()
             if told and holds(told[-1]):
                 return told[-1]
