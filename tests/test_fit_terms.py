@@ -21,6 +21,7 @@ from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
 from rheograd.engine.observations.stress_files import Reading, read_stress
 from rheograd.engine.observations.stress_test import StressTest
 from rheograd.materials.cann import CANN
+from rheograd.materials.files import registered
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin, Yeoh
 
@@ -41,9 +42,11 @@ def made(
     return tuple(tests)
 
 
-def judged(name: str, trained: str, tests: tuple[StressTest, ...], **more: int) -> FittedLaw:
+def judged(
+    name: str, trained: str, tests: tuple[StressTest, ...], members: int = 1, epochs: int = 100
+) -> FittedLaw:
     task = Task(tuple(t for t in tests if t.name in trained.split()))
-    return compare([contender(name, task.scales())], task, tests, **more).best
+    return compare([contender(name, task.scales())], task, tests, members=members, epochs=epochs).best
 
 
 def test_the_terms_that_made_the_data_are_found() -> None:
@@ -51,7 +54,7 @@ def test_the_terms_that_made_the_data_are_found() -> None:
     for truth, names in (
         (MooneyRivlin(1.5e5, 2e4, 1e8), ["I1", "I2"]),
         (Yeoh(1.5e5, 3e3, 0.0, 1e8), ["I1", "I1^2"]),
-        (formula([Piece("exp(I1)", 1e5, 0.1)], 1e5, 1e8), ["exp(I1)"]),
+        (formula([Piece("exp(I1)", 1e5, 0.05)], 1e5, 1e8), ["exp(I1)"]),
     ):
         task = Task(made(truth, noise=5e3))
         found = fit_terms(task, task.scales())
@@ -60,7 +63,7 @@ def test_the_terms_that_made_the_data_are_found() -> None:
         assert all(p.determined for p in found.parameters)
         assert sum(found.shares) < 1.0 and min(found.shares, default=0.0) >= 0.0
     rate = found.chosen.values["b exp(I1)"]
-    assert rate == pytest.approx(0.1, rel=0.1)
+    assert rate == pytest.approx(0.05, rel=0.1)
 
 
 def test_one_loading_does_not_tell_the_invariants_apart() -> None:
@@ -166,3 +169,13 @@ class TestTreloar:
         if not sound:
             assert found.named("no work from cycles").verdict == "fail"
             assert found.named("angular momentum").verdict == "fail"
+
+
+def test_each_registered_law_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "laws.md").read_text(encoding="utf-8")
+    missing = [
+        name
+        for name, kind in registered().items()
+        if kind.__module__.startswith("rheograd.") and f"`{name}`" not in page
+    ]
+    assert not missing

@@ -259,8 +259,8 @@ def _dictionary(
             for p in kinds
         ]
         A = torch.stack([row + y for row in rows], 1).numpy()
-    sound = np.isfinite(A).all(0)
-    return [p for p, ok in zip(kinds, sound, strict=True) if ok], A[:, sound], y.numpy()
+    sound = np.flatnonzero(np.isfinite(A).all(0))
+    return [kinds[k] for k in sound], A[:, sound], y.numpy()
 
 
 def _inflation(task: Task, subset: Subset, scales: Scales) -> float:
