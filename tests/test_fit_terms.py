@@ -46,7 +46,9 @@ def judged(
     name: str, trained: str, tests: tuple[StressTest, ...], members: int = 1, epochs: int = 100
 ) -> FittedLaw:
     task = Task(tuple(t for t in tests if t.name in trained.split()))
-    return compare([contender(name, task.scales())], task, tests, members=members, epochs=epochs).best
+    return compare(
+        [contender(name, task.scales())], task, tests, members=members, epochs=epochs
+    ).best
 
 
 def test_the_terms_that_made_the_data_are_found() -> None:

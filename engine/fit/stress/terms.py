@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
+import torch
 
 from rheograd.materials.cann import CANN
 from rheograd.materials.law import ConstitutiveLaw
@@ -149,6 +149,7 @@ class Terms(Family):
         ]
 
 
+@torch.no_grad()
 def pieces_of(law: CANN) -> list[Piece]:
     """The terms of a CANN that are there."""
     found = []
@@ -161,11 +162,7 @@ def pieces_of(law: CANN) -> list[Piece]:
             sign = "stretch-" if float(rate or 0.0) < 0 else "stretch+"
             count[sign] += 1
             label = sign + "'" * (count[sign] - 1)
-        if rate is None:
-            found.append(Piece(label, float(weight.detach()), None))
-        else:
-            value = rate.detach() if isinstance(rate, Tensor) else rate
-            found.append(Piece(label, float(weight.detach()), float(value)))
+        found.append(Piece(label, float(weight), None if rate is None else float(rate)))
     return found
 
 
