@@ -5,7 +5,8 @@
 is drawn once at each rate of a grid, and subsets grow one term at a time by non-negative least
 squares (Lawson and Hanson 1974); the `BEAM` best of each size go on, up to `MOST` terms. (That is
 best-subset selection, the L₀ of McCulloch, St. Pierre, Linka and Kuhl 2024, "On sparse regression,
-Lp-regularization, and automated model discovery".)
+Lp-regularization, and automated model discovery".) Rates between those of the grid are made up for
+by more terms: of data with little noise more may be chosen than made them.
 
 **Choice.** By AICc over the factor by which residuals go together along curves (QAICc, Burnham and
 Anderson 2002, section 2.5). Of subsets within `TIE` of the least those with fewest terms beyond Ī₁
