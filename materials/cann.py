@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from . import bridge
-from .formula_text import cann_formula
+from .formula_text import LEAST_RATE, cann_formula
 from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
 from .law import Twin
 from .polyconvex import above_zero
@@ -284,7 +284,8 @@ class CANN(InvariantEnergy):
         y = _powers(x)[..., None]
         by = rates * y
         bent = torch.stack([by[..., 0].expm1(), -_left(by[..., 1]).log()], 3)
-        by_rate = bent / torch.where(rates > 0, rates, 1.0)
+        straight = rates < LEAST_RATE
+        by_rate = torch.where(straight, y, bent / torch.where(straight, 1.0, rates))
         return self.stress_scale * weights * torch.cat([y, by_rate], 3)
 
     def _stretched(self, strain: Tensor) -> Tensor:

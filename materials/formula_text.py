@@ -14,6 +14,8 @@ from .expression import parse
 
 GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "mu", "nu", "rho", "sigma", "tau")
 SIGNS = {"I1bar": r"\bar I_1", "I2bar": r"\bar I_2", "lam": r"\lambda"}
+LEAST_RATE = 1e-12
+"""b [-] below which an exponential or a logarithm is its argument, to rounding."""
 TOP = 4
 """How tightly a sign, a number or a call binds: sums 1, products 2, powers 3."""
 
@@ -65,7 +67,7 @@ def _term(name: str, weight: float, rate: float | None, latex: bool, digits: int
         y = rf"\left(\bar I_{invariant[1]} - 3\right)" + ("^2" if squared else "")
     else:
         y = f"({invariant}bar - 3)" + ("**2" if squared else "")
-    if rate is None:
+    if rate is None or rate < LEAST_RATE:
         return f"{write(weight)} {y}" if latex else f"{write(weight)}*{y}"
     factor, b = write(weight / rate), write(rate)
     if kind == "exp":

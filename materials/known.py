@@ -3,7 +3,8 @@
 
 A material is what it was made of and how: numbers of one batch are good to a factor of about 1.5
 for another. All are of rest and room temperature; bulk moduli, which the sources do not tell, are
-`STIFF` times the shear modulus.
+`STIFF` times the shear modulus. Numbers are as they are commonly quoted from the sources, not
+checked against the originals: where one matters, read the source.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from .invariant_energy import InvariantEnergy, Invariants, Slopes, uniaxial
+from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
 from .perceptron import DEEPEST, WIDEST
 from .rubber import volume_energy
 
@@ -145,9 +145,9 @@ class Polyconvex(InvariantEnergy):
         self.share = share
         """[-]"""
         self.widths, self.seed = tuple(widths), seed
-        I1, I2 = uniaxial(1 + self.strain_scale)
+        I1, I2 = uniaxial(1 + self.strain_scale)[0], equibiaxial(1 + self.strain_scale)[1]
         self.spans = (I1**0.75 - 3**0.75, I2**1.5 - 3**1.5, self.strain_scale)
-        """What makes x 1 [-]"""
+        """What makes x 1 [-]: a pull along one axis x₁, along two x₂, which grows most there."""
         self.gain = I1 - 3
         """κ [-]"""
         self.network = ConvexNetwork(self.widths, seed)
@@ -169,6 +169,13 @@ class Polyconvex(InvariantEnergy):
     def bulk_modulus(self) -> Tensor:
         """K of the energy of the volume [Pa], scalar; the network adds to it at rest."""
         return self.bulk * self.log_bulk.exp()
+
+    def penalty(self) -> Tensor:
+        """Mean weight of x₂ where it enters the network [-], scalar, at least 0.
+
+        Added to what is minimized it leaves Ī₂ out where the data do not ask for it.
+        """
+        return torch.cat([weight[:, 1] for weight in self.network.inputs]).square().mean()
 
     def density(self, at: Invariants) -> Tensor:
         """ψ [J/m³], shape (q,)."""

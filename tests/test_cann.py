@@ -162,6 +162,19 @@ def test_formula_is_read_back() -> None:
     assert relative(again.energy(F, NONE), law.energy(F, NONE)) < 1e-12
 
 
+def test_a_rate_too_small_for_floats_is_a_power() -> None:
+    """w/b (exp(b y) − 1) → w y: in formula, energy and stress, without a division by 0."""
+    law, F = CANN(1e5), strained(10)
+    law.set_terms({"I1": 1e5, "exp(I2)": (1e3, 1.0), "log(I1^2)": (2e3, 1.0)})
+    with torch.no_grad():
+        law.log_rates.fill_(-1e3)
+    assert law.formula(threshold=0.0).startswith("1e+05*(I1bar - 3) + 2000*(I1bar - 3)**2 + 1000*(")
+    power = CANN(1e5)
+    power.set_terms({"I1": 1e5, "I2": 1e3, "I1^2": 2e3})
+    assert relative(law.energy(F, NONE), power.energy(F, NONE)) < 1e-13
+    assert relative(law.stress(F, NONE), power.stress(F, NONE)) < 1e-13
+
+
 def test_formula_as_text_and_latex() -> None:
     law = CANN(1e5, 4e5, exponents=(-2.0,))
     law.set_terms({"I1": 4e4, "exp(I2^2)": (3e7, 0.5), "log(I1)": (1e4, 0.2), "stretch(-2)": 1e3})

@@ -6,7 +6,7 @@ python tests/benchmarks/rubber.py FILE [--laws NAME ...] [--sets NAME ...] [--me
 FILE is an .h5 of stress tests with the sets Treloar_1944, Kawabata_1981 and Meunier_2008, each with
 UT, ET and PS. Prints markdown: R² by loading, the RMS error over the largest stress of the set, and
 the share of held-out points in the law's own 95 % band. A law takes part by its name, as in
-`rheograd fit stress --law`; one that there is not yet is left blank.
+`rheograd fit stress --law`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rheograd.engine.observations.stress_test import StressTest
 
 SETS = ("Treloar_1944", "Kawabata_1981", "Meunier_2008")
 LOADINGS = ("UT", "ET", "PS")
-LEARNED = ("cann", "polyconvex", "invariant-smooth-elasticity")
+LEARNED = ("cann", "polyconvex", "plain", "isotropic", "invariant-smooth-elasticity")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from .contenders import Contender
 from .families import Free, Scales
 from .judge import Answer, FittedLaw, criteria, line, score
 from .numbers import NumbersFit, fit_numbers, started_at
+from .selection import TermsFit, fit_terms
 from .task import Task
 from .weights import WeightsFit, fit_weights, warmed
 
@@ -97,7 +98,9 @@ def _rank(law: FittedLaw) -> tuple[bool, float]:
 def _fitted(
     contender: Contender, task: Task, scales: Scales, seed: int, members: int, epochs: int,
     tell: Tell,
-) -> NumbersFit | WeightsFit:  # fmt: skip
+) -> NumbersFit | TermsFit | WeightsFit:  # fmt: skip
+    if contender.sought:
+        return fit_terms(task, scales, contender.bulk)
     if contender.family is not None:
         starts = contender.family.starts(scales)
         if isinstance(contender.family, Free):
@@ -114,13 +117,13 @@ def _fitted(
 
 
 def _judged(
-    name: str, answer: NumbersFit | WeightsFit, task: Task, tests: Sequence[StressTest],
+    name: str, answer: NumbersFit | TermsFit | WeightsFit, task: Task, tests: Sequence[StressTest],
     seconds: float,
 ) -> FittedLaw:  # fmt: skip
     asked: Answer = answer
     misfit = float(task.misfit(answer.law).detach())
-    numbers = isinstance(answer, NumbersFit)
-    count = len(answer.free) if numbers else answer.count
+    numbers = not isinstance(answer, WeightsFit)
+    count = answer.count
     aicc, bic = criteria(misfit, task.count, count)
     scores = {test.name: score(asked, task, test, misfit, count) for test in tests}
     warnings = list(answer.warnings if numbers else ())

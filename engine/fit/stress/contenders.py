@@ -10,16 +10,22 @@ from typing import Any
 
 from torch import nn
 
+from rheograd.materials.cann import CANN
 from rheograd.materials.files import registered
 from rheograd.materials.known import STIFF
 from rheograd.materials.law import ConstitutiveLaw
 
 from ...suggestion import did_you_mean
 from .families import FEW, Bulk, Family, Free, Scales, families
+from .terms import Terms, pieces_of
 
 STIFFNESSES = ("shear", "modulus", "shear_modulus", "energy_scale")
 YOUNGS = ("young", "stress_scale")
 """Names of an argument that takes a shear modulus, or three times that, of what is fitted."""
+
+SHARE = 0.5
+"""Of the shear modulus at rest that a network has at first, beside a law of few numbers: squares
+of weights that are nearly 0 hardly move."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,21 @@ class Contender:
     """Values to start from first."""
     bulk: Bulk = None
     """Of a law that is trained; a family has its own."""
+    sought: bool = False
+    """Whether its terms are to be chosen, see selection.py."""
 
     @property
     def trained(self) -> bool:
         """Whether it is a network."""
-        return self.family is None
+        return self.family is None and not self.sought
 
 
 def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
     """By the name of a family or of a law.
 
     Args:
-        name: Such as "yeoh", "ogden-2" or "cann".
+        name: Such as "yeoh", "ogden-2" or "cann". Of a learned elasticity with a flow, as "plain",
+            the elasticity takes part: tests that only go up show no flow.
         scales: What the tests tell of sizes.
         bulk: See `families.Bulk`.
 
@@ -63,7 +72,9 @@ def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
             f"--law: got {name!r}{did_you_mean(name, [*known, *kinds])}, expected one of"
             f" {', '.join([*known, *sorted(set(kinds) - set(known))])}, or a law.safetensors"
         )
-    kind = kinds[name]
+    if issubclass(kinds[name], CANN):
+        return Contender(name, None, bulk=bulk, sought=True)
+    kind = kinds.get(f"{name}-elasticity", kinds[name])
 
     def make(seed: int) -> ConstitutiveLaw:
         law = newborn(kind, scales, seed)
@@ -78,6 +89,8 @@ def of_law(name: str, law: ConstitutiveLaw, scales: Scales, bulk: Bulk = None) -
     for family_name, family in families(bulk).items():
         if family.fits(law):
             return Contender(f"{family_name} from {name}", family, own=family.read(law))
+    if isinstance(law, CANN) and (pieces := pieces_of(law)):
+        return Contender(name, Terms(pieces, scales, scales.reach, bulk))
     return _of(name, lambda seed: law, scales, bulk)
 
 
@@ -118,6 +131,8 @@ def newborn(kind: type[nn.Module], scales: Scales, seed: int) -> nn.Module:
             given[name] = seed
         elif name == "strain_scale":
             given[name] = scales.strain
+        elif name == "share":
+            given[name] = SHARE
         elif name == "bulk":
             given[name] = STIFF * scales.shear
         elif p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):

@@ -47,6 +47,8 @@ class Scales:
     """Largest I₁ − 3 that was seen [-]."""
     points: int = 0
     """Number of stresses."""
+    reach: tuple[float, float] = (0.0, 0.0)
+    """Largest Ī₁ − 3 and Ī₂ − 3 that were seen [-]."""
 
     @property
     def strain(self) -> float:

@@ -10,7 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from rheograd.materials.elastic import det3
+from rheograd.materials.provenance import Provenance, now
+
 from ...atomic import replacing
+from ...observations.stress_test import KINDS
 from ..report_files import environment, plain
 from ..run_folder import require_folder
 from .compare import Comparison
@@ -53,9 +59,13 @@ def write_stress_fit(
     config = {"kind": "stress tests", **plain(settings)}
     with replacing(folder / "config.json") as draft:
         draft.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    comparison.best.law.save(folder / "law.safetensors")
-    for law in comparison.laws[1:]:
-        law.law.save(folder / law_file(law.name))
+    places = (str(settings.get(word, "–")) for word in ("files", "set"))
+    data = " ".join(place for place in places if place != "–")
+    known = fitted_over(comparison, data, command)
+    for k, law in enumerate(comparison.laws):
+        saved = law.law
+        saved.provenance = known
+        saved.save(folder / (law_file(law.name) if k else "law.safetensors"))
     surroundings = environment()
     content = stress_json(comparison, settings, surroundings, command, notes)
     with replacing(folder / "report.json") as draft:
@@ -63,6 +73,31 @@ def write_stress_fit(
     with replacing(folder / "report.html") as draft:
         text = stress_page(comparison, settings, surroundings, command, notes)
         draft.write_text(text, encoding="utf-8")
+
+
+def fitted_over(comparison: Comparison, data: str, command: str) -> Provenance:
+    """What is kept with laws that were fitted just now.
+
+    Principal stretches are those of all loadings that were fitted to, volume ratios those where the
+    tests changed the volume.
+
+    Args:
+        comparison: What came out.
+        data: Where the tests are from.
+        command: Command line that does it again.
+    """
+    tests = comparison.task.tests
+    F = torch.cat([test.F for test in tests])
+    stretches = torch.linalg.svdvals(F)
+    volume = None
+    if not (comparison.task.incompressible or all(test.isochoric for test in tests)):
+        J = det3(F)
+        volume = (min(1.0, float(J.min())), max(1.0, float(J.max())))
+    return Provenance(
+        data=data, loading=", ".join(KINDS.get(t.kind, t.name) for t in tests), command=command,
+        date=now(), volume=volume,
+        stretch=(min(1.0, float(stretches.min())), max(1.0, float(stretches.max()))),
+    )  # fmt: skip
 
 
 def stress_json(

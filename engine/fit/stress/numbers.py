@@ -78,6 +78,11 @@ class NumbersFit:
         return _values(self.numbers, self.free)
 
     @property
+    def count(self) -> int:
+        """Numbers that were fitted."""
+        return len(self.free)
+
+    @property
     def law(self) -> ConstitutiveLaw:
         """The fitted law, in float64."""
         return self.family.make(self.values)

@@ -21,6 +21,9 @@ from .families import Scales
 FLOOR = 0.05
 """Share of a loading's largest stress below which an error counts beside that share."""
 
+SMALLEST = 1e-6
+"""Ī − 3 below which a state is one of rest."""
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -92,6 +95,11 @@ class Task:
         """Of all that a fit compares, in its units, shape (m,), differentiable."""
         return (self.predicted(law)[self._rows] - self._seen) / self._units
 
+    @property
+    def measured(self) -> Tensor:
+        """The stresses that a fit compares, in its units, shape (m,)."""
+        return self._seen / self._units
+
     @cached_property
     def _F(self) -> Tensor:
         return torch.cat([t.F for t in self.tests])
@@ -117,6 +125,14 @@ class Task:
     def _units(self) -> Tensor:
         return torch.cat([self.units(t) for t in self.tests])[self._rows]
 
+    def excess(self) -> tuple[Tensor, Tensor]:
+        """Ī₁ − 3 and Ī₂ − 3 [-] of all states whose shape is changed, shape (k,)."""
+        strain = torch.linalg.svdvals(self._F).log()
+        isochoric = strain - strain.mean(1, keepdim=True)
+        one, two = ((sign * 2 * isochoric).expm1().sum(1) for sign in (1, -1))
+        seen = (one > SMALLEST) & (two > SMALLEST)
+        return one[seen], two[seen]
+
     def misfit(self, law: ConstitutiveLaw) -> Tensor:
         """Mean squared residual, a scalar, differentiable in the law's parameters."""
         return self.residual(law).square().mean()
@@ -132,11 +148,12 @@ class Task:
         y = self._seen / self._units
         shear = float((p * y).sum() / p.square().sum().clamp(min=1e-300))
         excess = max(float((t.F.square().sum((1, 2)) - 3.0).max()) for t in self.tests)
-        if not excess > 0.0:
+        if not excess > SMALLEST:
             raise ValueError("nothing is deformed in these tests: check the column of the stretch")
         if not shear > 0.0:
             raise ValueError(
                 "the stresses go against the stretches (a neo-Hookean law of them has a negative"
                 " modulus): check signs, and that stretch is 1 at rest"
             )
-        return Scales(shear, excess, self.count)
+        one, two = (max(x.tolist(), default=0.0) for x in self.excess())
+        return Scales(shear, excess, self.count, (one, two))

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Terms of a CANN, and networks, that stress tests ask for: what is chosen, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rheograd.engine.audit.audit import audit
+from rheograd.engine.audit.strain_box import suited
+from rheograd.engine.fit.stress.compare import Comparison, compare
+from rheograd.engine.fit.stress.contenders import contender, of_law
+from rheograd.engine.fit.stress.files import write_stress_fit
+from rheograd.engine.fit.stress.judge import FittedLaw
+from rheograd.engine.fit.stress.selection import fit_terms, single_loading
+from rheograd.engine.fit.stress.task import Task
+from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
+from rheograd.engine.observations.stress_files import Reading, read_stress
+from rheograd.engine.observations.stress_test import StressTest
+from rheograd.materials.cann import CANN
+from rheograd.materials.files import registered
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.rubber import MooneyRivlin, Yeoh
+
+STRETCH = torch.linspace(1.05, 3.5, 15, dtype=torch.float64)
+
+
+def made(
+    law: ConstitutiveLaw, kinds: str = "UT ET PS", noise: float = 0.0
+) -> tuple[StressTest, ...]:
+    """Tests of a law, with normal errors of a standard deviation [Pa]."""
+    draw, tests = torch.Generator().manual_seed(0), []
+    for kind in kinds.split():
+        blank = StressTest.of_kind(kind, STRETCH, torch.zeros_like(STRETCH))
+        with torch.no_grad():
+            P = blank.predicted(law, incompressible=True)[:, 0, 0]
+        error = noise * torch.randn(len(P), generator=draw, dtype=torch.float64)
+        tests.append(StressTest.of_kind(kind, STRETCH, P + error))
+    return tuple(tests)
+
+
+def judged(
+    name: str, trained: str, tests: tuple[StressTest, ...], members: int = 1, epochs: int = 100
+) -> FittedLaw:
+    task = Task(tuple(t for t in tests if t.name in trained.split()))
+    return compare(
+        [contender(name, task.scales())], task, tests, members=members, epochs=epochs
+    ).best
+
+
+def test_the_terms_that_made_the_data_are_found() -> None:
+    """Of Mooney and Rivlin, and of Yeoh; their numbers are determined."""
+    for truth, names in (
+        (MooneyRivlin(1.5e5, 2e4, 1e8), ["I1", "I2"]),
+        (Yeoh(1.5e5, 3e3, 0.0, 1e8), ["I1", "I1^2"]),
+    ):
+        task = Task(made(truth, noise=5e3))
+        found = fit_terms(task, task.scales())
+        assert isinstance(found.law, CANN)
+        assert [p.name for p in pieces_of(found.law)] == names
+        assert all(p.determined for p in found.parameters)
+        assert sum(found.shares) < 1.0 and min(found.shares, default=0.0) >= 0.0
+
+
+def test_one_loading_does_not_tell_the_invariants_apart() -> None:
+    """The law is of Ī₁ alone, and its band in other loadings holds the truth, which is not."""
+    tests = made(MooneyRivlin(1.2e5, 3e4, 1e8), noise=3e3)
+    alone, both = Task(tests[:1]), Task(tests[:2])
+    assert single_loading(alone) and not single_loading(both)
+    found = fit_terms(alone, alone.scales())
+    assert isinstance(found.law, CANN)
+    assert all("I1" in p.name for p in pieces_of(found.law))
+    assert "nothing tells terms of the first invariant" in found.warnings[0]
+    told = judged("cann", "UT", tests)
+    assert told.scores["ET"].r2 < 0.9, "as far as it goes the guess is wrong"
+    assert told.scores["ET"].inside > 0.9 and told.scores["PS"].inside > 0.9
+    UT, ET = tests[:2]
+    known, guessed = (float(found.band(t)[-1, 0, 0] / t.stress[-1, 0, 0]) for t in (UT, ET))
+    assert guessed > 5 * known
+    sure = fit_terms(both, both.scales())
+    assert float(sure.band(ET)[-1, 0, 0]) < 0.2 * float(found.band(ET)[-1, 0, 0])
+
+
+def test_curves_without_a_kind() -> None:
+    """A pull told by its F alone is one curve; with a pure shear it is two."""
+    UT, PS = made(MooneyRivlin(1e5, 1e4, 1e8), "UT PS")
+    plain = [StressTest(t.name, t.F, t.stress, t.free) for t in (UT, PS)]
+    assert single_loading(Task((plain[0],)))
+    assert not single_loading(Task(tuple(plain)))
+
+
+def test_a_formula_goes_on_with_its_terms() -> None:
+    tests = made(MooneyRivlin(1.5e5, 2e4, 1e8))
+    task = Task(tests)
+    begun = formula([Piece("I1", 1e5, None), Piece("I2", 1e3, None)], 1e5, 1e8)
+    rival = of_law("old", begun, task.scales())
+    assert isinstance(rival.family, Terms) and rival.family.fits(begun)
+    assert rival.family.read(begun) == pytest.approx({"w I1": 1e5, "w I2": 1e3, "bulk": 1e8})
+    best = compare([rival], task, tests).best
+    assert isinstance(best.law, CANN)
+    assert {p.name: p.weight for p in pieces_of(best.law)} == pytest.approx(
+        {"I1": 1.5e5, "I2": 2e4}, rel=1e-4
+    )
+    stretched = formula([Piece("stretch+", 1e5, 1.5), Piece("stretch-", 2e4, -2.5)], 1e5, 1e8)
+    assert [(p.name, p.rate) for p in pieces_of(stretched)] == [
+        ("stretch+", 1.5), ("stretch-", -2.5)
+    ]  # fmt: skip
+
+
+def test_too_few_points() -> None:
+    s = torch.tensor([1.2, 1.6], dtype=torch.float64)
+    task = Task((StressTest.of_kind("UT", s, 1e5 * (s - s**-2)),))
+    with pytest.raises(ValueError, match="got 2 stresses, of which no term has a criterion"):
+        fit_terms(task, task.scales())
+
+
+def test_where_laws_were_fitted_goes_with_them(tmp_path: Path) -> None:
+    """Principal stretches of the fitted loadings; the audit takes them as its box."""
+    tests = made(MooneyRivlin(1.5e5, 2e4, 1e8))
+    task = Task(tests[:1])
+    found: Comparison = compare([contender("yeoh", task.scales())], task, tests)
+    write_stress_fit(tmp_path, found, {"files": "a.h5", "set": "B"}, "rheograd fit stress a.h5")
+    law = ConstitutiveLaw.load(tmp_path / "law.safetensors")
+    known = law.provenance
+    assert known is not None and known.stretch is not None
+    assert known.stretch == pytest.approx((3.5**-0.5, 3.5)) and known.volume is None
+    assert (known.data, known.loading) == ("a.h5 B", "uniaxial tension")
+    assert known.command == "rheograd fit stress a.h5"
+    assert suited(law, 1000.0).stretch == pytest.approx(known.stretch)
+
+
+class TestTreloar:
+    """Rubber of Treloar 1944, where the data are at hand."""
+
+    @pytest.fixture
+    def tests(self, reference_data: Callable[[str], Path]) -> tuple[StressTest, ...]:
+        path = reference_data("rubber/rubber_tests.h5")
+        return read_stress(path, Reading(chosen="Treloar_1944")).tests
+
+    def test_chosen_terms_tell_the_loadings(self, tests: tuple[StressTest, ...]) -> None:
+        """All three better than Ogden's six numbers (1.0 %); the pull alone as well as any."""
+        whole = judged("cann", "UT ET PS", tests)
+        assert whole.count <= 8 and min(s.r2 for s in whole.scores.values()) > 0.999
+        assert whole.rms < 0.006 * Task(tests).size
+        pull = judged("cann", "UT", tests)
+        assert pull.count <= 3 and all(p.determined for p in pull.parameters)
+        assert pull.scores["ET"].r2 > 0.89 and pull.scores["PS"].r2 > 0.97
+        assert pull.scores["ET"].inside > 0.95 and pull.scores["PS"].inside > 0.95
+
+    def test_polyconvex_leaves_out_what_a_pull_does_not_tell(
+        self, tests: tuple[StressTest, ...]
+    ) -> None:
+        pull = judged("polyconvex", "UT", tests, members=2, epochs=250)
+        assert pull.scores["ET"].r2 > 0.89 and pull.scores["PS"].r2 > 0.97
+        assert pull.scores["ET"].inside > 0.95, "for every other member reads it as of Ī₂"
+
+    @pytest.mark.parametrize(("name", "sound"), [("cann", True), ("polyconvex", True),
+                                                 ("plain", False)])  # fmt: skip
+    def test_only_energies_pass_the_audit(
+        self, name: str, sound: bool, tests: tuple[StressTest, ...]
+    ) -> None:
+        law = judged(name, "UT ET PS", tests, members=1, epochs=60).law
+        found = audit(law)
+        assert found.passed is sound
+        if not sound:
+            assert found.named("no work from cycles").verdict == "fail"
+            assert found.named("angular momentum").verdict == "fail"
+
+
+def test_each_registered_law_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "laws.md").read_text(encoding="utf-8")
+    missing = [
+        name
+        for name, kind in registered().items()
+        if kind.__module__.startswith("rheograd.") and f"`{name}`" not in page
+    ]
+    assert not missing
