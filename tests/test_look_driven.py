@@ -61,8 +61,10 @@ def on_screen(window: Driven) -> np.ndarray:
 
 
 def bodied(picture: np.ndarray) -> int:
-    """Pixels on bodies, dark ones too: the surroundings are grey, or nearly."""
-    return int((np.ptp(picture, axis=-1) > 35).sum())
+    """Pixels on bodies, dark ones too: others are grey, or nearly, or the pink of a clip plane."""
+    red, green, blue = np.moveaxis(picture.astype(int), -1, 0)
+    pink = (red > blue + 15) & (blue > green + 15)
+    return int(((np.ptp(picture, axis=-1) > 35) & ~pink).sum())
 
 
 def orange(picture: np.ndarray) -> int:
