@@ -45,8 +45,10 @@ from dataclasses import asdict
 import rheograd.viewer
 from rheograd.scenes.cli import main
 played = rheograd.viewer.play
-def play(*given, **named):
-    tell = lambda shown: print(json.dumps(asdict(shown)), flush=True)
+def play(*given, watch, **named):
+    def tell(shown):
+        watch(shown)
+        print(json.dumps(asdict(shown)), flush=True)
     played(*given, paused=True, watch=tell, **named)
 rheograd.viewer.play = play
 main({words!r})
