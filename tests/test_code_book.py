@@ -156,9 +156,7 @@ def test_codes_are_learned_with_the_weights(tmp_path: Path) -> None:
     apart = float((book.codes[0] - book.codes[1]).abs().detach())
     assert apart > 1.2 * float((before[0] - before[1]).abs())
     rest = torch.eye(3).expand(1, 3, 3) * torch.tensor([1.01, 1.0, 1.0])
-    soft, stiff = (
-        float(book.stress(rest, book.member(k)[None])[0, 0, 0].detach()) for k in (0, 1)
-    )
+    soft, stiff = (float(book.stress(rest, book.member(k)[None])[0, 0, 0].detach()) for k in (0, 1))
     assert stiff > 2 * soft
 
 
