@@ -63,7 +63,7 @@ class ElastoPlastic(ConstitutiveLaw):
             plasticity.require(elasticity)
         self.elasticity = elasticity
         self.plasticity = plasticity
-        self.fields = elasticity.fields
+        self.fields = dict(elasticity.fields)
         self.n_internal = elasticity.n_internal + len(self._history)
 
     @property
