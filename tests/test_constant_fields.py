@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -239,3 +240,9 @@ def replace_regions(mesh: Any, regions: dict[str, Tensor]) -> Any:
     from dataclasses import replace
 
     return replace(mesh, regions=regions)
+
+
+def test_a_law_made_of_parts_can_be_copied() -> None:
+    """An audit and a live run ask a copy."""
+    law = ElastoPlastic.example()
+    assert copy.deepcopy(law).fields == law.fields == {}

@@ -15,7 +15,8 @@ are taken, of these the ones of fewest numbers, and of these the least.
 **One loading.** There Ī₂ is a function of Ī₁, and nothing tells terms of the one from terms of the
 other: what is found of Ī₂ is how the data stray from the form of the terms, and what it says of
 other loadings is arbitrary. The law is then of Ī₁ alone, as chains make it. A pull and a push along
-one axis count as one loading, too: what tells them apart is as much the friction of plates.
+one axis count as one loading, too, though they do tell the two apart: a choice, made because the
+law of one set of tests ran away without it (docs/stress_tests.md).
 
 **Band.** The subsets within `TOLD` of the least make an ensemble, weighted by exp(−Δ/2). Its spread
 about the chosen law, beside what is not known of the chosen numbers (unconditional variance,
