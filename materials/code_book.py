@@ -136,8 +136,13 @@ class CodeBook(ConstitutiveLaw):
 
     @classmethod
     def example(cls) -> Self:
-        """Three materials of codes that differ."""
-        return cls(ConditionalIsotropic(2, seed=1), 3, spread=0.5, seed=2)
+        """Three materials of codes that differ, and weights that tell them apart."""
+        law = ConditionalIsotropic(2, seed=1)
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for weights in law.elasticity.parameters():
+                weights += 0.1 * torch.randn(weights.shape, generator=generator)
+        return cls(law, 3, spread=0.5, seed=2)
 
     def extra_repr(self) -> str:
         """Sizes, for print()."""
