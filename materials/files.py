@@ -127,7 +127,7 @@ def registered() -> dict[str, type[nn.Module]]:
     has been run again.
     """
     package = import_module(__package__ or "rheograd.materials")
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
     found: dict[str, type[nn.Module]] = {}
     for base in (ConstitutiveLaw, Plasticity):

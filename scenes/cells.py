@@ -96,7 +96,7 @@ def micro(word: str, phases: Mapping[str, str] | None = None) -> ConstitutiveLaw
     """
     from rheograd.engine.homogenize.fe2 import FE2
     from rheograd.engine.homogenize.hybrid import trusted
-    from rheograd.materials.equino import EquiNO
+    from rheograd.materials.homogenized.equino import EquiNO
     from rheograd.materials.law import ConstitutiveLaw
 
     if word.startswith(SOLVED):

@@ -84,13 +84,13 @@ def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
 
 def learned() -> dict[str, type[Any]]:
     """Learned laws that a fit can start anew, by name: of a stress scale, a flow scale, a seed."""
-    from rheograd.materials.invariant import InvariantFull, InvariantSmooth
-    from rheograd.materials.invariant_only import Invariant
-    from rheograd.materials.isotropic import Isotropic
-    from rheograd.materials.plain import Plain
-    from rheograd.materials.polar import Polar
-    from rheograd.materials.singular import Singular
-    from rheograd.materials.spline import Spline
+    from rheograd.materials.learned.invariant import InvariantFull, InvariantSmooth
+    from rheograd.materials.learned.invariant_only import Invariant
+    from rheograd.materials.learned.isotropic import Isotropic
+    from rheograd.materials.learned.plain import Plain
+    from rheograd.materials.learned.polar import Polar
+    from rheograd.materials.learned.singular import Singular
+    from rheograd.materials.learned.spline import Spline
 
     kinds = (
         InvariantSmooth, InvariantFull, Isotropic, Polar, Invariant, Singular, Spline, Plain,
@@ -163,8 +163,8 @@ def energy_law(name: str, young: float, seed: int) -> ConstitutiveLaw:
         young: Expected Young's modulus [Pa].
         seed: Of the weights, where they are drawn.
     """
-    from rheograd.materials.cann import CANN
-    from rheograd.materials.polyconvex import Polyconvex
+    from rheograd.materials.energies.cann import CANN
+    from rheograd.materials.energies.polyconvex import Polyconvex
 
     shear, bulk = young / 2.5, young / 1.5
     if name == CANN.name:

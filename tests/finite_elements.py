@@ -16,8 +16,8 @@ from rheograd.engine.mesh.elevation import elevate
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.mesh.sides import corners, family
 from rheograd.engine.mesh.volume_mesh import VolumeMesh
-from rheograd.materials.invariant import InvariantSmoothElasticity
 from rheograd.materials.law import ConstitutiveLaw, Elasticity, Response
+from rheograd.materials.learned.invariant import InvariantSmoothElasticity
 
 NOTHING = (0.0, 0.0, 0.0)
 

@@ -28,10 +28,10 @@ from rheograd.materials.elastic import (
     Volumetric,
     det3,
 )
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.invariant import InvariantFull, InvariantFullElasticity
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.j2_plasticity import J2Plasticity
 from rheograd.materials.law import ConstitutiveLaw, Elasticity, Plasticity, Response
+from rheograd.materials.learned.invariant import InvariantFull, InvariantFullElasticity
 from rheograd.materials.plastic import VonMises
 from rheograd.materials.provenance import Provenance
 from rheograd.materials.rubber import MooneyRivlin, Ogden, Yeoh

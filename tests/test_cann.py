@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rheograd.materials.cann import CANN
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.law import Elasticity
 from rheograd.materials.rubber import Gent, MooneyRivlin, Ogden, Yeoh
-from rheograd.materials.symbolic import Symbolic
 
 NONE = torch.zeros(1, 0, dtype=torch.float64)
 BULK = 1e6

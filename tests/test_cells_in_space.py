@@ -16,7 +16,7 @@ from rheograd.engine.homogenize.paths import follow, snapshots_of
 from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.training import Recipe, train
 from rheograd.engine.homogenize.validation import errors
-from rheograd.materials.strain_vectors import tensor_of_stress
+from rheograd.materials.homogenized.strain_vectors import tensor_of_stress
 
 LIKE = torch.zeros((), dtype=torch.float64)
 BOX = LoadSpace.cube(3, 0.15, small=False)

@@ -12,9 +12,9 @@ import torch
 
 from rheograd.engine.material_point import drive
 from rheograd.engine.observations.stress_test import FREE, deformation
+from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin
-from rheograd.materials.symbolic import Symbolic
 from rheograd.scenes.cli import main
 
 

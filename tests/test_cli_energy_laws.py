@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rheograd.materials.cann import CANN
 from rheograd.materials.elastic import Corotated
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.polyconvex import Polyconvex
 from rheograd.scenes.cli import main
 from rheograd.scenes.laws import ENERGY_LAWS, energy_law
 

@@ -22,7 +22,7 @@ from rheograd.engine.solver import Checkpoint
 from rheograd.engine.state import State
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.invariant import InvariantFull
+from rheograd.materials.learned.invariant import InvariantFull
 from rheograd.scenes.cli import main
 from rheograd.scenes.recording import Recording
 

@@ -27,8 +27,8 @@ from rheograd.engine.observations.joint import Joint
 from rheograd.engine.observations.observation import Observation
 from rheograd.engine.scene import Scene
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.scenes import cli, progress
 from rheograd.scenes.cli import main
 from rheograd.scenes.commands.demo import THROWS, Demo

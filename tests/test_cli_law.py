@@ -15,8 +15,8 @@ from test_audit import LAMBDA, MU, POISSON, YOUNG
 from test_cli_laws import SPRINGY
 
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.invariant import InvariantFullElasticity
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFullElasticity
 from rheograd.materials.provenance import Provenance
 from rheograd.scenes.cli import main
 

@@ -13,8 +13,8 @@ import torch
 from command_line import process
 
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.isotropic import ConditionalIsotropic
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.isotropic import ConditionalIsotropic
 from rheograd.scenes import laws
 from rheograd.scenes.cli import main
 

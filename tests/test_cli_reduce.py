@@ -18,7 +18,7 @@ from rheograd.engine.reduced import ReducedSolver, reduction
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.training import Training
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.invariant import InvariantSmooth
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.scenes import drop
 from rheograd.scenes.cli import main
 from rheograd.scenes.recording import Recording

@@ -19,7 +19,7 @@ from command_line import process
 
 from rheograd.engine.trajectory import Trajectory, open_trajectory, partial
 from rheograd.materials.elastic import Corotated
-from rheograd.materials.invariant import InvariantSmooth
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.scenes.cli import main
 from rheograd.scenes.recording import state_path
 

@@ -16,7 +16,7 @@ from rheograd.engine.homogenize import training
 from rheograd.engine.homogenize.microstructures import round_inclusion
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.small_strain import LinearElastic
 from rheograd.scenes.cells import micro_digest

@@ -18,10 +18,10 @@ from rheograd.engine.observations.observation import Positions
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
-from rheograd.materials.code_book import CodeBook
 from rheograd.materials.elastic import Corotated
-from rheograd.materials.isotropic import ConditionalIsotropic, Isotropic
 from rheograd.materials.law import ConstitutiveLaw, Response
+from rheograd.materials.learned.code_book import CodeBook
+from rheograd.materials.learned.isotropic import ConditionalIsotropic, Isotropic
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
 

@@ -21,10 +21,10 @@ from rheograd.engine.fit.curves import (
 )
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean, Volumetric
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.invariant import InvariantFull, InvariantSmooth
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.j2_plasticity import J2Plasticity
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.plastic import DruckerPrager, FluidReset, VonMises
 from rheograd.materials.small_strain import LinearElastic
 

@@ -20,8 +20,8 @@ from rheograd.engine.material_point import drive
 from rheograd.engine.observations.stress_files import Reading, read_stress
 from rheograd.engine.observations.stress_test import FREE, StressTest, deformation
 from rheograd.materials import rubber
+from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.symbolic import Symbolic
 
 RUBBER = Path(__file__).resolve().parents[2] / "shared/data/rubber/rubber_tests.h5"
 K = 1e8

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from rheograd.materials.elastic import NeoHookean
+from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.law import Elasticity
-from rheograd.materials.polyconvex import Polyconvex
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
 

@@ -22,16 +22,16 @@ from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
-from rheograd.materials.cann import CANN
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import StVenantKirchhoff, det3
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.invariant_energy import InvariantEnergy, Invariants
+from rheograd.materials.energies.polyconvex import ConvexNetwork, Polyconvex
+from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.files import load_law
-from rheograd.materials.invariant import InvariantSmoothPlasticity
-from rheograd.materials.invariant_energy import InvariantEnergy, Invariants
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.polyconvex import ConvexNetwork, Polyconvex
+from rheograd.materials.learned.invariant import InvariantSmoothPlasticity
 from rheograd.materials.rubber import MooneyRivlin, volume_energy
-from rheograd.materials.symbolic import Symbolic
 
 LAWS = (Polyconvex, CANN, Symbolic)
 EACH = pytest.mark.parametrize("kind", LAWS, ids=lambda kind: kind.name)

@@ -32,17 +32,17 @@ from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.simulate import simulate
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.invariant import InvariantSmooth
-from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.potential import SmoothPerceptron, norms
-from rheograd.materials.small_strain import Hyperbolic, LinearElastic
-from rheograd.materials.strain_vectors import (
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.potential import SmoothPerceptron, norms
+from rheograd.materials.homogenized.strain_vectors import (
     strain_vector,
     stress_vector,
     tensor_of_strain,
     tensor_of_stress,
 )
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
+from rheograd.materials.small_strain import Hyperbolic, LinearElastic
 
 LIKE = torch.zeros((), dtype=torch.float64)
 SMALL = LoadSpace.cube(2, 0.04, small=True)

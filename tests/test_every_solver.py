@@ -37,8 +37,8 @@ from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint, Rollout, Solver
 from rheograd.engine.state import State
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.invariant import InvariantElasticity, InvariantLaw
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantElasticity, InvariantLaw
 
 NOTHING = (0.0, 0.0, 0.0)
 CENTER = torch.tensor([0.5, 0.5, 0.5], dtype=torch.float64)

@@ -34,7 +34,7 @@ from rheograd.engine.solver import Checkpoint
 from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.plastic import VonMises
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic

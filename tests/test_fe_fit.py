@@ -27,8 +27,8 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.materials.plastic import VonMises
 
 SOLVER = FESolver(size=0.15, integrator=CentralDifferences(1e-3))

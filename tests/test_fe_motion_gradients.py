@@ -27,8 +27,8 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean
-from rheograd.materials.invariant import InvariantFullElasticity, InvariantSmoothElasticity
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFullElasticity, InvariantSmoothElasticity
 from rheograd.materials.plastic import VonMises
 
 STEPS = 5

@@ -33,7 +33,7 @@ from rheograd.engine.shapes import Box, Sphere
 from rheograd.engine.simulate import simulate
 from rheograd.engine.state import State
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.invariant import InvariantFull
+from rheograd.materials.learned.invariant import InvariantFull
 
 RUBBER = NeoHookean(1e4, 0.3)
 MESH = block("hex8", (2, 1, 1))

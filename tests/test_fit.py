@@ -24,8 +24,8 @@ from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.materials.elastic import Corotated, NeoHookean
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 
 SOLVER = MPMSolver(0.1, 1e-3)
 STEPS, EVERY = 120, 5

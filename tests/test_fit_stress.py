@@ -22,9 +22,9 @@ from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.weights import fit_weights
 from rheograd.engine.observations.stress_files import Reading, read_stress
 from rheograd.engine.observations.stress_test import StressTest
-from rheograd.materials.invariant import InvariantSmoothElasticity
 from rheograd.materials.known import KNOWN, known_law
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmoothElasticity
 from rheograd.materials.rubber import MooneyRivlin, Yeoh
 
 STRETCH = torch.linspace(1.05, 4.0, 15, dtype=torch.float64)

@@ -20,7 +20,7 @@ from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
 from rheograd.engine.observations.stress_files import Reading, read_stress
 from rheograd.engine.observations.stress_test import StressTest
-from rheograd.materials.cann import CANN
+from rheograd.materials.energies.cann import CANN
 from rheograd.materials.files import registered
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin, Yeoh

@@ -19,8 +19,8 @@ from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.elastic import Corotated
-from rheograd.materials.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFull, InvariantSmooth
 
 
 class Recorded:

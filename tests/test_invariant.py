@@ -13,17 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from rheograd.materials.featured import ROWS
-from rheograd.materials.invariant import (
+from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
+from rheograd.materials.learned.featured import ROWS
+from rheograd.materials.learned.invariant import (
     InvariantFull,
     InvariantFullElasticity,
     InvariantLaw,
     InvariantSmooth,
     InvariantSmoothElasticity,
 )
-from rheograd.materials.invariant_only import Invariant, InvariantOnlyElasticity
-from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
-from rheograd.materials.polar import Polar, PolarElasticity
+from rheograd.materials.learned.invariant_only import Invariant, InvariantOnlyElasticity
+from rheograd.materials.learned.polar import Polar, PolarElasticity
 
 L = TypeVar("L", bound=ConstitutiveLaw)
 LAWS: list[type[InvariantLaw]] = [InvariantSmooth, InvariantFull, Polar, Invariant]
@@ -218,7 +218,7 @@ def test_two_threads_may_be_the_first_to_run_a_law() -> None:
     """Kernels are compiled and loaded on first use."""
     program = """
 import threading, torch
-from rheograd.materials.invariant import InvariantSmooth
+from rheograd.materials.learned.invariant import InvariantSmooth
 law, F = InvariantSmooth.example(), torch.eye(3).repeat(100, 1, 1)
 failures = []
 def work():

@@ -19,16 +19,16 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint, Solver
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, det3
-from rheograd.materials.featured import ROWS
-from rheograd.materials.isotropic import (
+from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
+from rheograd.materials.learned.featured import ROWS
+from rheograd.materials.learned.isotropic import (
     ConditionalIsotropic,
     Isotropic,
     IsotropicElasticity,
     IsotropicPlasticity,
     PrincipalLaw,
 )
-from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
-from rheograd.materials.principal import SHARE
+from rheograd.materials.learned.principal import SHARE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
 

@@ -23,13 +23,13 @@ from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
 from rheograd.materials.files import load_law, registered, save_law
 from rheograd.materials.flows import HerschelBulkley, Snow, VolumeCorrecting
-from rheograd.materials.invariant import (
+from rheograd.materials.law import ConstitutiveLaw, Elasticity
+from rheograd.materials.learned.invariant import (
     InvariantFull,
     InvariantFullElasticity,
     InvariantSmooth,
     InvariantSmoothPlasticity,
 )
-from rheograd.materials.law import ConstitutiveLaw, Elasticity
 from rheograd.materials.plastic import HardeningVonMises, VonMises
 
 MESHED = (FE2, Hybrid)

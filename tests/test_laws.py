@@ -22,8 +22,11 @@ from rheograd.materials.elastic import (
     YoungPoissonElasticity,
 )
 from rheograd.materials.flows import HerschelBulkley, Snow, VolumeCorrecting
-from rheograd.materials.invariant import InvariantSmoothElasticity, InvariantSmoothPlasticity
 from rheograd.materials.law import ConstitutiveLaw, Plasticity, Pullback
+from rheograd.materials.learned.invariant import (
+    InvariantSmoothElasticity,
+    InvariantSmoothPlasticity,
+)
 from rheograd.materials.plastic import (
     AnalyticPlasticity,
     DruckerPrager,

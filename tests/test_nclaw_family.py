@@ -13,13 +13,13 @@ from rheograd.engine.fem import FESolver
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
 from rheograd.materials.elastic import Corotated
-from rheograd.materials.invariant_only import Invariant, InvariantOnlyElasticity
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.plain import Plain, PlainElasticity
-from rheograd.materials.polar import Polar, PolarElasticity
-from rheograd.materials.singular import Singular, SingularElasticity
-from rheograd.materials.spectral import NEAR, decompose, kirchhoff, left, mixed
-from rheograd.materials.spline import Curve, Spline, SplineElasticity
+from rheograd.materials.learned.invariant_only import Invariant, InvariantOnlyElasticity
+from rheograd.materials.learned.plain import Plain, PlainElasticity
+from rheograd.materials.learned.polar import Polar, PolarElasticity
+from rheograd.materials.learned.singular import Singular, SingularElasticity
+from rheograd.materials.learned.spectral import NEAR, decompose, kirchhoff, left, mixed
+from rheograd.materials.learned.spline import Curve, Spline, SplineElasticity
 
 DT = 1e-3
 LAWS: list[type[ConstitutiveLaw]] = [Polar, Invariant, Singular, Spline, Plain]

@@ -33,15 +33,15 @@ from rheograd.engine.observations.force_curve import ForceCurve
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.phase_parameters import (
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.phase_parameters import (
     DEGREE,
     PhaseParameter,
     laws_of,
     polynomials,
     powers,
 )
+from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
 
 SMALL = LoadSpace.cube(2, 0.04, small=True)

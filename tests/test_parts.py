@@ -15,8 +15,8 @@ from rheograd.engine.shapes import Box, Sphere
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
-from rheograd.materials.invariant import InvariantFull
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFull
 from rheograd.materials.plastic import DruckerPrager
 
 LAWS = [

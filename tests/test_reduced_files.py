@@ -19,7 +19,7 @@ from rheograd.engine.reduced.files import FORMAT
 from rheograd.engine.reduced.operator import ReducedOperator
 from rheograd.engine.reduced.solver import ReducedSolver
 from rheograd.engine.simulate import simulate
-from rheograd.materials.invariant import InvariantSmooth
+from rheograd.materials.learned.invariant import InvariantSmooth
 
 
 @pytest.fixture

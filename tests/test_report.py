@@ -26,7 +26,7 @@ from rheograd.engine.fit.report import FitReport, FittedParameter
 from rheograd.engine.fit.report_files import law_words, pace, write_report
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean
-from rheograd.materials.invariant import InvariantFull
+from rheograd.materials.learned.invariant import InvariantFull
 from rheograd.materials.plastic import DruckerPrager
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}

@@ -31,8 +31,8 @@ from rheograd.engine.observations.observation import Observation, Positions
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.materials.elastic import Corotated, Hencky
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 
 FITS = """
 import sys
@@ -44,7 +44,7 @@ from throws import SHORT, SOLVER, scene, seen
 from rheograd.engine.fit.judge import Case, judge
 from rheograd.engine.fit.learn import fit
 from rheograd.engine.fit.team import Team
-from rheograd.materials.invariant import InvariantSmooth
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.scenes import cli
 
 

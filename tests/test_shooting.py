@@ -26,8 +26,8 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
-from rheograd.materials.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.plastic import VonMises
 
 SOLVER = MPMSolver(0.1, 1e-3, precision="float64")

@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rheograd.materials.elastic import NeoHookean
+from rheograd.materials.energies.symbolic import Constant, Symbolic
 from rheograd.materials.files import load_law
 from rheograd.materials.law import Elasticity
 from rheograd.materials.rubber import Gent, MooneyRivlin, Yeoh
-from rheograd.materials.symbolic import Constant, Symbolic
 
 NONE = torch.zeros(1, 0, dtype=torch.float64)
 VOLUME = " + K/4*(J**2 - 1 - 2*log(J))"

@@ -24,7 +24,7 @@ from rheograd.engine.homogenize.problem import CellProblem
 from rheograd.engine.homogenize.training import Recipe
 from rheograd.engine.mesh.probe import imbalance, node_at
 from rheograd.engine.simulate import simulate
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.scenes import rve
 
 RECIPE = Recipe(modes=8, cases=200, widths=(12, 12), branch=(8,), steps=25, iterations=30)

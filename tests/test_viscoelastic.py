@@ -28,8 +28,8 @@ from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint, Solver
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean
-from rheograd.materials.invariant import InvariantSmoothElasticity
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmoothElasticity
 from rheograd.materials.plastic import HardeningVonMises
 from rheograd.materials.rubber import Gent, Ogden
 from rheograd.materials.viscoelastic import Viscoelastic

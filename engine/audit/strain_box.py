@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
 
 FINITE = (0.75, 4 / 3)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rheograd.materials import formula_text
-from rheograd.materials.symbolic import Constant, Symbolic
+from rheograd.materials.energies import formula_text
+from rheograd.materials.energies.symbolic import Constant, Symbolic
 
 from ..fit.report import FittedParameter
 from .selection import Chosen
@@ -35,7 +35,7 @@ class Formula:
 
     @property
     def text(self) -> str:
-        """ψ with its numbers, as materials/expression.py reads it."""
+        """ψ with its numbers, as materials/energies/expression.py reads it."""
         values = {name: float(v.detach()) for name, v in self.law.values().items()}
         return filled(self.law.text, values)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rheograd.materials.symbolic import Symbolic
+from rheograd.materials.energies.symbolic import Symbolic
 
 from ..fit.stress.compare import Comparison
 from ..fit.stress.judge import FittedLaw, criteria, line, score

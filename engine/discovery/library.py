@@ -10,7 +10,8 @@
 
 All are linear in their weights. α, m and b are on a grid first and are refined once the terms are
 chosen. The slopes of a term come from its text by automatic differentiation
-(materials/expression.py); exponents ±2 of stretches are left out, for they are Ī₁ − 3 and Ī₂ − 3.
+(materials/energies/expression.py); exponents ±2 of stretches are left out, for they are Ī₁ − 3 and
+Ī₂ − 3.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rheograd.materials.expression import Program, compiled
-from rheograd.materials.invariant_energy import invariants
+from rheograd.materials.energies.expression import Program, compiled
+from rheograd.materials.energies.invariant_energy import invariants
 
 EXPONENTS = (
     -4.0, -3.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0,
@@ -48,7 +49,7 @@ class Term:
     name: str
     """For reading, such as "(I1bar - 3)**2"."""
     text: str
-    """Of materials/expression.py, with {0} for its number, {1} where a sign needs brackets."""
+    """For materials/energies/expression.py: {0} for its number, {1} where a sign needs brackets."""
     family: str
     """Of `FAMILIES`."""
     letter: str = ""

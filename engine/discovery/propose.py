@@ -7,8 +7,8 @@ A proposer is any function
 
 that is given what was tried so far (empty at first) and returns the text of an energy density ψ, or
 None to stop. A person, a genetic search or a language model can be behind it; this package has none
-of them. The text is in the language of materials/expression.py and in the invariants I1bar, I2bar
-and J and stretch(alpha); every other name in it is a constant that is fitted, such as
+of them. The text is in the language of materials/energies/expression.py and in the invariants
+I1bar, I2bar and J and stretch(alpha); every other name in it is a constant that is fitted, such as
 
     c1*(I1bar - 3) + c2*(I2bar - 3)**2
 
@@ -30,8 +30,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from rheograd.materials.expression import FUNCTIONS, parse
-from rheograd.materials.symbolic import INVARIANTS, Constant, Symbolic
+from rheograd.materials.energies.expression import FUNCTIONS, parse
+from rheograd.materials.energies.symbolic import INVARIANTS, Constant, Symbolic
 
 from ..fit.stress.task import Task
 from .formula import STIFF, VOLUME

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rheograd.materials.invariant import InvariantFull
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantFull
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.phase_parameters import built
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.phase_parameters import built
 
 from ..mesh.volume_mesh import VolumeMesh
 from .cell import Cell

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw, Response
 
 from .embedding import check_mesh, embedded

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rheograd.materials.strain_vectors import NAMES, PAIRS, stress_vector, tensor_of_strain
+from rheograd.materials.homogenized.strain_vectors import (
+    NAMES,
+    PAIRS,
+    stress_vector,
+    tensor_of_strain,
+)
 
 from .load_space import LoadSpace
 from .magic_points import MagicPoints

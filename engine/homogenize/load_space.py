@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rheograd.materials.strain_vectors import NAMES, tensor_of_strain
+from rheograd.materials.homogenized.strain_vectors import NAMES, tensor_of_strain
 
 
 @dataclass(frozen=True)

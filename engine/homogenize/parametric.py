@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.phase_parameters import PhaseParameter, powers
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.phase_parameters import PhaseParameter, powers
 
 from . import validation
 from .cell import Cell

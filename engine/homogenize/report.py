@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.strain_vectors import NAMES
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.strain_vectors import NAMES
 
 from ..fit.quantity import duration
 from ..fit.style import STYLE_SHEET

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from rheograd.materials.equino import EquiNO
-from rheograd.materials.phase_parameters import PhaseParameter, polynomials
-from rheograd.materials.potential import Potential
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.phase_parameters import PhaseParameter, polynomials
+from rheograd.materials.homogenized.potential import Potential
 
 from .embedding import described, embed
 from .labels import Labels, labels

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 
 from ..fem.piola import first_piola, piola_tangent
 from .load_space import LoadSpace

@@ -90,7 +90,7 @@ def jelly_step(device: str, repeats: int) -> Measurement:
 
 def neural_step(device: str, repeats: int) -> Measurement:
     """Forward steps, neural law."""
-    from rheograd.materials.invariant import InvariantFull
+    from rheograd.materials.learned.invariant import InvariantFull
     from rheograd.scenes import nclaw
 
     scene, solver = nclaw.build(InvariantFull()), nclaw.solver()
@@ -107,7 +107,7 @@ def jelly_gradient(device: str, repeats: int) -> Measurement:
 
 def neural_gradient(device: str, repeats: int) -> Measurement:
     """Forward steps with their adjoint, neural law."""
-    from rheograd.materials.invariant import InvariantFull
+    from rheograd.materials.learned.invariant import InvariantFull
     from rheograd.scenes import nclaw
 
     scene, solver = nclaw.build(InvariantFull()), nclaw.solver()

@@ -191,7 +191,7 @@ class Demo:
         from rheograd.engine.fit.expected import expected_young
         from rheograd.engine.fit.learn import fit
         from rheograd.engine.fit.recipe import Recipe
-        from rheograd.materials.invariant import InvariantSmooth
+        from rheograd.materials.learned.invariant import InvariantSmooth
 
         def scenes(law: ConstitutiveLaw) -> list[Scene]:
             return [self._thrown(name, law) for name in THROWS]

@@ -312,8 +312,8 @@ def starting_law(
     Raises:
         ValueError: There is no such law, or it could not be saved.
     """
-    from rheograd.materials.invariant import InvariantFull
     from rheograd.materials.law import ConstitutiveLaw
+    from rheograd.materials.learned.invariant import InvariantFull
 
     name = found.law or "invariant-smooth"
     laws.import_script(name)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rheograd.engine.homogenize.cell import Cell
-    from rheograd.materials.equino import EquiNO
+    from rheograd.materials.homogenized.equino import EquiNO
     from rheograd.materials.provenance import Provenance
 
 RANK = 8
@@ -143,7 +143,7 @@ def learned(path: Path, cell: Cell) -> EquiNO:
         ValueError: It holds another law, or one of another mesh or other phases.
     """
     from rheograd.engine.homogenize.embedding import check_mesh, check_phases
-    from rheograd.materials.equino import EquiNO
+    from rheograd.materials.homogenized.equino import EquiNO
     from rheograd.materials.law import ConstitutiveLaw
 
     law = ConstitutiveLaw.load(path)
@@ -265,7 +265,7 @@ def mean(cell: Cell, strain: str | None, deformation: str | None) -> Tensor:
     import torch
 
     from rheograd.engine.homogenize.cell import mean_strain
-    from rheograd.materials.strain_vectors import NAMES
+    from rheograd.materials.homogenized.strain_vectors import NAMES
 
     if (deformation is not None) == cell.small:
         kind, flag = ("small", "--strain") if cell.small else ("finite", "--deformation")
@@ -300,7 +300,7 @@ def told(cell: Cell, stress: Tensor, tangent: Tensor, unit: str) -> dict[str, An
 
     scale = cells.UNITS[unit]
     if cell.small:
-        from rheograd.materials.strain_vectors import PAIRS
+        from rheograd.materials.homogenized.strain_vectors import PAIRS
 
         pairs = PAIRS[cell.dim]
         measure = "stress"

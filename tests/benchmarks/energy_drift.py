@@ -39,16 +39,16 @@ from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.state import State
-from rheograd.materials.cann import CANN
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.invariant import (
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.polyconvex import Polyconvex
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import (
     InvariantFull,
     InvariantFullElasticity,
     InvariantSmoothElasticity,
 )
-from rheograd.materials.isotropic import IsotropicElasticity
-from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.polyconvex import Polyconvex
+from rheograd.materials.learned.isotropic import IsotropicElasticity
 
 YOUNG, POISSON, DENSITY = 1e5, 0.3, 1e3
 SIDE, HEIGHT, GRAVITY = 0.4, 0.3, 9.81

@@ -38,11 +38,11 @@ from rheograd.engine.observations.observation import Positions
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
-from rheograd.materials.code_book import CodeBook
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky
-from rheograd.materials.isotropic import ConditionalIsotropic, Isotropic
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.code_book import CodeBook
+from rheograd.materials.learned.isotropic import ConditionalIsotropic, Isotropic
 from rheograd.materials.plastic import VonMises
 
 CELL, STEP = 0.05, 1e-3

@@ -41,7 +41,7 @@ from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.shapes import Particles
 from rheograd.engine.solver import Checkpoint
 from rheograd.materials.elastic import Corotated, NeoHookean, YoungPoissonElasticity
-from rheograd.materials.invariant import InvariantFull
+from rheograd.materials.learned.invariant import InvariantFull
 from rheograd.scenes import nclaw
 
 YOUNG, POISSON, DENSITY, GRAVITY = 1e5, 0.2, 1e3, -9.81

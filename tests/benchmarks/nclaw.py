@@ -36,10 +36,10 @@ from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.observations.observation import Positions
 from rheograd.engine.simulate import simulate
 from rheograd.materials.composition import ElastoPlastic
-from rheograd.materials.invariant import InvariantFull, InvariantSmooth
-from rheograd.materials.isotropic import Isotropic, IsotropicPlasticity
+from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.polyconvex import Polyconvex
+from rheograd.materials.learned.invariant import InvariantFull, InvariantSmooth
+from rheograd.materials.learned.isotropic import Isotropic, IsotropicPlasticity
 from rheograd.scenes import nclaw
 
 EVERY, STEPS = 5, 1000

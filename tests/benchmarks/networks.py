@@ -20,9 +20,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rheograd.materials import featured
-from rheograd.materials.invariant import InvariantFull, InvariantLaw, InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw, Response
+from rheograd.materials.learned import featured
+from rheograd.materials.learned.invariant import InvariantFull, InvariantLaw, InvariantSmooth
 
 REPEATS = 7
 MACS = 13 * 64 + 64 * 64 + 64 * 9

@@ -37,9 +37,9 @@ from rheograd.engine.scene import Body, Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Checkpoint
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
+from rheograd.materials.homogenized.phase_parameters import PhaseParameter
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.phase_parameters import PhaseParameter
 from rheograd.materials.small_strain import Hyperbolic, LinearElastic
 from rheograd.scenes.bracket import SIDE, bracket
 

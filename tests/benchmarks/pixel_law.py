@@ -43,8 +43,8 @@ from rheograd.engine.vision.tracker import Tracker
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import open_video
 from rheograd.materials.elastic import NeoHookean
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.scenes import drop
 
 DT, EVERY = 1e-3, 5

@@ -44,7 +44,7 @@ from rheograd.engine.homogenize.snapshots import make
 from rheograd.engine.homogenize.training import Recipe, train
 from rheograd.engine.loads import Displacement, Fixed
 from rheograd.engine.scene import Body, Scene
-from rheograd.materials.equino import EquiNO
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.scenes import bracket, plate_with_hole
 from rheograd.scenes.cells import published, read_cell

@@ -35,8 +35,8 @@ from rheograd.engine.shapes import Box
 from rheograd.engine.simulate import simulate
 from rheograd.engine.solver import Solver
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.scenes import drop, nclaw
 
 FRAMES = 60

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from rheograd.materials.cann import CANN
+from rheograd.materials.energies.cann import CANN
 from rheograd.materials.files import registered
 from rheograd.materials.known import STIFF
 from rheograd.materials.law import ConstitutiveLaw

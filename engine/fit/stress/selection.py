@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rheograd.materials.cann import CANN
+from rheograd.materials.energies.cann import CANN
 from rheograd.materials.law import ConstitutiveLaw
 
 from ...observations.stress_test import StressTest

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rheograd.materials.cann import CANN
+from rheograd.materials.energies.cann import CANN
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..parameter import Parameter

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.polyconvex import Polyconvex
 
 from ...observations.stress_test import StressTest
 from .families import Bulk, Free

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .elastic import det3
-from .law import Elasticity, Response
+from ..elastic import det3
+from ..law import Elasticity, Response
 
 
 class Invariants(NamedTuple):

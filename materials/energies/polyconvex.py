@@ -32,9 +32,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
+from ..learned.perceptron import DEEPEST, WIDEST
+from ..rubber import volume_energy
 from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
-from .perceptron import DEEPEST, WIDEST
-from .rubber import volume_energy
 
 KINKS = 2.0
 """Units of the first layer bend at 0 to this many times the strain scale at first."""

@@ -28,11 +28,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ..arrays import plain
+from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 from . import principal
-from .arrays import plain
 from .featured import traced
 from .invariant import _positive
-from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 from .principal import Part, StretchNetwork
 
 POISSON = 0.25

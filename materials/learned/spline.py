@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .law import ConstitutiveLaw, Elasticity, Plasticity, Response
+from ..law import ConstitutiveLaw, Elasticity, Plasticity, Response
 from .spectral import Stretches, decompose, kirchhoff, mixed
 from .two_networks import expected
 

@@ -96,7 +96,7 @@ class PhaseParameter:
 
 def built(described: Sequence[Sequence[Any]]) -> dict[str, nn.Module]:
     """Laws by phase, of the name of each phase, name of its law and the law's arguments."""
-    from .files import registered
+    from ..files import registered
 
     kinds = registered()
     return {phase: kinds[kind](**given) for phase, kind, given in described}

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from ..law import ConstitutiveLaw, Pullback, Response
 from .isotropic import ConditionalIsotropic, IsotropicPlasticity
-from .law import ConstitutiveLaw, Pullback, Response
 
 
 class CodeBook(ConstitutiveLaw):

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from .law import ConstitutiveLaw, Response
+from ..law import ConstitutiveLaw, Response
 from .phase_parameters import PhaseParameter, laws_of, polynomials, powers
 from .potential import Potential, SmoothPerceptron, norms
 from .strain_vectors import NAMES, strain_vector, tensor_of_stress

@@ -9,7 +9,7 @@ from typing import Self
 
 from torch import Tensor
 
-from .law import ConstitutiveLaw, Elasticity, Plasticity, Response
+from ..law import ConstitutiveLaw, Elasticity, Plasticity, Response
 
 
 def expected(name: str, unit: str, value: float) -> float:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from rheograd.kernels.dtypes import building, types
 from rheograd.kernels.principal import INPUTS, PrincipalKernels, principal_kernels
 
+from ..arrays import Launcher, matrices, plain, precision, view
 from . import perceptron
-from .arrays import Launcher, matrices, plain, precision, view
 from .featured import ROWS, empty_measured, kernels_of, reused
 from .perceptron import Block, Packed, Perceptron
 

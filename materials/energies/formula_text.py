@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Formulas of learned energies as text and as LaTeX.
 
-The text is in the language of materials/expression.py.
+The text is in the language of expression.py.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _term(name: str, weight: float, rate: float | None, latex: bool, digits: int
 
 
 def latex(text: str) -> str:
-    """A formula of materials/expression.py, which has read it, as LaTeX.
+    """A formula of expression.py, which has read it, as LaTeX.
 
     Raises:
         ValueError: It is no expression.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .arrays import Launcher, matrices
+from ..arrays import Launcher, matrices
 from .featured import empty_measured, kernels_of
 
 NEAR = {torch.float32: 5e-3, torch.float64: 6e-6}

@@ -4,9 +4,9 @@
     Symbolic("mu/2*(I1 - 3 - 2*log(J)) + lam/2*log(J)**2", {"mu": 4e4, "lam": 6e4})
 
 The text is in J = det F, I1 = tr C, I2 = ((tr C)² − tr C²)/2 and I3 = J² of C = FᵀF, in I1bar =
-J^(−2/3) I1 and I2bar = J^(−4/3) I2, and in constants of one's own. materials/expression.py reads it
-and differentiates it by each of these as if they were independent; the derivatives by Ī₁, Ī₂ and J,
-of which τ is made (materials/invariant_energy.py), are then
+J^(−2/3) I1 and I2bar = J^(−4/3) I2, and in constants of one's own. expression.py reads it and
+differentiates it by each of these as if they were independent; the derivatives by Ī₁, Ī₂ and J, of
+which τ is made (invariant_energy.py), are then
 
     ψ₁ = ∂ψ/∂I1bar + J^(2/3) ∂ψ/∂I1,        ψ₂ = ∂ψ/∂I2bar + J^(4/3) ∂ψ/∂I2,
     J ψ_J = J ∂ψ/∂J + 2/3 I1 ∂ψ/∂I1 + 4/3 I2 ∂ψ/∂I2
@@ -29,10 +29,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from . import bridge, formula_text
+from .. import bridge
+from ..law import Twin
+from . import formula_text
 from .expression import FUNCTIONS, NAME, Program, compiled
 from .invariant_energy import InvariantEnergy, Invariants, Slopes
-from .law import Twin
 
 INVARIANTS = ("I1", "I2", "I3", "J", "I1bar", "I2bar")
 """Names of a text, all positive."""

@@ -31,12 +31,12 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from . import bridge
+from .. import bridge
+from ..law import Twin
+from ..rubber import MOST_TERMS, volume_energy
 from .formula_text import LEAST_RATE, cann_formula
 from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
-from .law import Twin
 from .polyconvex import above_zero
-from .rubber import MOST_TERMS, volume_energy
 
 SMALL = 0.02
 """Of the shear modulus at rest that each term but the first has at first."""

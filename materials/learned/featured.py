@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from rheograd.kernels.dtypes import building
 from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
 
+from ..arrays import Launcher, matrices, precision, view
 from . import perceptron
-from .arrays import Launcher, matrices, precision, view
 from .perceptron import Block, Packed, Perceptron
 
 T = TypeVar("T")

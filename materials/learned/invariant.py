@@ -26,7 +26,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from .arrays import matrices, plain
+from ..arrays import matrices, plain
+from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 from .featured import (
     FeaturedNetwork,
     FlowPass,
@@ -35,7 +36,6 @@ from .featured import (
     elastic_target,
     traced,
 )
-from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
 
 
 class Kept(NamedTuple):
