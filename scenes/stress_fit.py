@@ -282,13 +282,7 @@ def assumed(
     found: argparse.Namespace, files: Sequence[StressFile], tests: Sequence[StressTest]
 ) -> tuple[str, ...]:
     """What was taken for granted, as sentences."""
-    said = []
-    if any(file.assumed for file in files):
-        unit = next(file.unit for file in files if file.assumed)
-        said.append(
-            f"stresses are in {unit}, as tables of rubber tests are; the file does not say so"
-            " (--unit changes it)"
-        )
+    said = [*unit_notes([file.unit for file in files if file.assumed])]
     isochoric = found.volume == "incompressible" or (
         found.volume is None and all(t.isochoric for t in tests)
     )
@@ -301,6 +295,15 @@ def assumed(
     if any(t.times is not None for t in tests):
         said.append("the deformation steps from each measured point straight to the next")
     return tuple(said)
+
+
+def unit_notes(units: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on units that files did not say, none if all did."""
+    return tuple(
+        f"stresses are in {unit}, as tables of rubber tests are; the file does not say so"
+        " (--unit changes it)"
+        for unit in units[:1]
+    )
 
 
 def settings(found: argparse.Namespace, comparison: Comparison) -> dict[str, object]:
