@@ -284,13 +284,20 @@ def assumed(
     """What was taken for granted, as sentences."""
     said = [*unit_notes([file.unit for file in files if file.assumed])]
     isochoric = found.volume == "incompressible" or (
-        found.volume is None and all(t.isochoric for t in tests)
+        found.volume is None and all(t.isochoric for t in chosen(found.train, tests))
     )
+    held = "1000 times the shear modulus"
+    if isinstance(found.bulk, float):
+        held = f"{found.bulk:g} Pa"
     if isochoric:
-        modulus = "1000 times the shear modulus" if found.bulk is None else f"{found.bulk:g} Pa"
         said.append(
             "the material is incompressible: a pressure frees the sides, and the tests do not"
-            f" determine the bulk modulus, which is set to {modulus} (--bulk changes it)"
+            f" determine the bulk modulus, which is set to {held} (--bulk changes it)"
+        )
+    elif found.bulk != "fit":
+        said.append(
+            "the volume is free, so that the bulk modulus is felt in the tests, but it is held at"
+            f" {held} (--bulk fit fits it)"
         )
     if any(t.times is not None for t in tests):
         said.append("the deformation steps from each measured point straight to the next")
