@@ -7,7 +7,7 @@ history, which a law hands on unchanged, so gradients reach the values through a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from rheograd.materials.law import ConstitutiveLaw
 
 from .scene import Body, Scene, typed
+from .suggestion import did_you_mean
 
 
 def columns(body: Body, x: Tensor, *, share: int = 1) -> Tensor | None:
@@ -37,6 +38,37 @@ def columns(body: Body, x: Tensor, *, share: int = 1) -> Tensor | None:
         _values(body, name, body.fields[name], width, x, share) for name, width in declared.items()
     ]
     return torch.cat(found, 1) if found else None
+
+
+def at_rest(law: ConstitutiveLaw, q: int, like: Tensor, fields: Tensor | None) -> Tensor:
+    """History of points at rest, shape (q, n_internal), with constant fields (w,), else zeros."""
+    internal = law.rest_internal(q, like)
+    if fields is None:
+        return internal
+    own = fields.to(internal).expand(q, -1)
+    return torch.cat([own, internal[:, own.shape[1] :]], 1)
+
+
+def row_of(law: ConstitutiveLaw, values: Mapping[str, Sequence[float]]) -> Tensor:
+    """Fields of a law in its order, float64 of shape (w,), zeros for those that are not given.
+
+    Raises:
+        ValueError: The law has no such field, or it has another number of values.
+    """
+    for name, given in values.items():
+        width = law.fields.get(name)
+        if width is None:
+            there = _listed(law.fields) or "none"
+            raise ValueError(
+                f"got the constant field {name!r}{did_you_mean(name, law.fields)}, expected one"
+                f" that {law.name} reads: {there}"
+            )
+        if len(given) != width:
+            raise ValueError(
+                f"got {len(given)} numbers for the constant field {name!r}, expected {width}"
+            )
+    rows = [value for name, k in law.fields.items() for value in values.get(name, [0.0] * k)]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def wave_modulus(body: Body, fields: Tensor | None) -> float:

@@ -17,9 +17,9 @@ import warp as wp
 
 from .assembly import LANES
 from .dtypes import factory, types
-from .law_parts import columns_functions, moduli_functions, numbers, pair
+from .law_parts import columns_functions, moduli_functions, numbers
 from .response import respond
-from .update import Columns, damping_functions, history_functions, module_name, parts
+from .update import DAMPING, Columns, damping_functions, history_functions, module_name, parts
 
 
 class PiolaKernels(NamedTuple):
@@ -93,7 +93,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     P_out, A_out); arguments as in update.py and above.
     """
     t = types(dtype)
-    scalar, vec2, mat33 = t.scalar, pair(dtype), t.mat33
+    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
     one = t.scalar(1.0)
     elastic, plastic = parts(elasticity, plasticity, dtype)
     both, columns = respond(elastic, plastic, dtype), Columns.of(elastic, plastic, damped)
@@ -102,6 +102,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
     load_k, _save_k = columns_functions(0, columns.elastic, dtype)
     load_h, _save_h = columns_functions(columns.elastic, columns.plastic, dtype)
     load_z, save_z = columns_functions(0, columns.z, dtype)
+    load_d, _save_d = columns_functions(last, DAMPING, dtype)
     moduli, _widened = moduli_functions(columns.elastic, dtype)
     load, save = history_functions(columns.z, dtype)
     rate, viscous, damping_pullback = damping_functions(dtype)
@@ -110,7 +111,7 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
 
     @wp.func
     def derivative(
-        i: int, j: int, F: mat33, F_n: mat33, dt: scalar, k: veck, h: vech, z: vecz, damping: vec2
+        i: int, j: int, F: mat33, F_n: mat33, dt: scalar, k: veck, h: vech, z: vecz, damping: vec3
     ):
         """D_ij, of the history at the start of the step."""
         unit = mat33()
@@ -147,11 +148,12 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
         F_trial = F[p] * g
         tau, F_elastic, after = value(F_trial, k, h, z, dt)
         F_n = mat33()
-        viscosity = vec2()
+        damping = vec3()
         if wp.static(damped):
             F_n = load(internal, p)
-            viscosity = vec2(coefficients[r, wp.static(last)], coefficients[r, wp.static(last + 1)])
-            tau += viscous(moduli(k), viscosity[0], viscosity[1], rate(F_trial, F_n, dt))
+            damping = load_d(coefficients, r)
+            D_n = rate(F_trial, F_n, dt)
+            tau += viscous(moduli(k), damping, wp.determinant(F_trial), D_n)
             save(internal_out, p, F_elastic)
         save_z(internal_out, p, after)
         tau_out[p] = tau
@@ -162,9 +164,9 @@ def linearize_kernel(elasticity: str, plasticity: str, damped: bool, dtype: Any)
         put_stress(p, points, w * P, P_out)
         B = wp.transpose(g)
         for i in range(3):
-            D0 = derivative(i, 0, F_trial, F_n, dt, k, h, z, viscosity) * B
-            D1 = derivative(i, 1, F_trial, F_n, dt, k, h, z, viscosity) * B
-            D2 = derivative(i, 2, F_trial, F_n, dt, k, h, z, viscosity) * B
+            D0 = derivative(i, 0, F_trial, F_n, dt, k, h, z, damping) * B
+            D1 = derivative(i, 1, F_trial, F_n, dt, k, h, z, damping) * B
+            D2 = derivative(i, 2, F_trial, F_n, dt, k, h, z, damping) * B
             put_tangent(p, points, i, w, C, P, D0, D1, D2, A_out)
 
     return linearize

@@ -5,12 +5,13 @@ Each thread takes one entry of `index`, the particles of that law. `row[p]` is t
 `coefficients` that holds for particle p, so that bodies and worlds may differ; its columns are
 
     mu [Pa], lambda [Pa], further ones of the elasticity and those of the plasticity
-    (kernels/laws.py), then, if damped, a time [s] and the share b [-] of the bulk modulus that
-    is damped.
+    (kernels/laws.py), then, if damped, a time [s], the share b [-] of the bulk modulus that is
+    damped, and a number c, 0 or 1.
 
-A damped law (Kelvin-Voigt) adds tau_v = t (2 mu D' + b (lambda + 2/3 mu) tr D I), D the symmetric
-part of L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n is F at the end of the last
-step, row by row in nine columns of `internal`.
+A damped law adds tau_v = J^c t (2 mu D' + b (lambda + 2/3 mu) tr D I), D the symmetric part of
+L = (F_trial F_n^-1 - I) / dt and D' = D - tr D/3 I, where F_n is F at the end of the last step, row
+by row in nine columns of `internal`, and J = det F_trial. With c = 0 that is Kelvin-Voigt damping
+by Kirchhoff stress; with c = 1 Newton's fluid, whose viscosities are of the Cauchy stress tau / J.
 
 The columns of `internal`, the numbers of each point, are
 
@@ -29,10 +30,14 @@ from typing import Any, NamedTuple
 
 import warp as wp
 
+from .decompose import decompositions
 from .dtypes import factory, types
 from .law_parts import Elastic, Plastic, columns_functions, moduli_functions, pair
 from .laws import PLASTICITIES, elastic_form
 from .response import Respond, respond
+
+DAMPING = 3
+"""Coefficients of a damped law beside those of what it damps."""
 
 
 class LawKernels(NamedTuple):
@@ -82,7 +87,7 @@ class Columns(NamedTuple):
 def coefficient_count(elasticity: str, plasticity: str, damped: bool) -> int:
     """Columns of `coefficients`."""
     columns = Columns.of(*parts(elasticity, plasticity, wp.float32), damped)
-    return columns.damping + 2 * int(damped)
+    return columns.damping + DAMPING * int(damped)
 
 
 @factory
@@ -191,6 +196,7 @@ def _update(both: Respond, columns: Columns, damped: bool, dtype: Any, module: s
     load_k, _save_k = columns_functions(0, columns.elastic, dtype)
     load_h, _save_h = columns_functions(columns.elastic, columns.plastic, dtype)
     load_z, save_z = columns_functions(0, columns.z, dtype)
+    load_d, _save_d = columns_functions(last, DAMPING, dtype)
     moduli, _widened = moduli_functions(columns.elastic, dtype)
     load, save = history_functions(columns.z, dtype)
     rate, viscous, _pullback = damping_functions(dtype)
@@ -214,8 +220,7 @@ def _update(both: Respond, columns: Columns, damped: bool, dtype: Any, module: s
         tau, F, z = value(F_in, k, load_h(coefficients, r), load_z(internal, p), dt)
         if wp.static(damped):
             D = rate(F_in, load(internal, p), dt)
-            time = coefficients[r, wp.static(last)]
-            tau += viscous(moduli(k), time, coefficients[r, wp.static(last + 1)], D)
+            tau += viscous(moduli(k), load_d(coefficients, r), wp.determinant(F_in), D)
             save(internal_out, p, F)
         save_z(internal_out, p, z)
         tau_out[p] = tau
@@ -225,11 +230,12 @@ def _update(both: Respond, columns: Columns, damped: bool, dtype: Any, module: s
 
 
 def _adjoint(both: Respond, columns: Columns, damped: bool, dtype: Any, module: str) -> wp.Kernel:
-    mat33, scalar, vec2 = types(dtype).mat33, types(dtype).scalar, pair(dtype)
+    mat33, scalar = types(dtype).mat33, types(dtype).scalar
     pullback, own, more, last = both.pullback, columns.elastic, columns.plastic, columns.damping
     load_k, _save_k = columns_functions(0, own, dtype)
     load_h, _save_h = columns_functions(own, more, dtype)
     load_z, save_z = columns_functions(0, columns.z, dtype)
+    load_d, _save_d = columns_functions(last, DAMPING, dtype)
     moduli, widened = moduli_functions(own, dtype)
     load, save = history_functions(columns.z, dtype)
     _rate, _viscous, damping_pullback = damping_functions(dtype)
@@ -262,14 +268,14 @@ def _adjoint(both: Respond, columns: Columns, damped: bool, dtype: Any, module: 
             F_in, k, h, load_z(internal, p), dt, tau_in, F_bar_in, load_z(internal_out_bar, p)
         )
         if wp.static(damped):
-            viscosity = vec2(coefficients[r, wp.static(last)], coefficients[r, wp.static(last + 1)])
+            d = load_d(coefficients, r)
             F_n = load(internal, p)
-            F_v, F_n_bar, k_v, t_v = damping_pullback(F_in, F_n, dt, moduli(k), viscosity, tau_in)
+            F_v, F_n_bar, k_v, d_v = damping_pullback(F_in, F_n, dt, moduli(k), d, tau_in)
             F_trial_bar += F_v
             k_bar += widened(k_v)
             save(internal_bar_out, p, F_n_bar)
-            for c in range(2):
-                wp.atomic_add(coefficients_bar, r, wp.static(last) + c, t_v[c])
+            for c in range(DAMPING):
+                wp.atomic_add(coefficients_bar, r, wp.static(last) + c, d_v[c])
         save_z(internal_bar_out, p, z_bar)
         F_trial_bar_out[p] = F_trial_bar
         for c in range(own):
@@ -307,6 +313,7 @@ def damping_functions(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function
     """rate, viscous stress and its pullback."""
     t = types(dtype)
     mat33, scalar, vec2, vec3 = t.mat33, t.scalar, pair(dtype), t.vec3
+    cofactor = decompositions(dtype).cofactor
     half, one, two, third = t.scalar(0.5), t.scalar(1.0), t.scalar(2.0), t.scalar(1.0 / 3.0)
 
     @wp.func
@@ -317,27 +324,33 @@ def damping_functions(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function
         return half * (L + wp.transpose(L))
 
     @wp.func
-    def viscous(k: vec2, time: scalar, bulk: scalar, D: mat33):
+    def viscous(k: vec2, damping: vec3, J: scalar, D: mat33):
+        time = (one + damping[2] * (J - one)) * damping[0]
+        bulk = damping[1]
         # the factor of tr D is lambda itself, to the last bit, where all of the bulk is damped
         p = time * (bulk * k[1] - (one - bulk) * two * third * k[0]) * wp.trace(D)
         return (two * time * k[0]) * D + wp.diag(vec3(p, p, p))
 
     @wp.func
     def damping_pullback(
-        F_trial: mat33, F_n: mat33, dt: scalar, k: vec2, damping: vec2, tau_bar: mat33
+        F_trial: mat33, F_n: mat33, dt: scalar, k: vec2, damping: vec3, tau_bar: mat33
     ):
-        """F_trial_bar, F_n_bar, k_bar and the gradients of time and share of the bulk."""
-        time, bulk = damping[0], damping[1]
+        """F_trial_bar, F_n_bar, k_bar and the gradients of time, share of the bulk and c."""
+        J = wp.determinant(F_trial)
+        share = damping[1]
+        scale = one + damping[2] * (J - one)
+        time = scale * damping[0]
         D = rate(F_trial, F_n, dt)
         traces = wp.trace(tau_bar) * wp.trace(D)
-        L_bar = viscous(k, time, bulk, half * (tau_bar + wp.transpose(tau_bar))) / dt
+        L_bar = viscous(k, damping, J, half * (tau_bar + wp.transpose(tau_bar))) / dt
         F_trial_bar = L_bar * wp.transpose(wp.inverse(F_n))
         F_n_bar = -wp.transpose(F_trial * wp.inverse(F_n)) * F_trial_bar
-        mu_bar = two * wp.ddot(tau_bar, D) - (one - bulk) * two * third * traces
-        lambda_bar = bulk * traces
-        damping_bar = vec2(
-            k[0] * mu_bar + k[1] * lambda_bar, time * (k[1] + two * third * k[0]) * traces
-        )
+        mu_bar = two * wp.ddot(tau_bar, D) - (one - share) * two * third * traces
+        lambda_bar = share * traces
+        along = k[0] * mu_bar + k[1] * lambda_bar
+        F_trial_bar += (damping[2] * damping[0] * along) * cofactor(F_trial)
+        by_share = time * (k[1] + two * third * k[0]) * traces
+        damping_bar = vec3(scale * along, by_share, (J - one) * damping[0] * along)
         return F_trial_bar, F_n_bar, time * vec2(mu_bar, lambda_bar), damping_bar
 
     return rate, viscous, damping_pullback

@@ -151,7 +151,8 @@ class ElastoPlastic(ConstitutiveLaw):
 class Damped(ConstitutiveLaw):
     """Kelvin-Voigt: τ + t (2μ D' + b K tr D I), D the strain rate, D' = D − tr D/3 I, t a time.
 
-    K = λ + 2μ/3 is the bulk modulus at rest. D is the symmetric part of (F_trial F_n⁻¹ − I)/dt,
+    K = λ + 2μ/3 is the bulk modulus at rest. These are Kirchhoff stresses, as those of the law: a
+    fluid of a viscosity in Pa s is `Viscous`. D is the symmetric part of (F_trial F_n⁻¹ − I)/dt,
     where F_n, the elastic deformation at the end of the last step, is its history, row by row, and
     stands behind the numbers of the law it damps.
     Explicit steps must be shorter than the diffusion of momentum takes across a cell: in a nearly
@@ -199,9 +200,10 @@ class Damped(ConstitutiveLaw):
         return Twin(inner.elasticity, inner.plasticity, True)
 
     def coefficients(self) -> Tensor:
-        """Columns of the law, then the time and the share of the bulk; shape (c,)."""
+        """Columns of the law, then the time, the share of the bulk and 0; shape (c,)."""
         inner = self.law.coefficients()
-        return torch.cat([inner, self.time.reshape(1).to(inner), inner.new_tensor([self.bulk])])
+        own = inner.new_tensor([self.bulk, 0.0])
+        return torch.cat([inner, self.time.reshape(1).to(inner), own])
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Elastic part of the Kirchhoff stress [Pa], shape (q, 3, 3)."""

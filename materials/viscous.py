@@ -19,12 +19,15 @@ from .plastic import FluidReset
 
 
 class Viscous(Damped):
-    """Newtonian viscosity: τ + 2η D' + ζ tr D I, D the strain rate, D' = D − tr D/3 I.
+    """Newtonian viscosity: Cauchy's stress is that of the law + 2η D' + ζ tr D I.
 
-    D is the symmetric part of (F_trial F_n⁻¹ − I)/dt, with F_n in the history as in `Damped`. These
-    are Kirchhoff stresses: Cauchy's are τ/J, so that the viscosity of a fluid which is hardly
-    compressed is η, as far as J is 1. Explicit steps must be shorter than the diffusion of momentum
-    takes across a cell, as `viscosity` tells: dt of the order of ρ h²/(4η/3 + ζ).
+    D is the strain rate, the symmetric part of (F_trial F_n⁻¹ − I)/dt with F_n in the history as in
+    `Damped`, and D' = D − tr D/3 I. What is added to the Kirchhoff stress is J times as much, as
+    τ = J σ with J = det F_trial: the power per volume at rest is J σ : D (Batchelor 1967, "An
+    Introduction to Fluid Dynamics", §3.3). J is the volume ratio as F tells it: of a flow that
+    gives volume away, such as sand's, not that of the whole. Explicit steps must be shorter than
+    the diffusion of momentum takes across a cell, as `viscosity` tells: dt of the order of
+    ρ h²/(4η/3 + ζ).
 
     Args:
         law: An analytic elasticity, or an ElastoPlastic law of analytic parts; of a fluid
@@ -64,11 +67,11 @@ class Viscous(Damped):
         return cls(fluid, shear_viscosity, bulk_viscosity)
 
     def coefficients(self) -> Tensor:
-        """Columns of the law, then t = η/μ and b = ζ/(t K), as of `Damped`; shape (c,)."""
+        """Columns of the law, then t = η/μ and b = ζ/(t K) as of `Damped`, and 1; shape (c,)."""
         inner = self.law.coefficients()
         time = self.shear_viscosity.to(inner) / inner[0]
         share = self.bulk_viscosity.to(inner) / (time * (inner[1] + 2 / 3 * inner[0]))
-        return torch.cat([inner, torch.stack([time, share])])
+        return torch.cat([inner, torch.stack([time, share, torch.ones_like(time)])])
 
     def viscosity(self) -> float:
         """Of shear and bulk, 4/3 η + ζ [Pa s]."""

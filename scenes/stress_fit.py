@@ -68,8 +68,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv or .txt")
     parser.add_argument(
         "--law", action="append", metavar="NAME|FILE|FILE.py:CLASS",
-        help="neo-hookean, mooney-rivlin, yeoh, gent, arruda-boyce, ogden-1, -2, -3, any other law"
-        " by its name, a law.safetensors to start from, or a class of your own; may be repeated",
+        help="neo-hookean, mooney-rivlin, yeoh, gent, arruda-boyce, ogden-1, -2, -3, viscoelastic,"
+        " -2, -3 or such as 'viscoelastic-2(gent)', any other law by its name, a law.safetensors to"
+        " start from, or a class of your own; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--train", metavar="A,B", help="loadings to fit to, such as UT,PS (default: all)"
@@ -300,6 +301,8 @@ def assumed(
             f" {held} (--bulk fit fits it)"
         )
     if any(t.times is not None for t in tests):
+        if found.bulk is None and any("viscoelastic" in word for word in found.law or ()):
+            said.append("the shear modulus of a viscoelastic law is here that of its equilibrium")
         said.append("the deformation steps from each measured point straight to the next")
     return tuple(said)
 

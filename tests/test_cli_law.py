@@ -15,6 +15,7 @@ from test_audit import LAMBDA, MU, POISSON, YOUNG
 from test_cli_laws import SPRINGY
 
 from rheograd.materials.elastic import NeoHookean
+from rheograd.materials.fibres import FibreReinforced
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.learned.invariant import InvariantFullElasticity
 from rheograd.materials.provenance import Provenance
@@ -22,6 +23,7 @@ from rheograd.scenes.cli import main
 
 WOBBLY = '''
 from rheograd.materials.elastic import NeoHookean
+from rheograd.materials.fibres import FibreReinforced
 
 
 class Written(NeoHookean):
@@ -71,7 +73,7 @@ def check_json(found: dict) -> None:
     assert (found["format"], found["version"], found["units"]) == ("rheograd law", 1, "SI")
     assert set(found) == {
         "format", "version", "units", "source", "law", "formula", "provenance", "at_rest",
-        "curves", "audit",
+        "curves", "audit", "constant_fields",
     }  # fmt: skip
     assert found["law"]["name"] == "neo-hookean"
     assert found["law"]["class"] == "rheograd.materials.elastic.NeoHookean"
@@ -238,3 +240,45 @@ def test_a_failed_picture_leaves_the_old_one(
     assert main(["law", str(saved), "--plot", str(picture), "--force"]) == 2
     assert picture.read_text() == "old"
     assert not list(saved.parent.glob("*.tmp"))
+
+
+def test_fibres_are_audited_along_the_direction_that_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stiffer by 4 k₁ (1 − 2κ)² along them, and not isotropic; without, the matrix alone."""
+    law = FibreReinforced(NeoHookean(YOUNG, POISSON), 5e4, 1.0)
+    law.save(tmp_path / "law.safetensors")
+    found = {}
+    for name, words in (("matrix", []), ("along", ["--constant", "fibre=2,0,0"])):
+        path = tmp_path / f"{name}.json"
+        command = ["law", str(tmp_path / "law.safetensors"), "--audit", "--json", str(path), *words]
+        assert main(command) == 0
+        told = capsys.readouterr()
+        assert ("zero here" in told.out + told.err) is (name == "matrix")
+        found[name] = json.loads(path.read_text())
+    verdicts = {
+        name: {f["name"]: f for f in one["audit"]["findings"]} for name, one in found.items()
+    }
+    assert verdicts["matrix"]["isotropy"]["value"] < 1e-9
+    assert verdicts["along"]["isotropy"]["value"] > 0.05
+    assert verdicts["along"]["objectivity"]["verdict"] == "pass"
+    assert verdicts["along"]["stress of the energy"]["verdict"] == "pass"
+    assert found["along"]["constant_fields"] == {"fibre": [2.0, 0.0, 0.0]}
+    one, other = (found[n]["curves"][0]["y"]["values"][-1] for n in ("along", "matrix"))
+    assert one > 1.5 * other
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("fibre=1,0", "got 2 numbers for the constant field 'fibre', expected 3"),
+        ("fiber=1,0,0", "did you mean fibre?"),
+        ("fibre", "expected NAME=X,Y,... such as fibre=1,0,0"),
+        ("fibre=1,0,inf", "expected NAME=X,Y,..."),
+    ],
+)
+def test_bad_constants_are_refused(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["law", "fibre-reinforced", "--constant", word]) == 2
+    assert said in capsys.readouterr().err

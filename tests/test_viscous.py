@@ -26,18 +26,18 @@ DENSITY = 1e3
 
 
 def test_the_stress_of_a_fluid_at_a_given_rate() -> None:
-    """2η D' + ζ tr D I, whatever the shape it had; the pressure is that of its volume."""
+    """σ = 2η D' + ζ tr D I − p I, however compressed it is; the pressure is of its volume."""
     bulk, eta, zeta, dt = 1e4, 7.0, 3.0, 1e-3
     law = Viscous.water(bulk, eta, zeta)
     L = 20 * torch.randn(10, 3, 3).double()
-    F_n = EYE * (1 + 0.02 * torch.randn(10, 1, 1).double())
+    F_n = EYE * (0.7 + 0.6 * torch.rand(10, 1, 1).double())
     F = (EYE + dt * L) @ F_n
     found = law.update(F, F_n.flatten(1), dt)
     D = (L + L.mT) / 2
     spread = D.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * EYE
     J = det3(F)[:, None, None]
-    expected = 2 * eta * (D - spread / 3) + zeta * spread + bulk * J * (J - 1) * EYE
-    assert relative(found.tau, expected) < 1e-12
+    cauchy = 2 * eta * (D - spread / 3) + zeta * spread + bulk * (J - 1) * EYE
+    assert relative(found.tau / J, cauchy) < 1e-12
     assert relative(found.F_elastic, J ** (1 / 3) * EYE) < 1e-14
     assert torch.equal(found.internal, found.F_elastic.flatten(1))
     assert law.viscosity() == pytest.approx(4 / 3 * eta + zeta)
@@ -45,16 +45,35 @@ def test_the_stress_of_a_fluid_at_a_given_rate() -> None:
     assert relative(still, law.stress(F_n, F_n.flatten(1))) < 1e-14
 
 
+def test_the_power_of_a_swelling_drop_is_that_of_its_current_volume() -> None:
+    """∫ τ : D dt per volume at rest is ∫ ζ (tr D)² J dt = ζ r (J₁ − J₀) at tr D = r."""
+    zeta, r, steps = 3.0, 40.0, 4000
+    law, dt = Viscous.water(1e3, 1.0, zeta), 1 / (40.0 * 4000)
+    F, work = 0.8 * EYE[None], 0.0
+    internal = F.flatten(1)
+    for _ in range(steps):
+        moved = (1 + r * dt / 3) * F
+        with torch.no_grad():
+            found = law.update(moved, internal, dt)
+            viscous = found.tau - law.stress(moved, moved.flatten(1))
+        work += float(viscous[0].trace()) * r / 3 * dt
+        F, internal = found.F_elastic, found.internal
+    grown = float(det3(F)) - 0.512
+    assert work == pytest.approx(zeta * r * grown, rel=1e-3)
+    assert grown > 0.8
+
+
 def test_it_damps_as_a_relaxation_time_does() -> None:
-    """η = t μ and ζ = t b K are the Kelvin-Voigt damping of a solid."""
+    """η = t μ and ζ = t b K are the Kelvin-Voigt damping of a solid, J times as much."""
     solid, t, b = NeoHookean(2e5, 0.3), 2e-3, 0.4
     mu, lam = solid.coefficients().tolist()
     damped = Damped(solid, t, b)
     viscous = Viscous(solid, t * mu, t * b * (lam + 2 / 3 * mu))
     F = strained(10)
     internal = history(damped, F)
-    a, c = damped.update(F, internal, 1e-3), viscous.update(F, internal, 1e-3)
-    assert relative(c.tau, a.tau) < 1e-13
+    elastic = solid.update(F, internal[:, :0], 1e-3).tau
+    a, c = damped.update(F, internal, 1e-3).tau, viscous.update(F, internal, 1e-3).tau
+    assert relative(c - elastic, det3(F)[:, None, None] * (a - elastic)) < 1e-12
     assert viscous.viscosity() == pytest.approx(damped.viscosity(), rel=1e-12)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
@@ -97,6 +98,7 @@ def audit(
     dt: float = STEP,
     seed: int = 0,
     curves: Sequence[Curve] | None = None,
+    fields: Tensor | None = None,
 ) -> Audit:
     """Check a law; the same seed gives the same findings.
 
@@ -106,8 +108,10 @@ def audit(
         dt: Length of a step [s]: of matter where something flows.
         seed: Of all samples.
         curves: Those within the box, where they are known already.
+        fields: Constant fields of the law at the point that is checked, such as the direction of
+            its fibres, shape (w,); None: zeros, of which a law of fibres has none.
     """
-    probe = Probe(law, dt)
+    probe = Probe(law, dt, fields)
     moduli = stiffness.moduli_at_rest(probe)
     box = box or box_for(law, None, moduli)
     strains = box.drawn(STATES, small=probe.small, dim=probe.dim, seed=seed)
@@ -117,7 +121,7 @@ def audit(
     seen = work.cycles(probe, box, seed + 2)
     flows = seen.path.flows
     if curves is None:
-        curves = loadings.curves_within(law, box, flows=flows, dt=dt)
+        curves = loadings.curves_within(law, box, flows=flows, dt=dt, fields=fields)
     alike = invariance.isotropy(probe, pairs, seed + 4)
     return Audit(
         (

@@ -25,8 +25,9 @@ RISES = "dP/dλ > 0, dτ/dγ > 0"
 
 
 def curves_within(
-    law: ConstitutiveLaw, box: StrainBox, *, flows: bool, dt: float = STEP, every: bool = False
-) -> list[Curve]:
+    law: ConstitutiveLaw, box: StrainBox, *, flows: bool, dt: float = STEP, every: bool = False,
+    fields: Tensor | None = None,
+) -> list[Curve]:  # fmt: skip
     """Uniaxial, equibiaxial, pure shear, simple shear and volumetric.
 
     Args:
@@ -36,6 +37,7 @@ def curves_within(
         dt: Length of a loading step [s].
         every: Whether all loadings have the stretches of the box as they are; else each stays
             so far from its ends that its free sides, at constant volume, are inside as well.
+        fields: Constant fields of the law, shape (w,); None: zeros.
     """
     low, high = box.stretch
     small = law.kinematics == "small"
@@ -56,13 +58,13 @@ def curves_within(
         longest = max(1 - ends[0], ends[1] - 1) if small else math.log(max(1 / ends[0], ends[1]))
         return RATE * STEP / dt if flows else longest / (FEW * dt)
 
-    slow = reach / (FEW * dt)
+    slow = RATE * STEP / dt if flows else reach / (FEW * dt)
     return [
-        uniaxial(law, stretch=single, dt=dt, rate=rate(single)),
-        equibiaxial(law, stretch=biaxial, dt=dt, rate=rate(biaxial)),
-        pure_shear(law, stretch=planar, dt=dt, rate=rate(planar)),
-        simple_shear(law, shear=reach, dt=dt, rate=RATE * STEP / dt if flows else slow),
-        volume_curve(law, volume=box.volume, dt=dt, rate=rate(box.volume)),
+        uniaxial(law, stretch=single, dt=dt, rate=rate(single), fields=fields),
+        equibiaxial(law, stretch=biaxial, dt=dt, rate=rate(biaxial), fields=fields),
+        pure_shear(law, stretch=planar, dt=dt, rate=rate(planar), fields=fields),
+        simple_shear(law, shear=reach, dt=dt, rate=slow, fields=fields),
+        volume_curve(law, volume=box.volume, dt=dt, rate=rate(box.volume), fields=fields),
     ]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
+from ..constant_fields import at_rest
 from ..fem.piola import first_piola, piola_tangent
 
 STILL = 1e-9
@@ -36,9 +37,11 @@ class Probe:
     Args:
         law: The law; a copy is asked.
         dt: Length of a step [s].
+        fields: Constant fields of the law, shape (w,); None: zeros.
     """
 
-    def __init__(self, law: ConstitutiveLaw, dt: float):
+    def __init__(self, law: ConstitutiveLaw, dt: float, fields: Tensor | None = None):
+        self.fields = fields
         self.law = copy.deepcopy(law).to("cpu", torch.float64).requires_grad_(False)
         self.dt = dt
         self.small = law.kinematics == "small"
@@ -69,7 +72,7 @@ class Probe:
 
     def rest(self, q: int) -> Tensor:
         """History at rest, shape (q, m)."""
-        return self.law.rest_internal(q, self.identity)
+        return at_rest(self.law, q, self.identity, self.fields)
 
     @torch.no_grad()
     def path(self, F: Tensor) -> Path:

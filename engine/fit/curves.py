@@ -19,6 +19,8 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
+from ..constant_fields import at_rest
+
 STEP = 5e-4
 """Length of a loading step [s]."""
 RATE = 4.0
@@ -101,6 +103,7 @@ def uniaxial(
     stretch: tuple[float, float] = (0.7, 1.4),
     dt: float = STEP,
     rate: float = RATE,
+    fields: Tensor | None = None,
 ) -> Curve:
     """Nominal stress P_xx against stretch, sides free: the mean of τ_yy and τ_zz is zero.
 
@@ -112,6 +115,7 @@ def uniaxial(
         stretch: Ends of the range [-], around 1.
         dt: Length of a loading step [s].
         rate: Rate of the logarithmic strain [1/s].
+        fields: Constant fields of the law, shape (w,); None: zeros.
 
     Returns:
         Force per area at rest [Pa] against the ratio of the length to that at rest.
@@ -119,7 +123,7 @@ def uniaxial(
     Raises:
         ValueError: An argument is out of range.
     """
-    return _stretched(law, _UNIAXIAL, stretch, dt, rate)
+    return _stretched(law, _UNIAXIAL, stretch, dt, rate, fields)
 
 
 def equibiaxial(
@@ -128,12 +132,13 @@ def equibiaxial(
     stretch: tuple[float, float] = (0.7, 1.4),
     dt: float = STEP,
     rate: float = RATE,
+    fields: Tensor | None = None,
 ) -> Curve:
     """Nominal stress P_xx against the stretch along x and y, τ_zz = 0.
 
     Arguments, result and errors are those of `uniaxial`.
     """
-    return _stretched(law, _EQUIBIAXIAL, stretch, dt, rate)
+    return _stretched(law, _EQUIBIAXIAL, stretch, dt, rate, fields)
 
 
 def pure_shear(
@@ -142,23 +147,25 @@ def pure_shear(
     stretch: tuple[float, float] = (0.7, 1.4),
     dt: float = STEP,
     rate: float = RATE,
+    fields: Tensor | None = None,
 ) -> Curve:
     """Nominal stress P_xx against the stretch along x, τ_yy = 0, no strain along z.
 
     Planar tension, which is what tests of rubber call pure shear. Arguments, result and errors are
     those of `uniaxial`.
     """
-    return _stretched(law, _PURE_SHEAR, stretch, dt, rate)
+    return _stretched(law, _PURE_SHEAR, stretch, dt, rate, fields)
 
 
 def _stretched(
-    law: ConstitutiveLaw, mode: _Mode, stretch: tuple[float, float], dt: float, rate: float
-) -> Curve:
+    law: ConstitutiveLaw, mode: _Mode, stretch: tuple[float, float], dt: float, rate: float,
+    fields: Tensor | None,
+) -> Curve:  # fmt: skip
     if law.dim == 2:
         mode = _IN_PLANE[mode.name]
     halves = []
     for end in _range("stretch", stretch, 1.0):
-        point = _start(law)
+        point = _start(law, fields)
         increment, count = _increments(point.strain(end), dt, rate)
         rows, lateral = [(0.0, point.tau()[0, 0])], 0.0
         for k in range(1, count + 1):
@@ -181,6 +188,7 @@ def simple_shear(
     compression: float = 0.0,
     dt: float = STEP,
     rate: float = RATE,
+    fields: Tensor | None = None,
 ) -> Curve:
     """Shear stress τ_xy against γ in F = s (I + γ e_x ⊗ e_y), s = (1 − compression)^{1/3}.
 
@@ -191,6 +199,7 @@ def simple_shear(
             bears depends on it; without pressure it bears nothing.
         dt: Length of a loading step [s].
         rate: Rate of γ and of the logarithmic volume strain [1/s].
+        fields: Constant fields of the law, shape (w,); None: zeros.
 
     Returns:
         Kirchhoff shear stress [Pa]; without compression that is force per area at rest.
@@ -202,7 +211,7 @@ def simple_shear(
         raise ValueError(f"got shear = {shear:g}, expected a largest shear above 0, such as 0.5")
     if not 0 <= compression < 1:
         raise ValueError(f"got compression = {compression:g}, expected a share, 0 <= share < 1")
-    point = _start(law)
+    point = _start(law, fields)
     if compression:
         squeeze, count = _increments(point.strain(1 - compression), dt, rate)
         for _ in range(count):
@@ -232,6 +241,7 @@ def volumetric(
     volume: tuple[float, float] = (0.8, 1.2),
     dt: float = STEP,
     rate: float = RATE,
+    fields: Tensor | None = None,
 ) -> Curve:
     """Mean Cauchy stress tr σ/3 against the volume ratio J in F = J^{1/3} I.
 
@@ -241,6 +251,7 @@ def volumetric(
         volume: Ends of the range [-], around 1.
         dt: Length of a loading step [s].
         rate: Rate of log J [1/s].
+        fields: Constant fields of the law, shape (w,); None: zeros.
 
     Returns:
         Minus the pressure [Pa] against J.
@@ -250,7 +261,7 @@ def volumetric(
     """
     halves = []
     for end in _range("volume", volume, 1.0):
-        point = _start(law)
+        point = _start(law, fields)
         increment, count = _increments(point.strain(end), dt, rate)
         move = point.swollen(increment)
         rows = [(0.0, point.tau().trace() / 3)]
@@ -276,11 +287,11 @@ class _Point:
     Strains are logarithmic, or for laws of small strains changes of length by that at rest.
     """
 
-    def __init__(self, law: ConstitutiveLaw):
+    def __init__(self, law: ConstitutiveLaw, fields: Tensor | None):
         self.law = law
         self.small = law.kinematics == "small"
         self.F = torch.eye(3, dtype=torch.float64)[None]
-        self.internal = law.rest_internal(1, self.F)
+        self.internal = at_rest(law, 1, self.F, fields)
 
     def strain(self, stretch: float) -> float:
         """Of a stretch or a volume ratio."""
@@ -348,8 +359,8 @@ class _Point:
         return math.nan
 
 
-def _start(law: ConstitutiveLaw) -> _Point:
-    return _Point(copy.deepcopy(law).to("cpu", torch.float64))
+def _start(law: ConstitutiveLaw, fields: Tensor | None) -> _Point:
+    return _Point(copy.deepcopy(law).to("cpu", torch.float64), fields)
 
 
 def _root(residual: Callable[[Tensor], Tensor], near: float, width: float) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from ..outputs import read_by, require_ending, require_new
 from ..progress import say
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rheograd.engine.audit.audit import Audit
     from rheograd.engine.audit.stiffness import Moduli
     from rheograd.engine.audit.strain_box import StrainBox
@@ -55,6 +58,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     group.add_argument("--box", type=pair, metavar="A,B",
                        help="principal stretches of the audit (default: those that the law was"
                        " fitted over, else 0.75,1.333; of small strains 0.98,1.02)")  # fmt: skip
+    group.add_argument("--constant", action="append", default=[], metavar="NAME=X,Y,...",
+                       help="a constant field of the point, such as fibre=1,0,0 or activation=0.5"
+                       " (default: zeros, so no fibres); may be repeated")  # fmt: skip
     group.add_argument("--step", type=number, metavar="S",
                        help="length of a step [s], of matter where something flows (default: that"
                        " of the fit, else 0.0005)")  # fmt: skip
@@ -110,25 +116,26 @@ def run(found: argparse.Namespace, kind: Any, options: Sequence[Parameter]) -> i
     dt = found.step or (known.step if known is not None and known.step else STEP)
     if not dt > 0:
         raise ValueError(f"--step: got {dt:g} s, expected a length of time above 0")
-    moduli = moduli_at_rest(Probe(law, dt))
+    fields = constants(found.constant, law)
+    moduli = moduli_at_rest(Probe(law, dt, fields))
     try:
         box = box_for(law, found.box, moduli)
     except ValueError as error:
         raise ValueError(f"--box: {error}") from error
-    inner = curves_of(law, box, None, dt)
-    curves = inner if found.range is None else curves_of(law, box, found.range, dt)
+    inner = curves_of(law, box, None, dt, fields)
+    curves = inner if found.range is None else curves_of(law, box, found.range, dt, fields)
     described = description(law)
     law_tables.show(law, described, moduli, curves)
     verdict = None
     if found.audit:
-        verdict = audit(law, box=box, dt=dt, seed=found.seed, curves=inner)
+        verdict = audit(law, box=box, dt=dt, seed=found.seed, curves=inner, fields=fields)
         law_tables.show_audit(verdict)
     if found.plot is not None:
         draw(found, law, moduli, curves, verdict)
     if found.csv is not None:
         write_csv(found.csv, curves)
     if found.json is not None:
-        write_json(found.json, content(found.law, law, described, moduli, curves, verdict))
+        write_json(found.json, content(found.law, law, described, moduli, curves, verdict, fields))
     for path in (found.plot, found.csv, found.json):
         if path is not None:
             say(f"wrote {path}")
@@ -150,6 +157,33 @@ def read(word: str) -> ConstitutiveLaw:
         raise ValueError(str(error).removeprefix("--law: ")) from error
 
 
+def constants(words: Sequence[str], law: ConstitutiveLaw) -> Tensor | None:
+    """Constant fields of the point, shape (w,); None of a law that reads none.
+
+    Raises:
+        ValueError: A word is not NAME=X,Y, or the law has no such field.
+    """
+    from rheograd.engine.constant_fields import row_of
+
+    values: dict[str, list[float]] = {}
+    for word in words:
+        name, equals, numbers = word.partition("=")
+        try:
+            values[name] = [float(x) for x in numbers.split(",")]
+        except ValueError:
+            equals = ""
+        if not equals or not all(map(math.isfinite, values[name])):
+            raise ValueError(f"--constant: got {word!r}, expected NAME=X,Y,... such as fibre=1,0,0")
+    try:
+        row = row_of(law, values)
+    except ValueError as error:
+        raise ValueError(f"--constant: {error}") from error
+    zero = [name for name in law.fields if not any(values.get(name, ()))]
+    if zero:
+        say(f"constant fields that are zero here (--constant NAME=X,Y,...): {', '.join(zero)}")
+    return row if law.fields else None
+
+
 def status(verdict: Audit | None, *, strict: bool) -> int:
     """Exit code: 1 where a required property is missing, and where --strict one of the others."""
     if verdict is None:
@@ -159,8 +193,9 @@ def status(verdict: Audit | None, *, strict: bool) -> int:
 
 
 def curves_of(
-    law: ConstitutiveLaw, box: StrainBox, stretch: tuple[float, float] | None, dt: float
-) -> list[Curve]:
+    law: ConstitutiveLaw, box: StrainBox, stretch: tuple[float, float] | None, dt: float,
+    fields: Tensor | None,
+) -> list[Curve]:  # fmt: skip
     """Curves within the box, or of stretches as they are given.
 
     Raises:
@@ -172,14 +207,14 @@ def curves_of(
     from rheograd.engine.audit.loadings import curves_within
     from rheograd.engine.audit.probe import Probe
 
-    flows = work.cycles(Probe(law, dt), box, 0, count=8).path.flows
+    flows = work.cycles(Probe(law, dt, fields), box, 0, count=8).path.flows
     if stretch is None:
-        return curves_within(law, box, flows=flows, dt=dt)
+        return curves_within(law, box, flows=flows, dt=dt, fields=fields)
     try:
         wider = replace(box, stretch=stretch)
     except ValueError as error:
         raise ValueError(f"--range: {error}") from error
-    return curves_within(law, wider, flows=flows, dt=dt, every=True)
+    return curves_within(law, wider, flows=flows, dt=dt, every=True, fields=fields)
 
 
 def description(law: ConstitutiveLaw) -> dict[str, Any]:
@@ -233,7 +268,7 @@ def write_csv(path: Path, curves: Sequence[Curve]) -> None:
 
 def content(
     word: str, law: ConstitutiveLaw, described: dict[str, Any], moduli: Moduli,
-    curves: Sequence[Curve], verdict: Audit | None,
+    curves: Sequence[Curve], verdict: Audit | None, fields: Tensor | None,
 ) -> dict[str, Any]:  # fmt: skip
     """What is told, as values of JSON."""
     from rheograd.engine.fit.report_files import curve_json, plain
@@ -256,6 +291,7 @@ def content(
         "provenance": None if known is None else {
             **json.loads(known.to_json()), "hencky": known.hencky,
         },
+        "constant_fields": named_fields(law, fields),
         "at_rest": {
             "young_Pa": moduli.young, "poisson": moduli.poisson, "bulk_Pa": moduli.bulk,
             "shear_Pa": moduli.shear,
@@ -263,6 +299,14 @@ def content(
         "curves": [curve_json(law.name, curve) for curve in curves],
         "audit": None if verdict is None else verdict.as_json(),
     })  # fmt: skip
+
+
+def named_fields(law: ConstitutiveLaw, fields: Tensor | None) -> dict[str, list[float]]:
+    """Constant fields (w,) by name."""
+    if fields is None:
+        return {}
+    parts = fields.split(list(law.fields.values()))
+    return {name: part.tolist() for name, part in zip(law.fields, parts, strict=True)}
 
 
 def write_json(path: Path, found: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def clock(kernel: wp.Kernel, particles: int, arguments: list[Any]) -> tuple[floa
 def measure(law: tuple[str, str, bool], F: np.ndarray, dtype: Any) -> str:
     """One line of the table."""
     n, t, kernels = len(F), types(dtype), law_kernels(*law, dtype)
-    given = [1e5, 1e5, *COLUMNS.get(law[0], []), *COLUMNS.get(law[1], []), 1e-3, 1.0]
+    given = [1e5, 1e5, *COLUMNS.get(law[0], []), *COLUMNS.get(law[1], []), 1e-3, 1.0, 0.0]
     columns = given[: coefficient_count(*law)]
     index = wp.array(np.arange(n), dtype=wp.int32)
     row = wp.zeros(n, dtype=wp.int32)

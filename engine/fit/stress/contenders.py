@@ -17,6 +17,7 @@ from rheograd.materials.law import ConstitutiveLaw
 
 from ...suggestion import did_you_mean
 from .families import FEW, Bulk, Family, Free, Scales, families
+from .relaxing import relaxing
 from .terms import Terms, pieces_of
 
 STIFFNESSES = ("shear", "modulus", "shear_modulus", "energy_scale")
@@ -62,15 +63,16 @@ def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
     Raises:
         ValueError: There is no such law, or it cannot be made without more.
     """
-    known = families(bulk)
+    known = families(bulk) | relaxing(bulk)
     name = {"ogden": "ogden-3"}.get(name, name)
     if name in known:
         return Contender(name, known[name])
     kinds = {n: kind for n, kind in registered().items() if _suits(kind)}
     if name not in kinds:
+        short = [n for n in known if "(" not in n]
         raise ValueError(
             f"--law: got {name!r}{did_you_mean(name, [*known, *kinds])}, expected one of"
-            f" {', '.join([*known, *sorted(set(kinds) - set(known))])}, or a law.safetensors"
+            f" {', '.join([*short, *sorted(set(kinds) - set(known))])}, or a law.safetensors"
         )
     if issubclass(kinds[name], CANN):
         return Contender(name, None, bulk=bulk, sought=True)
@@ -86,7 +88,7 @@ def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
 
 def of_law(name: str, law: ConstitutiveLaw, scales: Scales, bulk: Bulk = None) -> Contender:
     """A law that is there already, where its fit starts."""
-    for family_name, family in families(bulk).items():
+    for family_name, family in (families(bulk) | relaxing(bulk)).items():
         if family.fits(law):
             return Contender(f"{family_name} from {name}", family, own=family.read(law))
     if isinstance(law, CANN) and (pieces := pieces_of(law)):

@@ -49,6 +49,8 @@ class Scales:
     """Number of stresses."""
     reach: tuple[float, float] = (0.0, 0.0)
     """Largest Ī₁ − 3 and Ī₂ − 3 that were seen [-]."""
+    duration: float = 0.0
+    """Of the longest test [s]; 0: none tells times."""
 
     @property
     def strain(self) -> float:

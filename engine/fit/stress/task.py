@@ -156,4 +156,5 @@ class Task:
                 " modulus): check signs, and that stretch is 1 at rest"
             )
         one, two = (max(x.tolist(), default=0.0) for x in self.excess())
-        return Scales(shear, excess, self.count, (one, two))
+        lasted = [float(t.times.max() - t.times.min()) for t in self.tests if t.times is not None]
+        return Scales(shear, excess, self.count, (one, two), max(lasted, default=0.0))
