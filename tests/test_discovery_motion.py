@@ -126,7 +126,7 @@ def test_stiffness_is_the_slope_of_the_forces(pulled: Trajectory) -> None:
 
     def rows(share: float) -> np.ndarray:
         moved = measured.at(measured.motion.x + share * move)
-        return sum(w * moved.rows(p) for p, w in zip(parts, chosen.weights, strict=True))
+        return chosen.weights @ np.stack([moved.rows(p) for p in parts])
 
     expected = (rows(1e-6) - rows(-1e-6)) / 2e-6
     np.testing.assert_allclose(slopes @ along.numpy(), expected, atol=1e-7 * abs(expected).max())
@@ -145,7 +145,7 @@ def test_rows_are_whitened_by_the_inverse_of_the_covariance(pulled: Trajectory) 
         assert white @ white == pytest.approx(row @ np.linalg.solve(S, row), rel=1e-6)
     u0 = measured.motion.x[1:, measured.moving].flatten().numpy()
     gap = pulled.x[1:, measured.moving].flatten().numpy() - u0
-    forces = sum(w * measured.rows(p) for p, w in zip(parts, chosen.weights, strict=True))
+    forces = chosen.weights @ np.stack([measured.rows(p) for p in parts])
     balance = np.linalg.solve(S, forces - measured.loads + C @ gap)
     expected = u0 + gap - 2e-4**2 * C.T @ balance
     x = equations.corrected(chosen)

@@ -224,7 +224,7 @@ class MeasuredMotion:
         grip = torch.zeros_like(self.held, dtype=torch.float64)
         grip[self.force.nodes] = self.force.axis.to(grip)
         free = np.flatnonzero(self.free.flatten().cpu().numpy())
-        every = eye_array(grip.numel(), format="csr")
+        every = csr_array(eye_array(grip.numel(), format="csr"))
         return csr_array(vstack([every[free], csr_array(grip.reshape(1, -1).cpu().numpy())]))
 
 

@@ -156,7 +156,7 @@ class _Search:
         first, volume = (t for t in library(1.0) if t.name in ("(I1bar - 3)", "(J - 1)**2"))
         parts = (Candidate(first, None), Candidate(volume, None))
         told = self.motion.gripped
-        force = sum(self.motion.rows(p) for p in parts)[told]
+        force = np.sum([self.motion.rows(p) for p in parts], 0)[told]
         size = abs(float(force @ self.motion.loads[told] / (force @ force)))
         chosen = Chosen(parts, np.full(2, size), 0.0)
         at = self.motion
