@@ -7,9 +7,11 @@ A quarter of a plate of 2 m by 1 m with a hole of 0.2 m in radius, N by N quad8 
 stretched by a quarter in four steps; each displacement of a node has an independent error, a share
 X of the pull of 0.25 m (a quarter of the plate's length that is seen). The law is (Ī₁ − 3),
 (Ī₂ − 3) and (J − 1)². With --finer the motion is that of a mesh of so many times as many elements
-along each side, of which only the nodes nearest to those of the coarse one are seen. Prints
-markdown: how often the terms were these, the root mean square error of each weight and of the
-standard deviation that was told for it, and the error of displacements that was found along,
+along each side, of which only the nodes nearest to those of the coarse one are seen. With --every M
+only those nearest to nodes of a mesh of N/M elements along each side are seen.
+
+Prints markdown: how often the terms were these, the root mean square error of each weight and of
+the standard deviation that was told for it, and the error of displacements that was found along,
 relative to the true one.
 """
 
@@ -47,10 +49,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--side", type=int, default=4)
     parser.add_argument("--finer", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--terms", default="mooney-rivlin,volume")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     exact, force = seen(asked.side, asked.finer)
+    if asked.every > 1:
+        few = torch.cdist(pulled(asked.side // asked.every).x[0], exact.x[0]).argmin(1)
+        exact.x[1:, [k for k in range(exact.x.shape[1]) if k not in few.tolist()]] = torch.nan
     print("| noise | terms | error of weights | told | noise found | time |")
     print("|---|---|---|---|---|---|", flush=True)
     for noise in asked.noise:
@@ -90,7 +96,7 @@ def row(exact: Trajectory, force: ForceCurve, noise: float, seeds: int, families
         generator = torch.Generator().manual_seed(seed)
         x = exact.x.clone()
         x[1:, :, :2] += noise * PULL * torch.randn(x[1:, :, :2].shape, generator=generator).double()
-        measured = MeasuredMotion(replace(exact, x=x), force, held_by(exact))
+        measured = MeasuredMotion.of(replace(exact, x=x), force, held_by(exact))
         one = found_in_motion(measured, families=families, draws=0)
         chosen = one.discovery.chosen
         found.append(one.noise / (noise * PULL))
