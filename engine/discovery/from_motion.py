@@ -169,7 +169,7 @@ class MeasuredMotion:
     @cached_property
     def known(self) -> Tensor:
         """Rows of equilibrium that are told, shape (frames − 1, r), bool; see `rows`."""
-        told = torch.isfinite(self.force.force[1:])[:, None]
+        told = torch.isfinite(self.force.force[1:]).to(self.held.device)[:, None]
         free = torch.ones(len(told), int(self.free.sum()), dtype=torch.bool, device=told.device)
         return torch.cat([free, told], 1)
 
