@@ -37,7 +37,7 @@ def from_motion(found: argparse.Namespace, folder: Path, again: str) -> int:
         raise ValueError("got a motion and more, expected one .vtkhdf and no --propose")
     motion = Trajectory.load(found.file[0])
     force = replace(force_of(found, motion), noise=found.force_noise)
-    measured = MeasuredMotion(motion, force, held_by(motion))
+    measured = MeasuredMotion.of(motion, force, held_by(motion))
     families = found.terms.split(",") if found.terms else FAMILIES
     with Progress("formula", 100, unit="%") as progress:
         result = found_in_motion(

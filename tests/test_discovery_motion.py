@@ -94,6 +94,34 @@ def test_finds_the_law_of_a_plate(pulled: Trajectory, noise: float, seed: int) -
     assert after < 0.5 * before
 
 
+def test_nodes_that_were_not_seen_are_found(pulled: Trajectory) -> None:
+    """A quarter of the nodes is missing in each frame; they come back to within the noise."""
+    motion = noisy(pulled, 1e-3, 0)
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.rand(motion.x.shape[:2], generator=generator) < 0.25
+    hidden[0] = False
+    motion.x[hidden] = torch.nan
+    measured = MeasuredMotion.of(motion, gripped(pulled), held_by(pulled))
+    inner = hidden & ~held_by(pulled).any(1)
+    between = (measured.motion.x - pulled.x)[inner].norm(dim=1)
+    one = found_in_motion(measured, families=["mooney-rivlin", "volume"], draws=0)
+    told = weights(one)
+    assert told.keys() == TRUE.keys()
+    for part, std in zip(one.discovery.chosen.parts, one.discovery.std, strict=True):
+        assert abs(told[part.term.name] - TRUE[part.term.name]) < 3.5 * std
+    assert one.noise == pytest.approx(1e-3 * PULL, rel=0.1)
+    after = (one.x - pulled.x)[inner].norm(dim=1).square().mean().sqrt()
+    assert after < 1e-3 * PULL and after < 0.5 * between.square().mean().sqrt()
+
+    few = motion.x.clone()
+    few[2, 10:] = torch.nan
+    with pytest.raises(ValueError, match="nodes are seen in frame 2"):
+        MeasuredMotion.of(replace(motion, x=few), gripped(pulled), held_by(pulled))
+    few[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="not seen at rest"):
+        MeasuredMotion.of(replace(motion, x=few), gripped(pulled), held_by(pulled))
+
+
 def test_noise_that_is_told_judges_the_terms(pulled: Trajectory) -> None:
     """Terms that cannot tell the motion leave more than the errors; the right ones leave these."""
     motion = noisy(pulled, 1e-3, 0)
@@ -126,7 +154,7 @@ def test_stiffness_is_the_slope_of_the_forces(pulled: Trajectory) -> None:
 
     def rows(share: float) -> np.ndarray:
         moved = measured.at(measured.motion.x + share * move)
-        return sum(w * moved.rows(p) for p, w in zip(parts, chosen.weights, strict=True))
+        return chosen.weights @ np.stack([moved.rows(p) for p in parts])
 
     expected = (rows(1e-6) - rows(-1e-6)) / 2e-6
     np.testing.assert_allclose(slopes @ along.numpy(), expected, atol=1e-7 * abs(expected).max())
@@ -145,7 +173,7 @@ def test_rows_are_whitened_by_the_inverse_of_the_covariance(pulled: Trajectory) 
         assert white @ white == pytest.approx(row @ np.linalg.solve(S, row), rel=1e-6)
     u0 = measured.motion.x[1:, measured.moving].flatten().numpy()
     gap = pulled.x[1:, measured.moving].flatten().numpy() - u0
-    forces = sum(w * measured.rows(p) for p, w in zip(parts, chosen.weights, strict=True))
+    forces = chosen.weights @ np.stack([measured.rows(p) for p in parts])
     balance = np.linalg.solve(S, forces - measured.loads + C @ gap)
     expected = u0 + gap - 2e-4**2 * C.T @ balance
     x = equations.corrected(chosen)

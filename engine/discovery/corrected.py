@@ -17,7 +17,9 @@ is a linear least-squares problem,
 whose rows have independent errors of 1, and u = ũ − s² Cᵀ (L Lᵀ)⁻¹ (…) is the next guess. C is the
 tangent stiffness: forces are compared by the displacements that they stand for. So terms are chosen
 as if displacements were fitted by simulations, one for each choice, yet no simulation is run. In
-the end u is in equilibrium with the chosen law and nearest to what was measured.
+the end u is in equilibrium with the chosen law and nearest to what was measured. A displacement
+that was not seen has `UNSEEN` times the error about its guess, which moves until it needs to move
+no more: so a mesh can be finer than what was seen.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ from rheograd.materials.law import ConstitutiveLaw
 from .from_motion import MeasuredMotion
 from .library import Candidate
 from .selection import Chosen
+
+UNSEEN = 100.0
+"""Error of a displacement that was not seen about the last guess of it, by that of others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +74,18 @@ class CorrectedEquations:
         from scipy.sparse import diags_array
 
         spread = np.where(self.about.gripped, self.force_noise**2, 0.0)
-        C = self.noise * self.slopes
+        C = self.slopes * self._spread
         return Factor.of(C @ C.T + diags_array(spread))
+
+    @cached_property
+    def _spread(self) -> np.ndarray:
+        """Standard deviations of displacements [m], shape (d,)."""
+        return np.where(self.about.sure, self.noise, UNSEEN * self.noise)
+
+    @property
+    def freedom(self) -> int:
+        """How many rows tell of weights: the others only place nodes that were not seen."""
+        return len(self._right) - int((~self.about.sure).sum())
 
     @cached_property
     def _right(self) -> np.ndarray:
@@ -79,9 +94,10 @@ class CorrectedEquations:
 
     @cached_property
     def _gap(self) -> np.ndarray:
-        """ũ − u₀ [m], shape (d,)."""
+        """ũ − u₀ [m], 0 where ũ was not seen, shape (d,)."""
         moved = (self.measured[1:] - self.about.motion.x[1:]).double()
-        return moved[:, self.about.moving].flatten().cpu().numpy()
+        gap = moved[:, self.about.moving].flatten().cpu().numpy()
+        return np.where(self.about.sure, gap, 0.0)
 
     @property
     def seen(self) -> np.ndarray:
@@ -120,7 +136,7 @@ class CorrectedEquations:
         for part, weight in zip(chosen.parts, chosen.weights, strict=True):
             rows += weight * self.about.rows(part)
         balance = self._factor.solved(rows - self._right)
-        move = self._gap - self.noise**2 * (self.slopes.T @ balance)
+        move = self._gap - self._spread**2 * (self.slopes.T @ balance)
         x = self.about.motion.x.double().clone()
         x[1:, self.about.moving] += torch.from_numpy(move).to(x).reshape(len(x) - 1, -1)
         return x
@@ -156,7 +172,8 @@ class Factor:
         if found is None or not (pivots > 0.0).all() or (found.perm_r != found.perm_c).any():
             raise ValueError(
                 "the equilibrium of the free nodes does not determine their displacements under the"
-                " law so far: it has no stiffness in some direction; add terms of the volume"
+                " law so far: it has no stiffness in some direction; add terms of the volume, or take"
+                " a mesh of which more nodes were seen"
             )
         return cls(found.L.tocsr(), np.sqrt(pivots), np.argsort(found.perm_r))
 

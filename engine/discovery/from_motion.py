@@ -32,6 +32,9 @@ from ..observations.force_curve import ForceCurve
 from ..trajectory import Trajectory
 from .library import Candidate, Deformed
 
+FEWEST = 20
+"""Nodes that displacements of others are interpolated from."""
+
 
 @dataclass(frozen=True, eq=False)
 class MeasuredMotion:
@@ -48,6 +51,20 @@ class MeasuredMotion:
     """On the gripped part, a value for each frame."""
     held: Tensor
     """Where a force from outside acts, shape (n, 3), bool."""
+    seen: Tensor | None = None
+    """Which nodes were seen in which frame, shape (frames, n), bool; None: all of them."""
+
+    @classmethod
+    def of(cls, motion: Trajectory, force: ForceCurve, held: Tensor) -> MeasuredMotion:
+        """Of a motion with NaN where a node was not seen.
+
+        Raises:
+            ValueError: See the class; or a node was not seen at rest, or too few were in a frame.
+        """
+        seen = torch.isfinite(motion.x).all(2)
+        if bool(seen.all()):
+            return cls(motion, force, held)
+        return cls(replace(motion, x=filled(motion.x, seen)), force, held, seen)
 
     def __post_init__(self) -> None:
         """See the class."""
@@ -131,6 +148,14 @@ class MeasuredMotion:
         return torch.linalg.inv(self.deformed.F).mT
 
     @cached_property
+    def sure(self) -> np.ndarray:
+        """Which displacements were seen, frame by frame those of `moving`, shape (d,), bool."""
+        seen = torch.ones_like(self.motion.x[1:, :, 0], dtype=torch.bool)
+        if self.seen is not None:
+            seen = self.seen[1:]
+        return seen[..., None].expand(-1, -1, 3)[:, self.moving].flatten().cpu().numpy()
+
+    @cached_property
     def reach(self) -> float:
         """The largest displacement [m]."""
         return float((self.motion.x[1:] - self.motion.x[0]).norm(dim=2).max())
@@ -144,7 +169,7 @@ class MeasuredMotion:
     @cached_property
     def known(self) -> Tensor:
         """Rows of equilibrium that are told, shape (frames − 1, r), bool; see `rows`."""
-        told = torch.isfinite(self.force.force[1:])[:, None]
+        told = torch.isfinite(self.force.force[1:]).to(self.held.device)[:, None]
         free = torch.ones(len(told), int(self.free.sum()), dtype=torch.bool, device=told.device)
         return torch.cat([free, told], 1)
 
@@ -224,8 +249,40 @@ class MeasuredMotion:
         grip = torch.zeros_like(self.held, dtype=torch.float64)
         grip[self.force.nodes] = self.force.axis.to(grip)
         free = np.flatnonzero(self.free.flatten().cpu().numpy())
-        every = eye_array(grip.numel(), format="csr")
+        every = csr_array(eye_array(grip.numel(), format="csr"))
         return csr_array(vstack([every[free], csr_array(grip.reshape(1, -1).cpu().numpy())]))
+
+
+def filled(x: Tensor, seen: Tensor) -> Tensor:
+    """Positions with displacements of nodes not seen between those of the nodes about them.
+
+    By thin-plate splines through the nearest ones.
+
+    Args:
+        x: Positions [m], shape (frames, n, 3).
+        seen: Which of them were seen, shape (frames, n), bool.
+
+    Raises:
+        ValueError: A node was not seen at rest, or too few were in a frame.
+    """
+    from scipy.interpolate import RBFInterpolator
+
+    if not bool(seen[0].all()):
+        raise ValueError("a node is not seen at rest: give all positions in the first frame")
+    if int(seen.sum(1).min()) < FEWEST:
+        frame = int(seen.sum(1).argmin())
+        raise ValueError(
+            f"{int(seen[frame].sum())} nodes are seen in frame {frame}, expected {FEWEST} or more:"
+            " leave that frame out"
+        )
+    X = x[0].double().cpu().numpy()
+    flat = X[:, np.ptp(X, axis=0) > 0.0]
+    found = x.double().cpu().numpy().copy()
+    for frame, known in zip(found[1:], seen[1:].cpu().numpy(), strict=True):
+        if not known.all():
+            between = RBFInterpolator(flat[known], (frame - X)[known], neighbors=FEWEST)
+            frame[~known] = X[~known] + between(flat[~known])
+    return torch.from_numpy(found).to(x)
 
 
 def held_by(motion: Trajectory) -> Tensor:

@@ -53,7 +53,7 @@ def _force(found: FoundInMotion) -> str:
 
 def _path(found: FoundInMotion) -> str:
     discovery = found.discovery
-    rows, count, residuals = "", len(found.equations.seen), []
+    rows, count, residuals = "", found.equations.freedom, []
     for k, step in enumerate(discovery.path, 1):
         free = max(count - step.chosen.numbers, 1)
         residuals.append(math.sqrt(step.chosen.rss / free))

@@ -9,6 +9,8 @@
    chosen again, until they are the same twice.
 
 Errors are taken as independent, of equal size at all nodes and in all frames, those at rest as 0.
+A mesh that cannot follow the body is an error that is none of these: it has to be finer than what
+the errors hide, if need be with nodes that were not seen.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class FoundInMotion:
     @property
     def excess(self) -> float:
         """Root mean square residual in standard deviations of what was told [-]; 1 is expected."""
-        rows = len(self.equations.seen) - self.discovery.chosen.numbers
+        rows = self.equations.freedom - self.discovery.chosen.numbers
         return math.sqrt(self.discovery.chosen.rss / max(rows, 1))
 
 
@@ -102,13 +104,12 @@ def found_in_motion(
     smooth = search.smoothed()
     parts = candidates(library(smooth.about.deformed.excess, tuple(families or FAMILIES)))
     equations, _ = search.settled(smooth, parts)
-    unit = None if noise is None else 1.0
     found = None
     for k in range(ROUNDS):
         equations.prepare(parts)
         share = k / ROUNDS
         last, found = found, discover(
-            equations, parts, most=most, noise=unit, seed=seed, draws=0,
+            equations, parts, most=most, noise=1.0, seed=seed, draws=0,
             hold_back=False,
             tell=lambda what, part, share=share: tell(what, share + 0.9 * part / ROUNDS),
         )  # fmt: skip
@@ -156,7 +157,7 @@ class _Search:
         first, volume = (t for t in library(1.0) if t.name in ("(I1bar - 3)", "(J - 1)**2"))
         parts = (Candidate(first, None), Candidate(volume, None))
         told = self.motion.gripped
-        force = sum(self.motion.rows(p) for p in parts)[told]
+        force = np.sum([self.motion.rows(p) for p in parts], 0)[told]
         size = abs(float(force @ self.motion.loads[told] / (force @ force)))
         chosen = Chosen(parts, np.full(2, size), 0.0)
         at = self.motion
@@ -180,7 +181,7 @@ class _Search:
             at = _moved(equations.about, x)
             ratio = 1.0
             if self.given is None:
-                rows = max(len(equations.seen) - chosen.numbers, 1)
+                rows = max(equations.freedom - chosen.numbers, 1)
                 least = LEAST_NOISE * self.motion.reach
                 ratio = max(self.noise * math.sqrt(chosen.rss / rows), least) / self.noise
                 self.noise *= ratio

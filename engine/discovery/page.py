@@ -157,6 +157,15 @@ def why(discovery: Discovery) -> str:
             f" {100 * path[discovery.size - 1].error:.2g} %: --max-terms {discovery.size - 1} gives"
             " that formula, if the easier one will do."
         )
+    known = [k for k, step in enumerate(path, 1) if math.isfinite(step.left_out)]
+    best = min(known, key=lambda k: path[k - 1].left_out, default=discovery.size)
+    if best != discovery.size:
+        said += (
+            f" Loadings held back are told best by {best} terms"
+            f" ({100 * path[best - 1].left_out:.2g} % against"
+            f" {100 * path[discovery.size - 1].left_out:.2g} %), which a use in loadings that were"
+            " not measured asks for."
+        )
     return said
 
 

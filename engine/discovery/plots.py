@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..fit.plots import FITTED, INK, MUTED, STYLE, TRUTH, svg
+from ..fit.plots import FITTED, INK, MUTED, STYLE, TRUTH, logarithmic, svg
 from .discover import Discovery
 from .propose import Attempt
 
@@ -33,14 +33,16 @@ def path_plot(discovery: Discovery) -> str:
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.subplots()
         axes.axvspan(discovery.size - 0.22, discovery.size + 0.22, color=FITTED, alpha=0.1, lw=0)
+        seen: list[float] = []
         for name, errors, colour, mark in lines:
             y = 100 * np.maximum(np.array(errors), SMALLEST)
             if np.isfinite(y).any():
+                seen.extend(y[np.isfinite(y)])
                 axes.plot(sizes, y, marker=mark, color=colour, markersize=5.5, label=name)
         limit = one_error_above(discovery)
         if math.isfinite(limit):
             axes.axhline(100 * limit, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-        axes.set_yscale("log")
+        logarithmic(axes, min(seen), max(seen))
         axes.set_xticks(sizes)
         axes.set_xlim(0.6, len(path) + 0.4)
         axes.set_xlabel("terms")
@@ -70,7 +72,7 @@ def residual_plot(residuals: Sequence[float], size: int) -> str:
         axes.axvspan(size - 0.22, size + 0.22, color=FITTED, alpha=0.1, lw=0)
         axes.axhline(1.0, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.plot(sizes, residuals, marker="o", color=FITTED, markersize=5.5)
-        axes.set_yscale("log")
+        logarithmic(axes, min(1.0, *residuals), max(1.0, *residuals))
         axes.set_xticks(sizes)
         axes.set_xlim(0.6, len(residuals) + 0.4)
         axes.set_xlabel("terms")
@@ -97,7 +99,10 @@ def force_plot(measured: np.ndarray, told: np.ndarray) -> str:
 
 
 def history_plot(history: Sequence[Attempt]) -> str:
-    """Errors of proposals in their order as an SVG element, with the best so far."""
+    """Errors of proposals in their order as an SVG element, with the best so far.
+
+    One at least was fitted.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -112,10 +117,11 @@ def history_plot(history: Sequence[Attempt]) -> str:
         best = 100 * np.fmin.accumulate(np.maximum(errors, SMALLEST))
         axes.step(order[np.isfinite(best)], best[np.isfinite(best)], where="post", color=FITTED)
         axes.plot(order, y, "o", color=INK, markersize=5.0)
-        top = axes.get_ylim()[1]
-        axes.set_yscale("log")
-        refused = order[~fitted]
-        axes.plot(refused, np.full(len(refused), top), "x", color=TRUTH, markersize=7.0)
+        logarithmic(axes, np.nanmin(y), np.nanmax(y))
+        refused, top = order[~fitted], axes.get_ylim()[1]
+        axes.plot(
+            refused, np.full(len(refused), top), "x", clip_on=False, color=TRUTH, markersize=7.0
+        )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(0.5, len(history) + 0.5)
         axes.set_xlabel("proposal")

@@ -63,7 +63,7 @@ def loss_plot(
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import MaxNLocator
 
     y = np.array([np.nan if v is None else v for v in losses], float)
     epochs = np.arange(len(y))
@@ -73,13 +73,7 @@ def loss_plot(
         axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
         top, bottom = axes[0, 0], axes[-1, 0]
         if np.any(y > 0) and not np.any(y <= 0):
-            top.set_yscale("log")
-            low, high = _room(np.nanmin(y), np.nanmax(y))
-            top.set_ylim(low, high)
-            marks = log_marks(low, high)
-            top.yaxis.set_major_locator(FixedLocator([value for value, _ in marks]))
-            top.yaxis.set_major_formatter(FixedFormatter([words for _, words in marks]))
-            top.yaxis.set_minor_locator(NullLocator())
+            logarithmic(top, np.nanmin(y), np.nanmax(y))
         top.plot(epochs, y, color=FITTED, linewidth=2.0)
         finite = np.flatnonzero(np.isfinite(y))
         if len(finite):
@@ -92,6 +86,19 @@ def loss_plot(
         bottom.set_xlabel(turn)
         bottom.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         return svg(figure, f"Loss by {turn} of the fit")
+
+
+def logarithmic(axes: Axes, low: float, high: float) -> None:
+    """Make the vertical axis logarithmic, with room for values above 0 between two ends."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    axes.set_yscale("log")
+    low, high = _room(low, high)
+    axes.set_ylim(low, high)
+    marks = log_marks(low, high)
+    axes.yaxis.set_major_locator(FixedLocator([value for value, _ in marks]))
+    axes.yaxis.set_major_formatter(FixedFormatter([words for _, words in marks]))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _room(low: float, high: float) -> tuple[float, float]:

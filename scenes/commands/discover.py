@@ -3,7 +3,7 @@
 
 FILE is stress tests as of `rheograd fit stress`: an .h5 table (groups UT, ET, PS with F and
 stress), a .csv with the columns stretch, stress and perhaps loading, or a .txt of two columns; or
-the .vtkhdf of a mesh that moved, with the force on its grip. A
+the .vtkhdf of a mesh that moved, with the force on its grip; NaN where a node was not seen. A
 few terms are chosen out of a library of invariants, powers of stretches, limits and exponentials,
 all with weights above 0; cross-validation says how many. The folder --out gets law.safetensors, a
 law as any other, report.html, report.json and config.json. With --propose the formulas come from a
