@@ -11,12 +11,14 @@ from test_audit import BOX, LAMBDA, MU, POISSON, YOUNG, Double
 from torch import Tensor
 
 from rheograd.engine.audit import invariance, loadings, stiffness, work
-from rheograd.engine.audit.audit import extrapolation
+from rheograd.engine.audit.audit import audit, extrapolation
 from rheograd.engine.audit.probe import Probe
 from rheograd.engine.audit.stiffness import Moduli, moduli_at_rest
 from rheograd.engine.audit.strain_box import StrainBox, suited
+from rheograd.materials.code_book import CodeBook
 from rheograd.materials.elastic import NeoHookean, det3
 from rheograd.materials.equino import EquiNO
+from rheograd.materials.fibres import Active, FibreReinforced
 from rheograd.materials.law import ConstitutiveLaw, Elasticity, Response
 from rheograd.materials.provenance import Provenance
 from rheograd.materials.small_strain import LinearElastic
@@ -248,3 +250,58 @@ def test_volumes_of_a_box_of_small_strains() -> None:
     assert suited(law, 1.0).volume == pytest.approx((0.94, 1.06), rel=1e-12)
     assert suited(law, 1000.0).volume == pytest.approx((1 - 1.2e-4, 1 + 1.2e-4), rel=1e-12)
     assert suited(law, math.inf).volume == pytest.approx((0.94, 1.06), rel=1e-12)
+
+
+class Told(Double):
+    """Fibres whose number, a constant field, spoils a law in one of three ways."""
+
+    name = "test-told"
+    n_internal = 1
+    fields = {"told": 1}  # noqa: RUF012
+
+    def __init__(self, flaw: str) -> None:
+        super().__init__()
+        self.flaw = flaw
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        F, c = F_elastic, 0.1 * MU * internal[:, :1, None]
+        found = self.good(F)
+        if self.flaw == "objectivity":
+            push = torch.zeros(3, 3).to(F)
+            push[0, 0] = 1.0
+            return found + c * push * (det3(F)[:, None, None] - 1)
+        if self.flaw == "angular momentum":
+            spin = torch.zeros(3, 3).to(F)
+            spin[0, 1], spin[1, 0] = 1.0, -1.0
+            return found + c * F @ spin @ F.mT
+        return found + c * torch.eye(3).to(F)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
+        if self.flaw != "stress of the energy":
+            return None
+        J = det3(F_elastic)
+        shape = 0.5 * MU * (F_elastic.square().sum((1, 2)) - 3 - 2 * J.log())
+        return shape + 0.5 * LAMBDA * J.log().square()
+
+
+@pytest.mark.parametrize("flaw", ["objectivity", "angular momentum", "stress of the energy"])
+def test_flaws_that_constant_fields_make_are_seen(flaw: str) -> None:
+    """At zeros of the field there is none of them."""
+    found = audit(Told(flaw), box=BOX, curves=())
+    assert [f.name for f in found.findings if f.verdict == "fail"] == [flaw]
+    told = found.named("constant fields")
+    assert told.verdict == "not applicable" and "random values of told" in told.sentence
+
+
+@pytest.mark.parametrize(
+    "law", [FibreReinforced.example(), Active.example(), CodeBook.example()],
+    ids=lambda law: law.name,
+)  # fmt: skip
+def test_laws_with_constant_fields_keep_the_identities(law: ConstitutiveLaw) -> None:
+    probe = Probe(law, DT, drawn=True)
+    F = pairs(probe)
+    assert invariance.objectivity(probe, F, 3).verdict == "pass"
+    assert invariance.stress_symmetry(probe, F).verdict == "pass"
+    assert work.stress_and_energy(probe, F[0]).verdict in ("pass", "not applicable")
+    bare = Probe(law, DT)
+    assert float((probe.path(F).tau - bare.path(F).tau).abs().max()) > 1.0, "they are felt"
