@@ -155,7 +155,7 @@ def test_what_is_drawn_is_what_points_are_judged_by(relative: bool) -> None:
     assert torch.allclose(drawn.y, level, rtol=1e-10, atol=1e-6)
     largest = float(stress[-1])
     unit = level.clamp(min=0.05 * largest) if relative else torch.full_like(level, 3 * largest)
-    noise = stats.t.ppf(0.975, 9) * math.sqrt(misfit * 12 / 9) * unit / 2.0
+    noise = float(stats.t.ppf(0.975, 9)) * math.sqrt(misfit * 12 / 9) * (unit / 2.0)
     assert torch.allclose(drawn.band, (noise**2 + 5e3**2).sqrt(), rtol=1e-9)
 
 
@@ -213,8 +213,8 @@ def test_the_band_of_networks_is_their_scatter() -> None:
     (UT,) = (pulled(PULL),)
     with torch.no_grad():
         found = fit.band(UT)[:, 0, 0]
-    t = stats.t.ppf(0.975, 2)
-    assert torch.allclose(found, t * np.std(moduli, ddof=1) * 2 * PULL, rtol=1e-9)
+    t = float(stats.t.ppf(0.975, 2))
+    assert torch.allclose(found, t * float(np.std(moduli, ddof=1)) * 2 * PULL, rtol=1e-9)
     alone = WeightsFit(fit.members[:1], (), 2, True)
     assert bool(torch.isnan(alone.band(UT)).all())
 
@@ -249,7 +249,7 @@ def test_volumes_and_stretches_that_were_fitted_over() -> None:
     a = torch.diag_embed(torch.tensor([[1.1, 1.1, 1.1], [1.2, 1.1, 1.3]]).double())
     b = torch.diag_embed(torch.tensor([[0.9, 1.0, 1.0], [0.8, 1.0, 1.0]]).double())
     P = torch.ones(2, 3, 3, dtype=torch.float64)
-    grown, pressed = (StressTest(n, F, P, (False,) * 3) for n, F in (("a", a), ("b", b)))
+    grown, pressed = (StressTest(n, F, P, (False, False, False)) for n, F in (("a", a), ("b", b)))
     both = grown, pressed
     for tests, stretch, volume in (
         (both[:1], (1.0, 1.3), (1.0, 1.2 * 1.1 * 1.3)),
