@@ -11,12 +11,14 @@ from test_audit import BOX, LAMBDA, MU, POISSON, YOUNG, Double
 from torch import Tensor
 
 from rheograd.engine.audit import invariance, loadings, stiffness, work
-from rheograd.engine.audit.audit import extrapolation
+from rheograd.engine.audit.audit import audit, extrapolation
 from rheograd.engine.audit.probe import Probe
 from rheograd.engine.audit.stiffness import Moduli, moduli_at_rest
 from rheograd.engine.audit.strain_box import StrainBox, suited
+from rheograd.materials.code_book import CodeBook
 from rheograd.materials.elastic import NeoHookean, det3
 from rheograd.materials.equino import EquiNO
+from rheograd.materials.fibres import Active, FibreReinforced
 from rheograd.materials.law import ConstitutiveLaw, Elasticity, Response
 from rheograd.materials.provenance import Provenance
 from rheograd.materials.small_strain import LinearElastic
@@ -124,25 +126,32 @@ def test_the_direction_of_loading_is_seen(law: ConstitutiveLaw, alike: bool) -> 
     assert rises.verdict == ("pass" if alike else "not applicable")
 
 
+class Noisy(NeoHookean):
+    """Near rest two of its stresses are off by 1e-4 Pa."""
+
+    name = "test-noisy"
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        J = det3(F_elastic)[:, None, None]
+        eye = torch.eye(3).to(F_elastic)
+        found = MU * (F_elastic @ F_elastic.mT - eye) + LAMBDA * J.log() * eye
+        near = found.flatten(1).norm(dim=1) < 1e3
+        found[:, 0, 1] += torch.where(near, 1e-4, 0.0)
+        found[:, 1, 2] += torch.where(near, 1e-4, 0.0)
+        return found
+
+
 def test_small_stresses_count_as_a_hundredth_of_the_largest() -> None:
     """So that rounding of a stress near rest is no flaw, and one of a real stress is."""
-
-    class Noisy(Double):
-        name = "test-noisy"
-
-        def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-            found = self.good(F_elastic)
-            found[:, 0, 1] += torch.where(found.flatten(1).norm(dim=1) < 1e3, 1e-4, 0.0)
-            return found
-
-    probe = Probe(Noisy(), DT)
+    probe = Probe(Noisy(YOUNG, POISSON), DT)
     F = torch.eye(3, dtype=torch.float64).repeat(2, 2, 1, 1)
     F[1, 0] *= 1.1
     F[1, 1] *= 1 + 1e-6
     largest = float(probe.elastic_stress(F[1, :1]).norm())
     found = invariance.stress_symmetry(probe, F)
-    expected = math.sqrt(2) * 1e-4 / (0.01 * largest)
-    assert found.value == pytest.approx(expected, rel=1e-9)
+    assert found.value == pytest.approx(2e-4 / (0.01 * largest), rel=1e-9)
+    derived = work.stress_and_energy(probe, F[1])
+    assert derived.value == pytest.approx(math.sqrt(2) * 1e-4 / (0.01 * largest), rel=1e-6)
 
 
 def test_a_box_below_what_was_fitted_over_is_told() -> None:
@@ -241,3 +250,58 @@ def test_volumes_of_a_box_of_small_strains() -> None:
     assert suited(law, 1.0).volume == pytest.approx((0.94, 1.06), rel=1e-12)
     assert suited(law, 1000.0).volume == pytest.approx((1 - 1.2e-4, 1 + 1.2e-4), rel=1e-12)
     assert suited(law, math.inf).volume == pytest.approx((0.94, 1.06), rel=1e-12)
+
+
+class Told(Double):
+    """Fibres whose number, a constant field, spoils a law in one of three ways."""
+
+    name = "test-told"
+    n_internal = 1
+    fields = {"told": 1}  # noqa: RUF012
+
+    def __init__(self, flaw: str) -> None:
+        super().__init__()
+        self.flaw = flaw
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        F, c = F_elastic, 0.1 * MU * internal[:, :1, None]
+        found = self.good(F)
+        if self.flaw == "objectivity":
+            push = torch.zeros(3, 3).to(F)
+            push[0, 0] = 1.0
+            return found + c * push * (det3(F)[:, None, None] - 1)
+        if self.flaw == "angular momentum":
+            spin = torch.zeros(3, 3).to(F)
+            spin[0, 1], spin[1, 0] = 1.0, -1.0
+            return found + c * F @ spin @ F.mT
+        return found + c * torch.eye(3).to(F)
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor | None:
+        if self.flaw != "stress of the energy":
+            return None
+        J = det3(F_elastic)
+        shape = 0.5 * MU * (F_elastic.square().sum((1, 2)) - 3 - 2 * J.log())
+        return shape + 0.5 * LAMBDA * J.log().square()
+
+
+@pytest.mark.parametrize("flaw", ["objectivity", "angular momentum", "stress of the energy"])
+def test_flaws_that_constant_fields_make_are_seen(flaw: str) -> None:
+    """At zeros of the field there is none of them."""
+    found = audit(Told(flaw), box=BOX, curves=())
+    assert [f.name for f in found.findings if f.verdict == "fail"] == [flaw]
+    told = found.named("constant fields")
+    assert told.verdict == "not applicable" and "random values of told" in told.sentence
+
+
+@pytest.mark.parametrize(
+    "law", [FibreReinforced.example(), Active.example(), CodeBook.example()],
+    ids=lambda law: law.name,
+)  # fmt: skip
+def test_laws_with_constant_fields_keep_the_identities(law: ConstitutiveLaw) -> None:
+    probe = Probe(law, DT, drawn=True)
+    F = pairs(probe)
+    assert invariance.objectivity(probe, F, 3).verdict == "pass"
+    assert invariance.stress_symmetry(probe, F).verdict == "pass"
+    assert work.stress_and_energy(probe, F[0]).verdict in ("pass", "not applicable")
+    bare = Probe(law, DT)
+    assert float((probe.path(F).tau - bare.path(F).tau).abs().max()) > 1.0, "they are felt"

@@ -132,6 +132,26 @@ def test_penalty() -> None:
         law.penalty(0.3)
 
 
+def test_shares_of_terms_by_hand() -> None:
+    """Of w (Ī₁ − 3) + w (Ī₂ − 3) in a pull along one axis and along two: the larger counts."""
+    law = CANN(1e5, strain_scale=0.5)
+    law.set_terms({"I1": 3e4, "I2": 1e4})
+    for stretch, s in ((None, 1.5), (2.0, 2.0)):
+        UT = s**2 + 2 / s - 3, 2 * s + s**-2 - 3
+        ET = 2 * s**2 + s**-4 - 3, s**4 + 2 * s**-2 - 3
+        first = [3 * a / (3 * a + b) for a, b in (UT, ET)]
+        found = law.shares(stretch)
+        assert found["I1"] == pytest.approx(max(first), rel=1e-6)
+        assert found["I2"] == pytest.approx(1 - min(first), rel=1e-6)
+    stretched = CANN(1e5, exponents=(3.0,))
+    stretched.set_terms({"stretch(3)": 4e4, "I1": 1e4})
+    s = 1.3
+    power = 2 * 4e4 / 9 * (2 * s**3 + s**-6 - 3), 2 * 4e4 / 9 * (s**3 + 2 * s**-1.5 - 3)
+    plain = 1e4 * (2 * s**2 + s**-4 - 3), 1e4 * (s**2 + 2 / s - 3)
+    share = max(a / (a + b) for a, b in zip(power, plain, strict=True))
+    assert stretched.shares()["stretch(3)"] == pytest.approx(share, rel=1e-6)
+
+
 def test_penalty_thins_a_formula() -> None:
     """Stress of Mooney and Rivlin is explained by their two terms, of the twelve."""
     truth, s = MooneyRivlin(0.8e5, 0.1e5, BULK), torch.linspace(0.7, 1.8, 12).double()

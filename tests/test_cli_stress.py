@@ -71,6 +71,7 @@ def test_from_a_table_to_a_law(
     assert "<script" not in page
     config = json.loads((out / "config.json").read_text())
     assert config["kind"] == "stress tests" and config["held out"] == "ET"
+    assert config["bulk"] == "1000 shear moduli"
 
     assert main([*words, *laws]) == 2
     assert "add --force to replace it" in capsys.readouterr().err
@@ -95,6 +96,7 @@ def test_a_law_goes_on_from_a_file_and_a_material(
     assert main([*words, "--law", str(saved)]) == 0
     law = ConstitutiveLaw.load(out / "law.safetensors")
     assert isinstance(law, MooneyRivlin) and law.bulk.item() == 2e7
+    assert json.loads((out / "config.json").read_text())["bulk"] == 2e7
     assert law.c1.item() == pytest.approx(0.16e6, rel=1e-3)
     start = ["--start", "natural-rubber", "--force"]
     assert main([*words, *start]) == 0

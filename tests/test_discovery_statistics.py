@@ -124,6 +124,23 @@ def test_points_and_loadings_that_are_held_back() -> None:
     assert two.inclusion == {"1": 1.0}
 
 
+class Apart(Made):
+    """Two points, each of which one of two terms tells."""
+
+    def column(self, candidate: Candidate) -> np.ndarray:
+        return np.array([1.0, 0.0] if candidate.term.name == "1" else [0.0, 1.0])
+
+
+def test_points_of_a_loading_are_drawn_anew() -> None:
+    """Of the four draws of two points the first is in three, and it has the larger stress."""
+    seen, x = np.array([1.0, 0.9]), np.ones(2)
+    one = discover(Apart(x, seen, np.zeros(2, int)), [power(1), power(2)], most=1, draws=400)
+    assert one.inclusion["1"] == pytest.approx(0.75, abs=0.08)
+    assert one.inclusion["1"] + one.inclusion["2"] == pytest.approx(1.0)
+    two = discover(Apart(x, seen, np.arange(2)), [power(1), power(2)], most=1, draws=20)
+    assert two.inclusion == {"1": 1.0}, "each loading keeps its number of points"
+
+
 def test_standard_deviations_are_those_of_regression() -> None:
     """s² (AᵀA)⁻¹ of two powers, s² = RSS/(m − 2), enlarged for what goes together."""
     x = np.linspace(0.5, 2.0, 16)

@@ -262,6 +262,17 @@ def test_new_it_has_the_moduli_asked_for() -> None:
         assert relative(near.stress(F, NONE), exact.stress(F, NONE)) < 0.1
 
 
+def test_penalty_is_of_the_second_invariant_alone() -> None:
+    """The mean weight of x₂ where it enters, each weight the square of a parameter."""
+    law = Polyconvex(1e5, widths=(3, 2), seed=4).double()
+    with torch.no_grad():
+        for weight, value in zip(law.network.inputs, (0.5, 2.0), strict=True):
+            weight[:, 1] = value
+    assert law.penalty().item() == pytest.approx((3 * 0.25 + 2 * 4.0) / 5)
+    slopes = torch.autograd.grad(law.penalty(), list(law.network.inputs))
+    assert all(bool((g[:, [0, 2]] == 0).all()) for g in slopes)
+
+
 def test_softer_and_stiffer_than_neo_hookean() -> None:
     """One network learns both, in shear at constant volume; Adam, as a fit has it."""
     g = torch.linspace(0.05, 0.8, 16, dtype=torch.float64)

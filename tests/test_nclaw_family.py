@@ -15,9 +15,13 @@ from rheograd.engine.shapes import Box
 from rheograd.materials.elastic import Corotated
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.learned.invariant_only import Invariant, InvariantOnlyElasticity
-from rheograd.materials.learned.plain import Plain, PlainElasticity
+from rheograd.materials.learned.plain import Plain, PlainElasticity, PlainPlasticity
 from rheograd.materials.learned.polar import Polar, PolarElasticity
-from rheograd.materials.learned.singular import Singular, SingularElasticity
+from rheograd.materials.learned.singular import (
+    Singular,
+    SingularElasticity,
+    SingularPlasticity,
+)
 from rheograd.materials.learned.spectral import NEAR, decompose, kirchhoff, left, mixed
 from rheograd.materials.learned.spline import Curve, Spline, SplineElasticity
 
@@ -72,6 +76,68 @@ def test_the_network_of_invariant_is_asked_three_numbers() -> None:
     traces = [sigma.sum(1) - 3, sigma.square().sum(1) - 3, sigma.prod(1) - 1]
     X = law.network.perceptron(torch.stack(traces, 1)).unflatten(1, (3, 3))
     assert relative(stress(law, F), 1e5 * (U @ Vh) @ (0.5 * (X + X.mT)) @ F.mT) < 1e-12
+
+
+def test_the_network_of_singular_is_asked_strains_in_descending_order() -> None:
+    """P = s U diag(f) Vᵀ and F + flow_scale U diag(f) Vᵀ, with the order of an SVD."""
+    law, F = trained(Singular), strained(20)
+    assert isinstance(law, Singular)
+    assert isinstance(law.elasticity, SingularElasticity)
+    assert isinstance(law.plasticity, SingularPlasticity)
+    with torch.no_grad():
+        U, sigma, Vh = torch.linalg.svd(F)
+        flow = law.plasticity.network(sigma - 1)
+        after = F + 1e-3 * U @ flow.diag_embed() @ Vh
+        assert relative(law.plasticity.return_map(F), after) < 1e-12
+        assert relative(after, F) > 1e-5
+        f = law.elasticity.network(sigma - 1)
+        assert (
+            relative(law.stress(F, F[:, :0, 0]), 1e5 * U @ (f * sigma).diag_embed() @ U.mT) < 1e-12
+        )
+
+
+def test_the_network_of_plain_is_asked_nine_entries() -> None:
+    """P = s X(F − I), row by row, and F + flow_scale X(F − I)."""
+    law, F = trained(Plain), strained(20)
+    assert isinstance(law, Plain)
+    assert isinstance(law.elasticity, PlainElasticity)
+    assert isinstance(law.plasticity, PlainPlasticity)
+    with torch.no_grad():
+        asked = (F - EYE).flatten(1)
+        X = law.elasticity.network(asked).reshape(20, 3, 3)
+        assert relative(law.stress(F, F[:, :0, 0]), 1e5 * X @ F.mT) < 1e-12
+        flow = law.plasticity.network(asked).reshape(20, 3, 3)
+        assert relative(law.plasticity.return_map(F) - F, 1e-3 * flow) < 1e-9
+
+
+@pytest.mark.parametrize("kind", LAWS, ids=lambda kind: kind.__name__)
+def test_new_laws_are_as_stiff_as_they_are_told_and_do_not_flow(
+    kind: type[ConstitutiveLaw],
+) -> None:
+    """E = stress_scale and ν = 0.25: λ = μ = 0.4 E; invariants alone know λ tr ε."""
+    law = kind(3e4).double()
+    e = 1e-6 * torch.tensor([[1.0, 0.3, 0.1], [0.3, -0.2, 0.2], [0.1, 0.2, 0.4]]).double()
+    tau = stress(law, (EYE + e)[None])[0]
+    mu = 0.0 if kind is Invariant else 1.2e4
+    assert relative(tau, 2 * mu * e + 1.2e4 * torch.trace(e) * EYE) < 1e-4
+    F = strained(5)
+    with torch.no_grad():
+        assert relative(law.update(F, F[:, :0, 0], DT).F_elastic, F) < 1e-7
+
+
+@pytest.mark.parametrize("kind", [Polar, Invariant, Singular, Plain], ids=lambda k: k.__name__)
+def test_scales_go_to_their_networks(kind: type[Polar | Singular | Plain | Invariant]) -> None:
+    """The elasticity's, the plasticity's, and 1/strain on the weights of the first layer."""
+    one, other = (
+        kind(1e5, 2e-3, elastic_strain=a, plastic_strain=b, seed=3)
+        for a, b in ((0.1, 0.5), (0.3, 0.7))
+    )
+    for name, ratio in (("elasticity", 3.0), ("plasticity", 1.4)):
+        first, second = (next(getattr(law, name).parameters()) for law in (one, other))
+        assert torch.allclose(first, ratio * second, rtol=1e-5)
+    assert one.elasticity.stress_scale == 1e5 and one.plasticity.flow_scale == 2e-3
+    weights = [list(part.parameters()) for part in (one.elasticity, one.plasticity)]
+    assert not torch.allclose(weights[0][0] * 0.1, weights[1][0] * 0.5), "drawn apart"
 
 
 def first_piola(law: ConstitutiveLaw, F: Tensor) -> Tensor:

@@ -17,11 +17,17 @@ from rheograd.engine.fit.stress.compare import Comparison
 from rheograd.engine.fit.stress.contenders import newborn
 from rheograd.engine.fit.stress.families import Free, Scales, families, rest_shear
 from rheograd.engine.fit.stress.files import fitted_over
-from rheograd.engine.fit.stress.judge import FittedLaw, line, score
-from rheograd.engine.fit.stress.numbers import NumbersFit, _by_autograd, _jacobian, fit_numbers
-from rheograd.engine.fit.stress.selection import TermsFit
+from rheograd.engine.fit.stress.judge import FittedLaw, criteria, line, score
+from rheograd.engine.fit.stress.numbers import (
+    NumbersFit,
+    _by_autograd,
+    _jacobian,
+    along,
+    fit_numbers,
+)
+from rheograd.engine.fit.stress.selection import TermsFit, fit_terms, subsets
 from rheograd.engine.fit.stress.task import Task
-from rheograd.engine.fit.stress.terms import Piece, Terms
+from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
 from rheograd.engine.fit.stress.weights import WeightsFit
 from rheograd.engine.observations.stress_test import StressTest
 from rheograd.materials.cann import CANN
@@ -149,7 +155,7 @@ def test_what_is_drawn_is_what_points_are_judged_by(relative: bool) -> None:
     assert torch.allclose(drawn.y, level, rtol=1e-10, atol=1e-6)
     largest = float(stress[-1])
     unit = level.clamp(min=0.05 * largest) if relative else torch.full_like(level, 3 * largest)
-    noise = stats.t.ppf(0.975, 9) * math.sqrt(misfit * 12 / 9) * unit / 2.0
+    noise = float(stats.t.ppf(0.975, 9)) * math.sqrt(misfit * 12 / 9) * (unit / 2.0)
     assert torch.allclose(drawn.band, (noise**2 + 5e3**2).sqrt(), rtol=1e-9)
 
 
@@ -179,6 +185,27 @@ def test_the_band_of_chosen_terms_holds_the_others() -> None:
     assert torch.allclose(found.band(ET)[:, 0, 0], expected, rtol=1e-9)
 
 
+def test_other_choices_of_terms_count_by_their_criterion() -> None:
+    """By exp(−Δ/2), Δ the difference of AICc by the factor for residuals that go together."""
+    task = Task((pulled(4e5 * PULL + ERRORS), StressTest.of_kind("ET", S, 4e5 * (S - S**-5))))
+    scales = task.scales()
+    fit, found = fit_terms(task, scales), subsets(task, scales, False)
+    assert [s.criterion for s in found] == sorted(s.criterion for s in found)
+    for one in found[:3]:
+        assert one.criterion == pytest.approx(criteria(one.misfit, 12, one.count)[0])
+    best = formula(found[0].pieces, scales.shear, 1000 * scales.shear, scales.strain)
+    with torch.no_grad():
+        factor = along(task, task.residual(best).numpy())
+    assert factor > 1.2 and len(fit.others) > 2
+    names = [{p.name for p in pieces_of(law)} for law in fit.others if isinstance(law, CANN)]
+    by_name = {frozenset(p.name for p in s.pieces): s.criterion for s in found}
+    told = [by_name[frozenset(name)] for name in names]
+    for k in range(1, len(told)):
+        expected = math.exp(-0.5 * (told[k] - told[0]) / factor)
+        assert fit.shares[k] / fit.shares[0] == pytest.approx(expected, rel=1e-6)
+    assert sum(fit.shares) < 1.0
+
+
 def test_the_band_of_networks_is_their_scatter() -> None:
     """Student's t of n − 1 degrees of freedom times the standard deviation of n members."""
     moduli = (1e5, 1.2e5, 1.7e5)
@@ -186,8 +213,8 @@ def test_the_band_of_networks_is_their_scatter() -> None:
     (UT,) = (pulled(PULL),)
     with torch.no_grad():
         found = fit.band(UT)[:, 0, 0]
-    t = stats.t.ppf(0.975, 2)
-    assert torch.allclose(found, t * np.std(moduli, ddof=1) * 2 * PULL, rtol=1e-9)
+    t = float(stats.t.ppf(0.975, 2))
+    assert torch.allclose(found, t * float(np.std(moduli, ddof=1)) * 2 * PULL, rtol=1e-9)
     alone = WeightsFit(fit.members[:1], (), 2, True)
     assert bool(torch.isnan(alone.band(UT)).all())
 
@@ -222,7 +249,7 @@ def test_volumes_and_stretches_that_were_fitted_over() -> None:
     a = torch.diag_embed(torch.tensor([[1.1, 1.1, 1.1], [1.2, 1.1, 1.3]]).double())
     b = torch.diag_embed(torch.tensor([[0.9, 1.0, 1.0], [0.8, 1.0, 1.0]]).double())
     P = torch.ones(2, 3, 3, dtype=torch.float64)
-    grown, pressed = (StressTest(n, F, P, (False,) * 3) for n, F in (("a", a), ("b", b)))
+    grown, pressed = (StressTest(n, F, P, (False, False, False)) for n, F in (("a", a), ("b", b)))
     both = grown, pressed
     for tests, stretch, volume in (
         (both[:1], (1.0, 1.3), (1.0, 1.2 * 1.1 * 1.3)),

@@ -21,7 +21,7 @@ from rheograd.materials.law import ConstitutiveLaw
 
 from ..fit.curves import STEP, Curve
 from . import invariance, loadings, stiffness, work
-from .finding import Finding
+from .finding import Finding, not_applicable
 from .probe import Probe
 from .strain_box import StrainBox, around_rest, fitted_stretch, suited, with_volume
 
@@ -123,13 +123,14 @@ def audit(
     if curves is None:
         curves = loadings.curves_within(law, box, flows=flows, dt=dt, fields=fields)
     alike = invariance.isotropy(probe, pairs, seed + 4)
+    any_fields = Probe(law, dt, drawn=True)
     return Audit(
         (
             invariance.finite_answers(probe, F),
             invariance.rest_stress(probe, moduli.largest),
-            invariance.objectivity(probe, pairs, seed + 3),
-            invariance.stress_symmetry(probe, pairs),
-            work.stress_and_energy(probe, F),
+            invariance.objectivity(any_fields, pairs, seed + 3),
+            invariance.stress_symmetry(any_fields, pairs),
+            work.stress_and_energy(any_fields, F),
             work.closed_cycles(probe, seen),
             stiffness.stiffness_at_rest(moduli),
             alike,
@@ -139,8 +140,24 @@ def audit(
                 probe, box, moduli, isotropic=invariance.is_isotropic(alike), seed=seed + 6
             ),
             extrapolation(law, box),
+            *constant_fields(law, fields),
         ),
         box, moduli, flows, dt, seed,
+    )  # fmt: skip
+
+
+def constant_fields(law: ConstitutiveLaw, fields: Tensor | None) -> tuple[Finding, ...]:
+    """At which constant fields a law was looked at, where it has any."""
+    if not law.fields:
+        return ()
+    names = ", ".join(law.fields)
+    told = "0" if fields is None else ", ".join(f"{value:.4g}" for value in fields.tolist())
+    return (
+        not_applicable(
+            "constant fields", f"{names} = {told}",
+            f"Objectivity, symmetry and energy are those of random values of {names}; all other"
+            f" checks, and the curves, are of {told}.",
+        ),
     )  # fmt: skip
 
 

@@ -37,13 +37,21 @@ class Probe:
     Args:
         law: The law; a copy is asked.
         dt: Length of a step [s].
-        fields: Constant fields of the law, shape (w,); None: zeros.
+        fields: Constant fields of the law at every point, shape (w,); None: zeros.
+        drawn: Whether each point has constant fields of its own, normal random numbers.
     """
 
-    def __init__(self, law: ConstitutiveLaw, dt: float, fields: Tensor | None = None):
+    def __init__(
+        self,
+        law: ConstitutiveLaw,
+        dt: float,
+        fields: Tensor | None = None,
+        *,
+        drawn: bool = False,
+    ):
         self.fields = fields
         self.law = copy.deepcopy(law).to("cpu", torch.float64).requires_grad_(False)
-        self.dt = dt
+        self.dt, self.drawn = dt, drawn
         self.small = law.kinematics == "small"
         self.dim = law.dim or 3
         self.identity = torch.eye(3, dtype=torch.float64)
@@ -71,8 +79,14 @@ class Probe:
         return Q * handed[:, None, None].sign()
 
     def rest(self, q: int) -> Tensor:
-        """History at rest, shape (q, m)."""
-        return at_rest(self.law, q, self.identity, self.fields)
+        """History at rest, shape (q, m); the same for the same q."""
+        internal = at_rest(self.law, q, self.identity, self.fields)
+        if not self.drawn:
+            return internal
+        width = sum(self.law.fields.values())
+        generator = torch.Generator().manual_seed(0)
+        fields = torch.randn(q, width, generator=generator, dtype=torch.float64)
+        return torch.cat([fields, internal[:, width:]], 1)
 
     @torch.no_grad()
     def path(self, F: Tensor) -> Path:
