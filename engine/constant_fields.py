@@ -79,8 +79,9 @@ def with_values(scene: Scene, values: Mapping[str, Mapping[int, float]]) -> Scen
             wanted = f"{name}.{max(numbers)}"
             known = {n: k for body in scene.bodies for n, k in body.law.fields.items()}
             raise ValueError(
-                f"got a value for {wanted}{did_you_mean(name, set(known) - {name})}, and no law of "
-                f"the scene reads it: their fields are {_listed(known) or 'none'}, counted from 0"
+                f"got a value for {wanted}, and no law of the scene reads it: their fields are "
+                f"{_listed(known) or 'none'}, counted from 0"
+                f"{did_you_mean(name, set(known) - {name})}"
             )
     return replace(scene, bodies=[_body_with(body, values) for body in scene.bodies])
 

@@ -23,7 +23,7 @@ from rheograd.materials.rubber import MooneyRivlin
 from rheograd.materials.viscoelastic import Viscoelastic
 
 SHEAR = 0.4e6
-STRETCH = torch.linspace(1.0, 2.0, 11, dtype=torch.float64)
+STRETCH = torch.linspace(1.0, 2.0, 7, dtype=torch.float64)
 NOMINAL = SHEAR * (STRETCH - STRETCH**-2)
 """Of an incompressible neo-Hookean bar, P = μ (λ − λ⁻²) [Pa]."""
 
@@ -69,8 +69,10 @@ def test_parts_get_the_bulk_modulus_and_keep_their_shear(name: str) -> None:
     assert rest_bulk(law) == pytest.approx(300.0 * shear, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("bulk", [None, 5e7])
+@pytest.mark.parametrize(
+    ("name", "bulk"),
+    [("viscoelastic", None), ("fibres", None), ("active", 5e7), ("rubber", None), ("rubber", 5e7)],
+)
 def test_a_pull_makes_a_law_that_keeps_its_volume(name: str, bulk: float | None) -> None:
     """Whose shear modulus is that of the bar, though Poisson's ratio is no number of the fit."""
     test = StressTest.of_kind("UT", STRETCH, NOMINAL, times=1.0 + STRETCH)
