@@ -112,6 +112,7 @@ def with_values(scene: Scene, values: Mapping[str, Mapping[int, float]]) -> Scen
             raise ValueError(
                 f"got a value for {wanted}, and no law of the scene reads it: their fields are "
                 f"{_listed(known) or 'none'}, counted from 0"
+                f"{did_you_mean(name, set(known) - {name})}"
             )
     return replace(scene, bodies=[_body_with(body, values) for body in scene.bodies])
 
@@ -155,14 +156,18 @@ def _check_names(body: Body, declared: Mapping[str, int]) -> None:
             f"{body.name} has the law {law.name!r} around {inner[0].name!r}, whose fields "
             f"{_listed(inner[0].fields)} it does not hand on: take {inner[0].name!r} by itself"
         )
+    unknown = [name for name in given if name not in declared]
     if missing := [name for name in declared if name not in given]:
+        width = declared[missing[0]]
+        values = str((1.0, *[0.0] * (width - 1))) if width > 1 else "1.0"
+        instead = f", but some for {', '.join(unknown)}" if unknown else ""
         raise ValueError(
             f"{body.name} has the law {law.name!r}, which reads the fields {_listed(declared)}, and"
-            f" no values for {', '.join(missing)}: give "
-            f"Body(..., fields={{{missing[0]!r}: tensor of {declared[missing[0]]}}}), or to a "
-            f"command --constant {missing[0]}=X"
+            f" no values for {', '.join(missing)}{instead}: give such as"
+            f" Body(..., fields={{{missing[0]!r}: {values}}}), or to a command --constant"
+            f" {missing[0]}={','.join('XYZW'[:width]) if width < 5 else 'X,...'}"
         )
-    if unknown := [name for name in given if name not in declared]:
+    if unknown:
         raise ValueError(
             f"{body.name} has values for {', '.join(unknown)}, expected those of the law "
             f"{law.name!r}: {_listed(declared) or 'none'}; leave the others out"

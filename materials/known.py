@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from .elastic import NeoHookean
 from .law import ConstitutiveLaw
+from .provenance import Provenance
 from .rubber import ArrudaBoyce, Ogden, Yeoh
 
 STIFF = 1000.0
@@ -121,4 +122,7 @@ def known_law(name: str) -> ConstitutiveLaw:
     """
     if name not in KNOWN:
         raise ValueError(f"got the material {name!r}, expected one of {', '.join(KNOWN)}")
-    return KNOWN[name].law()
+    known = KNOWN[name]
+    law = known.law()
+    law.provenance = Provenance(f"{known.material}: {known.numbers} ({known.source})")
+    return law

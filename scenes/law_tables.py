@@ -37,7 +37,12 @@ def about(law: ConstitutiveLaw, described: Mapping[str, Any]) -> list[tuple[str,
     rows += list(_values(law, described))
     rows.append(("parameters", f"{learned}, in SI units"))
     if (formula := formula_of(law)) is not None:
-        rows.append(("energy ψ", formula))
+        rows = [row for row in rows if row[1] != law.extra_repr() or formula not in row[1]]
+        rows.append(("energy ψ", f"{formula} [J/m³]"))
+    if law.fields:
+        listed = ", ".join(f"{n} ({k} number{'s'[: k > 1]})" for n, k in law.fields.items())
+        rows.append(("fields", f"{listed}, which a body gives; zero in what follows"))
+    history = law.n_internal - sum(law.fields.values())
     rest = law.rest_internal(1, next(law.parameters(), _zero()))
     with_energy = law.energy(_identity(rest), rest) is not None
     rows.append(
@@ -45,7 +50,7 @@ def about(law: ConstitutiveLaw, described: Mapping[str, Any]) -> list[tuple[str,
             "form",
             f"{law.kinematics} strain{'' if law.dim is None else f', {law.dim} dimensions'};"
             f" {'an energy' if with_energy else 'no energy'};"
-            f" {f'{law.n_internal} numbers of history' if law.n_internal else 'no history'};"
+            f" {f'{history} numbers of history' if history else 'no history'};"
             f" {'a device form' if law.twin is not None else 'runs as torch'}",
         )
     )
@@ -75,6 +80,11 @@ def _values(law: ConstitutiveLaw, described: Mapping[str, Any]) -> Iterator[tupl
     shown = law.extra_repr()
     if shown:
         yield "", shown
+    for name, value in described.get("arguments", {}).items() if shown else ():
+        if isinstance(value, dict):
+            part = getattr(law, name)
+            yield ("inner law" if name == "law" else name), f"{part.name}({part.extra_repr()})"
+    if shown:
         return
     for name, value in described.get("arguments", {}).items():
         if isinstance(value, dict):
@@ -99,7 +109,7 @@ def _origin(law: ConstitutiveLaw) -> Iterator[tuple[str, str]]:
             f"principal stretches {low:.4g} to {high:.4g} (Hencky {a:.3g} to {b:.3g}){beside}",
         )
     if known.command:
-        yield "by", known.command
+        yield "to repeat", known.command
     if known.date:
         yield "on", known.date
 

@@ -3,7 +3,8 @@
 
 - ``law.safetensors``: a saved law;
 - ``my_law.py:MyLaw``: a class in a file of the user's own, with its constructor's defaults;
-- ``my_law.py:law.safetensors``: a saved law whose class is in that file.
+- ``my_law.py:law.safetensors``: a saved law whose class is in that file;
+- ``natural-rubber``: a published law of a material, of `rheograd.materials.known`.
 
 A Python file runs only because it is named here; a saved law names the file of its class in an
 error, and never runs it.
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 ENERGY_LAWS = ("polyconvex", "cann")
 SAVED = ".safetensors"
 FORMS = f"a {SAVED} file, FILE.py:CLASS or FILE.py:FILE{SAVED}"
+MATERIAL = "a material such as natural-rubber"
 
 
 def split(word: str) -> tuple[Path | None, str]:
@@ -76,10 +78,37 @@ def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
     if rest.endswith(SAVED):
         return ConstitutiveLaw.load(Path(rest))
     if module is None or script is None:
+        from rheograd.materials.known import KNOWN
+
+        if rest in KNOWN:
+            return ConstitutiveLaw.from_material(rest)
+        if other := _instead(word):
+            raise ValueError(f"--law: got {word!r}, {other}")
         raise ValueError(
-            f"--law: got {word!r}{did_you_mean(word, known)}, expected {', '.join([*known, FORMS])}"
+            f"--law: got {word!r}{did_you_mean(word, [*known, *KNOWN])}, expected"
+            f" {', '.join([*known, FORMS])}, or {MATERIAL}"
         )
     return _made(module, rest, script)
+
+
+def _instead(word: str) -> str:
+    """What else a word is and what to do, as the end of a sentence; "" for what nobody knows."""
+    from rheograd.materials.files import registered
+    from rheograd.materials.law import ConstitutiveLaw
+
+    saved = Path(word) / f"law{SAVED}"
+    if saved.is_file():
+        return f"a folder, expected the law in it, {saved}"
+    kind = registered().get(word)
+    if kind is None:
+        return ""
+    where = f"{kind.__module__}.{kind.__name__}"
+    if not issubclass(kind, ConstitutiveLaw):
+        return f"a flow, {where}, expected a law: ElastoPlastic(elasticity, flow) (docs/laws.md)"
+    return (
+        f"a law without its numbers, {where}, expected {FORMS}, or {MATERIAL}: docs/laws.md shows"
+        " a class that gives them"
+    )
 
 
 def learned() -> dict[str, type[Any]]:
@@ -194,7 +223,15 @@ def with_constants(scene: Scene, words: Iterable[str]) -> Scene:
         if not equals or not values:
             raise ValueError(f"--constant: got {word!r}, expected NAME=X,Y such as code=0.2,-0.1")
         found[name] = dict(enumerate(values))
-    return with_values(scene, found)
+    told = with_values(scene, found)
+    for body in scene.bodies:
+        for name, width in body.law.fields.items():
+            if name in found and name not in body.fields and len(found[name]) < width:
+                raise ValueError(
+                    f"--constant: got {len(found[name])} of the {width} numbers of {name}, expected"
+                    " all of them"
+                )
+    return told
 
 
 def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:
@@ -213,7 +250,8 @@ def digest(word: str | None) -> str | None:
         return None
     script, rest = split(word)
     if script is None:
-        return hashlib.sha256(Path(rest).read_bytes()).hexdigest()
+        held = Path(rest).read_bytes() if rest.endswith(SAVED) else rest.encode()
+        return hashlib.sha256(held).hexdigest()
     held = Path(rest).read_bytes() if rest.endswith(SAVED) else rest.encode()
     return hashlib.sha256(script.read_bytes() + held).hexdigest()
 

@@ -2,9 +2,10 @@
 """Fit laws to stress tests: stretch and stress of a specimen that deforms alike everywhere.
 
 FILE is an .h5 table of rubber tests (groups UT, ET, PS with F and stress), a .csv with the columns
-stretch, stress and perhaps time [s] and loading (UT, ET, PS or SS), or F11 ... and P11 ..., or a
-.txt of two columns. Each law is fitted to the loadings of --train and judged on all the others.
-The folder --out gets law.safetensors (the best), report.html, report.json and config.json.
+stretch or strain [%], stress [MPa] and perhaps time [s] and loading (UT, ET, PS or SS), or F11 ...
+and P11 ..., or a .txt of two columns. Each law is fitted to the loadings of --train and judged on
+all the others. The folder --out gets law.safetensors (the best), report.html, report.json and
+config.json.
 
 Without --law eight analytic laws are compared. A law of few numbers gets error bars; a network is
 trained from several seeds, whose scatter is its band. Rubber is taken as incompressible: its bulk
@@ -79,7 +80,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the fit in --out")
     group = parser.add_argument_group("the fit")
     group.add_argument(
-        "--start", metavar="MATERIAL", help="begin at the published law of a common material, too"
+        "--start",
+        metavar="MATERIAL",
+        help="begin at the published law of a material, too:"
+        " natural-rubber, natural-rubber-chains, natural-rubber-small, dragon-skin-10,"
+        " ecoflex-00-30, pdms, vhb-4910 or brain",
     )
     group.add_argument(
         "--error", type=error, default="absolute", metavar="absolute|relative",
@@ -109,7 +114,9 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
     group.add_argument("--unit", metavar="UNIT", help="of stress: MPa, kPa or Pa (.h5: MPa)")
     group.add_argument(
-        "--rate", metavar="HZ", help="stretch per second, one for all files or one each: 0.01,0.05"
+        "--rate",
+        metavar="1/S",
+        help="stretch per second [1/s], one for all files or one each: 0.01,0.05",
     )
     group.add_argument(
         "--loading", type=kind, default="UT", metavar="UT|ET|PS|SS", help="(default: UT)"
@@ -228,6 +235,11 @@ def fitted(found: argparse.Namespace, tests: Sequence[StressTest]) -> Comparison
             " bulk modulus: give --bulk X [Pa], or --volume free"
         )
     scales = task.scales()
+    if isinstance(found.bulk, float) and task.isochoric and found.bulk < scales.shear:
+        raise ValueError(
+            f"--bulk: got {found.bulk:g} Pa, less than the shear modulus of these tests,"
+            f" {scales.shear:.3g} Pa: give it in Pa, or leave it out"
+        )
     rivals = contenders(found, scales)
     order = {rival.name: k for k, rival in enumerate(rivals)}
     with Progress("stress tests", len(rivals), unit="laws") as progress:
@@ -254,7 +266,7 @@ def contenders(found: argparse.Namespace, scales: Scales) -> list[Contender]:
         one = of_law(found.start, material, scales, bulk)
         return [one]
     rivals = []
-    for word in words or COMPARED:
+    for word in words or affordable(COMPARED, scales):
         if laws.SAVED in word or ".py" in word:
             law = laws.load(word)
             laws.require_savable(law)
@@ -277,6 +289,17 @@ def contenders(found: argparse.Namespace, scales: Scales) -> list[Contender]:
             f" {', '.join(r.name for r in rivals)} is: leave --law out to fit that kind"
         )
     return begun
+
+
+def affordable(names: Sequence[str], scales: Scales) -> list[str]:
+    """Those families whose numbers are fewer than the stresses; says which ones are not."""
+    from rheograd.engine.fit.stress.families import families
+
+    known = families()
+    fit = [name for name in names if len(known[name].starts(scales)[0]) < scales.points]
+    if left := [name for name in names if name not in fit]:
+        say(f"note: {scales.points} stresses are too few for the numbers of {', '.join(left)}")
+    return fit or list(names[:1])
 
 
 def assumed(

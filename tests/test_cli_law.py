@@ -282,3 +282,28 @@ def test_bad_constants_are_refused(
 ) -> None:
     assert main(["law", "fibre-reinforced", "--constant", word]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_words_that_are_no_law_say_what_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    NeoHookean(1e5, 0.3).save(tmp_path / "law.safetensors")
+    for word, reason in (
+        ("von-mises", "a flow, rheograd.materials.plastic.VonMises, expected a law"),
+        (str(tmp_path), f"expected the law in it, {tmp_path / 'law.safetensors'}"),
+        ("natrual-rubber", "did you mean natural-rubber?"),
+    ):
+        assert main(["law", word]) == 2
+        said = capsys.readouterr().err
+        assert reason in said and said.count("\n") == 1
+    assert main(["run", "drop", "--law", "yeoh", "--steps", "1"]) == 2
+    assert "a law without its numbers, rheograd.materials.rubber.Yeoh" in capsys.readouterr().err
+
+
+def test_a_material_and_the_fields_of_a_law_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["law", "pdms"]) == 0
+    assert "Johnston et al. 2014" in capsys.readouterr().out
+    assert main(["law", "active"]) == 0
+    said = capsys.readouterr().out
+    assert "fibre (3 numbers), activation (1 number), which a body gives" in said
+    assert "no history" in said and "neo-hookean(young=" in said

@@ -180,6 +180,9 @@ def test_a_material_of_a_family_is_found_by_its_code(
     assert "reads the fields code (2 numbers), and no values for code" in refuse(*run)
     assert "got a value for code.2, and no law" in refuse(*run, "--constant", "code=1,2,3")
     assert "got a value for colour.0, and no law" in refuse(*run, "--constant", "colour=1")
+    assert "got 1 of the 2 numbers of code" in refuse(*run, "--constant", "code=1")
+    assert "(did you mean code?)" in refuse(*run, "--constant", "codes=1,2")
+    assert "--constant code=X,Y" in refuse(*run)
     assert "'code=red', expected NAME=X,Y" in refuse(*run, "--constant", "code=red")
     words[-1] = "code.2"
     assert "got a value for code.2, and no law" in refuse(*words, "--out", tmp_path / "other")

@@ -13,6 +13,7 @@ import torch
 
 from rheograd.engine.material_point import drive
 from rheograd.engine.observations.stress_test import FREE, deformation
+from rheograd.materials.known import KNOWN
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin, Ogden
 from rheograd.scenes.cli import main
@@ -156,6 +157,7 @@ def test_refusals(table: Path, tmp_path: Path, refused: Callable[..., str]) -> N
     assert "expected NAME=X" in refused(table, "--weight", "UT", *out)
     assert "a weight of 'XX'" in refused(table, "--weight", "XX=1", *out)
     assert "no stress depends on the bulk" in refused(table, "--bulk", "fit", *out)
+    assert "less than the shear modulus of these tests" in refused(table, "--bulk", "5", *out)
     assert "a modulus above 0" in refused(table, "--bulk", "-1", *out)
     assert "expected one, or one each" in refused(table, "--rate", "1,2", *out)
     assert "expected a number" in refused(table, "--rate", "fast", *out)
@@ -171,3 +173,21 @@ def test_help_is_of_the_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: rheograd fit stress" in said and "--train" in said and "--frame-rate" not in said
     assert main(["fit", "--help"]) == 0
     assert "rheograd fit stress --help" in capsys.readouterr().out
+
+
+def test_few_points_leave_out_laws_of_many_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "few.csv"
+    path.write_text("strain [%],stress [MPa]\n5,0.1\n10,0.2\n20,0.35\n30,0.48\n")
+    assert main(["fit", "stress", str(path), "--out", str(tmp_path / "fit")]) == 0
+    assert "4 stresses are too few for the numbers of ogden-2, ogden-3" in capsys.readouterr().err
+    report = json.loads((tmp_path / "fit" / "report.json").read_text())
+    assert {"yeoh", "ogden-1"} <= {law["name"] for law in report["laws"]}
+
+
+def test_the_help_names_all_materials(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "stress", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(name in said for name in KNOWN)

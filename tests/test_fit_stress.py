@@ -15,10 +15,11 @@ from torch import Tensor
 
 from rheograd.engine.fit.stress.compare import compare
 from rheograd.engine.fit.stress.contenders import Contender, contender, of_law
-from rheograd.engine.fit.stress.families import Bulk, Free, families, rest_shear
+from rheograd.engine.fit.stress.families import Bulk, Free, families
 from rheograd.engine.fit.stress.judge import criteria
 from rheograd.engine.fit.stress.numbers import NumbersFit, along, fit_numbers, started_at
 from rheograd.engine.fit.stress.task import Task
+from rheograd.engine.fit.stress.volume import rest_shear
 from rheograd.engine.fit.stress.weights import fit_weights
 from rheograd.engine.observations.stress_files import Reading, read_stress
 from rheograd.engine.observations.stress_test import StressTest

@@ -89,7 +89,7 @@ def _words(axes: Axes, words: Sequence[str], findings: Sequence[Finding]) -> Non
     lines = [part for word in words for part in textwrap.wrap(word, WIDTH) or [""]]
     room = LINES - len(findings)
     if len(lines) > room:
-        lines = [*lines[: room - 1], "…"]
+        lines = [*lines[: room - 1], f"{lines[room - 1][: WIDTH - 2]} …"]
     down = 1.0 / LINES
     for number, line in enumerate(lines):
         axes.text(0.0, 1.0 - number * down, line, fontsize=9.5, color=INK, va="top",

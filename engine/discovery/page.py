@@ -12,11 +12,20 @@ from ..fit.quantity import quantity
 from ..fit.stress.compare import Comparison
 from ..fit.stress.page import r_squared
 from ..fit.stress.plots import loading_plot
+from ..fit.stress.volume import rest_bulk, rest_shear
 from ..fit.style import STYLE_SHEET
 from .discover import Discovery
 from .formula import Formula
 from .judged import Found
 from .plots import one_error_above, path_plot
+
+MUCH = 3.0
+"""Of two errors of a loading held back the larger is this much larger: worth a sentence."""
+WORDS = (
+    "I1bar, I2bar: invariants Ī₁, Ī₂ of J<sup>−2/3</sup> F Fᵀ; stretch(α) ="
+    " λ̄₁<sup>α</sup> + λ̄₂<sup>α</sup> + λ̄₃<sup>α</sup> − 3 of the stretches without volume;"
+    " J = det F; ** is a power. All in SI units."
+)
 
 
 def tests_page(
@@ -38,7 +47,11 @@ def tests_page(
         f"{len(found.discovery.chosen.parts)} of {found.discovery.library} candidate terms, R²"
         f" {r_squared(found.r2)} over all points."
     )
-    said = (*best.warnings, *notes)
+    moduli = (
+        f"at rest μ = {quantity(rest_shear(best.law), 'Pa', digits=3)} and"
+        f" K = {quantity(rest_bulk(best.law), 'Pa', digits=3)}"
+    )
+    said = (*best.warnings, *_other_loadings(found.discovery), *notes, moduli)
     sections = drawn + numbers(found.formula) + path(found.discovery) + inclusion(found.discovery)
     return page(found.formula, lede, sections, said, settings, surroundings, command)
 
@@ -55,7 +68,25 @@ def curves(comparison: Comparison) -> str:
             f"{loading_plot(comparison, test)}<figcaption>R² {r_squared(score.r2)},"
             f" {quantity(score.rms, 'Pa', digits=2)} RMS</figcaption></figure>"
         )
-    return f'<section><h2>Measured and told</h2><div class="grid">{figures}</div></section>'
+    return (
+        "<section><h2>Measured and told</h2><p>Dots: measured, filled where fitted to; line: the"
+        " formula; shaded: the 95 % band in which it expects a measured point.</p>"
+        f'<div class="grid">{figures}</div></section>'
+    )
+
+
+def _other_loadings(discovery: Discovery) -> tuple[str, ...]:
+    """A sentence if another number of terms foretells a loading that it has not seen far better."""
+    known = {k: s.left_out for k, s in enumerate(discovery.path, 1) if not math.isnan(s.left_out)}
+    taken = known.get(discovery.size)
+    if taken is None or MUCH * min(known.values()) > taken:
+        return ()
+    better = min(known, key=lambda size: known[size])
+    return (
+        f"with a whole loading held back this formula is off by {100 * taken:.2g} %, and the one of"
+        f" {better} term{'s'[: better > 1]} by {100 * known[better]:.2g} %: the number of terms is"
+        " chosen by points held back of all loadings",
+    )
 
 
 def page(
@@ -73,6 +104,7 @@ def page(
         f"{escape(surroundings.get('date', '')[:16])}</p>\n<h1>{title}</h1>\n"
         f'<p class="lede">{escape(lede)}</p>\n<p>ψ [J/m³] =</p><pre>{escape(formula.law.text)}\n'
         f"{escape(formula.numbers)}</pre><p>with its numbers:</p><pre>{escape(formula.text)}</pre>"
+        f'<p class="muted">{WORDS}</p>'
         f"<p>As LaTeX:</p><pre>{escape(formula.latex)}</pre></header>\n"
         f"{notes if said else ''}\n{sections}\n<section><h2>To do it again</h2>"
         f"<pre>{escape(command)}</pre>{_list(settings)}{_list(surroundings)}</section>\n</main>\n"

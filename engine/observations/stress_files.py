@@ -6,16 +6,16 @@
         set or the file: `unit` (Pa, kPa, MPa) and `stress_type` (PK1, the default, or Cauchy). A
         side whose stress is 0 throughout is free where its stretch changes; where that stays 1 it
         is held, and what it presses was not measured.
-.csv    a line of names, then numbers: `stretch`, `stress`, optionally `time` [s] and `loading`
-        (UT, ET, PS or SS, where `stretch` is the shear γ); or `F11` ... `F33` and some of `P11` ...
-        `P33`, optionally with `time`, those F that are left out being those of the identity. A
-        unit may follow a name: `stress [kPa]`. nan stands for a gap.
+.csv    a line of names, then numbers: `stretch`, `strain [%]` (or [-]) or `shear`, and `stress`,
+        optionally `time` [s] and `loading` (UT, ET, PS or SS, where `stretch` is the shear γ; or
+        words such as tension); or `F11` ... `F33` and some of `P11` ... `P33`, optionally with
+        `time`, those F that are left out being those of the identity. A unit may follow a name:
+        `stress [kPa]`; `true stress` is Cauchy's. nan stands for a gap. `stress_columns` has all.
 .txt    two columns without names: stretch, stress.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,10 +29,12 @@ from torch import Tensor
 from rheograd.materials.elastic import det3
 
 from ..suggestion import did_you_mean
-from ..tables import read_table
+from .stress_columns import Columns, loading_of, read_columns
 from .stress_test import KINDS, REST, StressTest
 
-UNITS: Mapping[str, float] = {"Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "N/mm2": 1e6}
+UNITS: Mapping[str, float] = {
+    "Pa": 1.0, "kPa": 1e3, "MPa": 1e6, "N/mm2": 1e6, "N/mm^2": 1e6, "N/mm²": 1e6,
+}  # fmt: skip
 """Of stress [Pa]."""
 RUBBER_UNIT = "MPa"
 """Of an .h5 table that does not say: that of the publications such tables are read off."""
@@ -234,63 +236,47 @@ def _borne(P: Tensor, F: Tensor) -> tuple[Tensor, tuple[bool, bool, bool]]:
 
 # ---- tables
 
-NAME = re.compile(r"^\s*(\w+?)\s*(?:\[\s*([^\]]*?)\s*\])?\s*$")
-"""A name of a column, and a unit after it."""
-
 
 def _csv(path: Path, reading: Reading) -> StressFile:
-    columns = _columns(path)
-    names = {name: whole for whole, (name, _) in columns.items()}
-    stresses = [n for n in names if n == "stress" or re.fullmatch(r"P[123]{2}", n)]
-    stated = {columns[names[n]][1] for n in stresses} - {None}
+    table = read_columns(path)
+    stresses = [q for q in table.columns if q.endswith("stress") or q.startswith("P")]
+    stated = {table.columns[q].unit for q in stresses} - {None}
     if len(stated) > 1:
         raise ValueError(f"{path} has stresses in {' and '.join(map(str, stated))}: use one unit")
     said = reading.unit or (stated.pop() if stated else None)
     unit, factor = _stated(said, path, "such as stress [kPa]")
-    if any(re.fullmatch(r"F[123]{2}", n) for n in names):
-        tests = _full(path, reading, names, factor)
+    if reading.measure is None and "cauchy stress" in stresses:
+        reading = replace(reading, measure="cauchy")
+    if any(q.startswith("F") for q in table.columns):
+        tests = _full(table, reading, factor)
     else:
-        tests = tuple(_simple(path, reading, names, factor))
+        tests = tuple(_simple(table, reading, factor))
     return StressFile(tests, unit, False)
 
 
-def _columns(path: Path) -> dict[str, tuple[str, str | None]]:
-    """Name and unit of each column by what is written over it."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            head = next(csv.reader(file, skipinitialspace=True), [])
-    except (UnicodeDecodeError, csv.Error):
-        head = []
-    found: dict[str, tuple[str, str | None]] = {}
-    for word in head:
-        match = NAME.match(word)
-        if match:
-            found[word] = (match[1], match[2])
-    names = [name for name, _ in found.values()]
-    if not ({"stretch", "stress"} <= set(names) or any(n.startswith("P") for n in names)):
-        there = ", ".join(head)[:60] or "nothing"
-        raise ValueError(
-            f"{path} has no columns of a stress test: expected stretch,stress or F11,...,P11,... in"
-            f" its first line, got {there}"
-        )
-    return found
-
-
-def _simple(
-    path: Path, reading: Reading, names: Mapping[str, str], factor: float
-) -> Iterator[StressTest]:
+def _simple(table: Columns, reading: Reading, factor: float) -> Iterator[StressTest]:
     """Tests of one number a point, by loading."""
-    wanted = ["stretch", "stress", *(["time"] if "time" in names else [])]
-    table = torch.from_numpy(read_table(path, [names[n] for n in wanted], gaps=True))
-    if "loading" in names:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file, skipinitialspace=True)
-            kinds = [(row[names["loading"]] or "").strip() for row in rows]
+    path = table.path
+    amount = table.amount()
+    stress = table.numbers([next(q for q in table.columns if q.endswith("stress"))])
+    times = table.seconds()
+    if "loading" in table.columns:
+        kinds = table.words("loading")
     else:
-        kinds = [reading.loading] * len(table)
+        kinds = ["SS" if amount == "shear" else reading.loading] * len(stress)
     for name in dict.fromkeys(kinds):
-        rows_of = torch.tensor([kind == name for kind in kinds])
-        yield _one(path, name, table[rows_of], reading, factor)
+        kind = loading_of(name)
+        if kind in KINDS and kind != "SS" and amount == "shear":
+            raise ValueError(f"{path}: got a shear of {name}, expected stretch or strain of it")
+        rows = np.array([other == name for other in kinds])
+        moved = table.deformed(shear=kind == "SS")[rows]
+        if "compression" in name.lower() and bool((moved > 1.0).any()):
+            raise ValueError(
+                f"{path}: {name} has a stretch of {np.nanmax(moved):g}, expected none above 1:"
+                " shortening is a strain below 0, and presses with a stress below 0"
+            )
+        columns = [moved, stress[rows, 0], *([] if times is None else [times[rows]])]
+        yield _one(path, name, torch.from_numpy(np.stack(columns, 1)), reading, factor)
 
 
 def _one(path: Path, name: str, table: Tensor, reading: Reading, factor: float) -> StressTest:
@@ -299,7 +285,9 @@ def _one(path: Path, name: str, table: Tensor, reading: Reading, factor: float) 
     if not bool(torch.isfinite(amount).all()):
         raise ValueError(f"{path}: a stretch is missing: leave that line out")
     times = table[:, 2] if table.shape[1] > 2 else None
-    kind = name.split(maxsplit=1)[0] if name.split() else name
+    kind = loading_of(name)
+    if len(table) < 2:
+        raise ValueError(f"{path}: {name} has {len(table)} point, expected two or more: add some")
     try:
         test = StressTest.of_kind(kind, amount, factor * table[:, 1], name=name, times=times)
     except ValueError as error:
@@ -307,19 +295,19 @@ def _one(path: Path, name: str, table: Tensor, reading: Reading, factor: float) 
     return replace(test, stress=_nominal(test.stress, test.F, reading.measure))
 
 
-def _full(
-    path: Path, reading: Reading, names: Mapping[str, str], factor: float
-) -> tuple[StressTest, ...]:
+def _full(table: Columns, reading: Reading, factor: float) -> tuple[StressTest, ...]:
     """One test told by components."""
-    strain = [n for n in names if re.fullmatch(r"F[123]{2}", n)]
-    stress = [n for n in names if re.fullmatch(r"P[123]{2}", n)]
-    wanted = [*strain, *stress, *(["time"] if "time" in names else [])]
-    table = torch.from_numpy(read_table(path, [names[n] for n in wanted], gaps=True))
-    F = torch.eye(3, dtype=torch.float64).repeat(len(table), 1, 1)
+    path = table.path
+    strain = [q for q in table.columns if re.fullmatch(r"F[123]{2}", q)]
+    stress = [q for q in table.columns if re.fullmatch(r"P[123]{2}", q)]
+    values = torch.from_numpy(table.numbers([*strain, *stress]))
+    found = table.seconds()
+    times = None if found is None else torch.from_numpy(found)
+    F = torch.eye(3, dtype=torch.float64).repeat(len(values), 1, 1)
     P = torch.full_like(F, torch.nan)
     for k, name in enumerate([*strain, *stress]):
         i, j = int(name[1]) - 1, int(name[2]) - 1
-        (F if name[0] == "F" else P)[:, i, j] = table[:, k] * (1.0 if name[0] == "F" else factor)
+        (F if name[0] == "F" else P)[:, i, j] = values[:, k] * (1.0 if name[0] == "F" else factor)
     free = [
         bool((P[:, i, i] == 0.0).all())
         or (f"P{i + 1}{i + 1}" not in stress and bool(((F[:, i, i] - 1).abs() >= REST).any()))
@@ -329,7 +317,6 @@ def _full(
     for i in range(3):
         if free[i]:
             P[:, i, i] = torch.nan
-    times = table[:, -1] if "time" in names else None
     try:
         sides = (free[0], free[1], free[2])
         return (StressTest(path.stem, F, P, sides, times, None, ""),)

@@ -2,12 +2,13 @@
 """Find a formula for the energy of a material, with the uncertainty of its numbers.
 
 FILE is stress tests as of `rheograd fit stress`: an .h5 table (groups UT, ET, PS with F and
-stress), a .csv with the columns stretch, stress and perhaps loading, or a .txt of two columns; or
-the .vtkhdf of a mesh that moved, with the force on its grip; NaN where a node was not seen. A
-few terms are chosen out of a library of invariants, powers of stretches, limits and exponentials,
-all with weights above 0; cross-validation says how many. The folder --out gets law.safetensors, a
-law as any other, report.html, report.json and config.json. With --propose the formulas come from a
-function of your own, and only their numbers are fitted. docs/discovery.md tells how it is done.
+stress), a .csv with the columns stretch or strain [%], stress [MPa] and perhaps loading, or a .txt
+of two columns; or the .vtkhdf of a mesh that moved, with the force on its grip, NaN where a node
+was not seen. A few terms are chosen out of a library of invariants, powers of stretches, limits and
+exponentials, all with weights above 0; cross-validation says how many. The folder --out gets
+law.safetensors, a law as any other, report.html, report.json and config.json. With --propose the
+formulas come from a function of your own, and only their numbers are fitted. docs/discovery.md
+tells how it is done.
 """
 
 from __future__ import annotations
@@ -240,6 +241,6 @@ def tell_path(result: Found) -> None:
         terms = " + ".join(map(str, step.chosen.parts))
         taken = "  <- taken" if k == result.discovery.size else ""
         say(
-            f"{k} terms: error {100 * step.error:.2g} %, held back {100 * step.within:.2g} %:"
-            f" {terms}{taken}"
+            f"{k} term{'s'[: k > 1]}: error {100 * step.error:.2g} %,"
+            f" held back {100 * step.within:.2g} %: {terms}{taken}"
         )

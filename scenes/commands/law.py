@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tell what a law is, draw its curves, and audit it.
 
-LAW is a law.safetensors, FILE.py:CLASS, FILE.py:law.safetensors, or the name of a law, whose
-numbers are then options. With --audit the law is held to what mechanics demands of any: finite
-stresses and none at rest, objectivity, a symmetric stress, a stress that is that of its energy, no
-work out of closed cycles, a stable rest. A law without one of these fails, and the command ends
-with 1. Curves that fall, lost ellipticity, the Baker-Ericksen inequalities and a box beyond what
-the law was fitted over are warnings, with which it ends with 0 unless --strict is given.
-docs/laws.md has the formulas.
+LAW is a law.safetensors, FILE.py:CLASS, FILE.py:law.safetensors, a material such as natural-rubber,
+or the name of a law, whose numbers are then options. With --audit the law is held to what mechanics
+demands of any: finite stresses and none at rest, objectivity, a symmetric stress, a stress that is
+that of its energy, no work out of closed cycles, a stable rest. A law without one of these fails,
+and the command ends with 1. Curves that fall, lost ellipticity, the Baker-Ericksen inequalities and
+a box beyond what the law was fitted over are warnings, with which it ends with 0 unless --strict is
+given. docs/laws.md has the formulas.
 """
 
 from __future__ import annotations

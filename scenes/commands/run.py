@@ -44,7 +44,7 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--constant", action="append", default=[], metavar="NAME=X,Y",
-        help="constant field that --law reads, such as code=0.2,-0.1",
+        help="constant field that the law reads, such as fibre=1,0,0 or code=0.2,-0.1",
     )  # fmt: skip
     parser.add_argument(
         "--micro", metavar="LAW|fe2:MESH",

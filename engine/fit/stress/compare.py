@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rheograd.materials.law import ConstitutiveLaw
+
 from ...observations.stress_test import StressTest
 from .contenders import Contender
 from .families import Free, Scales
@@ -15,6 +17,7 @@ from .judge import Answer, FittedLaw, criteria, line, score
 from .numbers import NumbersFit, fit_numbers, started_at
 from .selection import TermsFit, fit_terms
 from .task import Task
+from .volume import rest_bulk, rest_shear
 from .weights import WeightsFit, fit_weights, warmed
 
 MEMBERS = 5
@@ -23,6 +26,8 @@ EPOCHS = 600
 """Of each of them."""
 MANY = 64
 """Most numbers whose correlations are told."""
+SOFT = 10.0
+"""Bulk over shear modulus up to which a law is far from incompressible: ν below 0.452."""
 Tell = Callable[[str, float], None]
 """Is told what is fitted and which share of it is done."""
 
@@ -116,6 +121,18 @@ def _fitted(
     )  # fmt: skip
 
 
+def _unset(law: ConstitutiveLaw) -> str:
+    """A warning if a law that was fitted as incompressible is far from that where it is used."""
+    bulk, shear = rest_bulk(law), rest_shear(law)
+    if not shear > 0.0 or bulk > SOFT * shear:
+        return ""
+    return (
+        f"its bulk modulus at rest is {bulk / shear:.2g} of its shear modulus, which no test told"
+        " and --bulk does not set: a scene would change the volume of what was taken as"
+        " incompressible"
+    )
+
+
 def _judged(
     name: str, answer: NumbersFit | TermsFit | WeightsFit, task: Task, tests: Sequence[StressTest],
     seconds: float,
@@ -133,6 +150,8 @@ def _judged(
             f"it has no stress at points of {', '.join(beyond)}: they are beyond the stretch that"
             " it allows"
         )
+    if task.isochoric and (told := _unset(answer.law)):
+        warnings.append(told)
     return FittedLaw(
         name, answer.law, count, answer.parameters if numbers else (),
         answer.correlation if numbers else (), scores,

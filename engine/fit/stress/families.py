@@ -23,14 +23,19 @@ from rheograd.materials.known import STIFF, poisson_of
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..parameter import Parameter
+from .volume import parts, rest_shear, set_bulk
 
 Bulk: TypeAlias = float | Literal["fit"] | None
 """Bulk modulus [Pa]; "fit": one of the numbers; None: `STIFF` times the shear modulus."""
 Numbers = dict[str, Parameter]
 FEW = 64
 """Laws with no more numbers than these are fitted by least squares, with an error bar each."""
-HELD = ("bulk", "log_bulk")
-"""Names of a law's bulk modulus [Pa], or of its logarithm over the attribute `bulk`; scalars."""
+UNITS: Mapping[str, str] = {
+    "young": "Pa", "moduli": "Pa", "stiffness": "Pa", "tension": "Pa", "yield_stress": "Pa",
+    "hardening": "Pa", "times": "s", "time": "s", "shear_viscosity": "Pa s",
+    "bulk_viscosity": "Pa s",
+}  # fmt: skip
+"""Of numbers of the project's own laws, by the last of their names."""
 BEYOND = 1e-3
 """By how much a limit of stretch has to exceed what was seen, relative."""
 LARGEST = 30.0
@@ -242,15 +247,17 @@ class Free(Family):
 
         Args:
             law: Where the fit starts; stays as it is.
-            bulk: Of its laws, where they have a scalar parameter of that name.
+            bulk: Of its laws, where they or their parts have one (volume.py).
         """
         super().__init__(bulk)
         self.law = copy.deepcopy(law).to("cpu", torch.float64)
+        if bulk != "fit":
+            self.law = self.finished(self.law)
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What is fitted, by name: all parameters but a bulk modulus that is held."""
-        held = () if self.bulk == "fit" else HELD
+        held = {} if self.bulk == "fit" else dict(parts(self.law))
         found = self.law.named_parameters()
         return {n: p for n, p in found if p.requires_grad and p.numel() and n not in held}
 
@@ -260,10 +267,24 @@ class Free(Family):
         return sum(p.numel() for p in self.tensors.values())
 
     def bounds(self, name: str) -> tuple[float, float]:
-        """Of a tensor's numbers."""
-        declared = getattr(self.law, "bounds", None)
-        low, high = declared.get(name, (-math.inf, math.inf)) if declared else (-math.inf, math.inf)
-        return float(low), float(high)
+        """Of a tensor's numbers: those that the law, or the part that it belongs to, declares."""
+        prefix, _, own = name.rpartition(".")
+        part = self.law.get_submodule(prefix)
+        open_ = (-math.inf, math.inf)
+        if own == "young" and isinstance(part, elastic.YoungPoissonElasticity):
+            open_ = (0.0, math.inf)
+        for owner, word in ((self.law, name), (part, own)):
+            declared = getattr(owner, "bounds", None)
+            if declared and word in declared:
+                low, high = declared[word]
+                return float(low), float(high)
+        return open_
+
+    def unit(self, name: str) -> str:
+        """Of a tensor's numbers; "-" where nobody says it."""
+        prefix, _, own = name.rpartition(".")
+        known = type(self.law.get_submodule(prefix)).__module__.startswith("rheograd.materials.")
+        return UNITS.get(own, "-") if known else "-"
 
     def starts(self, scales: Scales) -> list[Numbers]:
         """See `Family.starts`: the law's own numbers, only those of a scale of their own."""
@@ -273,7 +294,9 @@ class Free(Family):
             size = max((abs(v) for v in values), default=0.0) or 1.0
             for k, value in enumerate(values):
                 label = name if tensor.ndim == 0 else f"{name}[{k}]"
-                numbers[label] = Parameter(value, unit="-", scale=max(abs(value), 0.1 * size))
+                numbers[label] = Parameter(
+                    value, unit=self.unit(name), scale=max(abs(value), 0.1 * size)
+                )
         return [numbers]
 
     def limits(self, numbers: Numbers) -> tuple[list[float], list[float]]:
@@ -295,16 +318,11 @@ class Free(Family):
 
     def finished(self, law: ConstitutiveLaw) -> ConstitutiveLaw:
         """The same with its bulk modulus, where that is a number of its own and held."""
-        named = dict(law.named_parameters())
-        plain, logarithm = (named.get(word) for word in HELD)
-        if isinstance(self.bulk, str) or (plain is None and logarithm is None):
+        if isinstance(self.bulk, str) or not dict(parts(law)):
             return law
-        value = STIFF * rest_shear(law) if self.bulk is None else self.bulk
-        with torch.no_grad():
-            if plain is not None:
-                plain.fill_(value)
-            elif logarithm is not None:
-                logarithm.fill_(math.log(value / float(getattr(law, "bulk", 1.0))))
+        shear = rest_shear(law)
+        if shear > 0.0:  # a fluid's is its own
+            set_bulk(law, STIFF * shear if self.bulk is None else self.bulk)
         return law
 
     def read(self, law: ConstitutiveLaw) -> dict[str, float]:
@@ -317,14 +335,6 @@ class Free(Family):
         return type(law) is type(self.law) and all(
             n in its and its[n].shape == t.shape for n, t in mine.items()
         )
-
-
-def rest_shear(law: ConstitutiveLaw) -> float:
-    """μ [Pa] at rest, by the tangent dτ₁₂/dF₁₂ at F = I."""
-    reference = next(law.parameters(), torch.zeros((), dtype=torch.float64))
-    identity = torch.eye(3, dtype=reference.dtype, device=reference.device)[None]
-    tangent = law.tangent(identity, law.rest_internal(1, identity), 1.0)[0]
-    return float(tangent[0, 1, 0, 1])
 
 
 def _stiffness(value: float) -> Parameter:

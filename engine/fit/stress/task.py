@@ -65,6 +65,11 @@ class Task:
                 )
 
     @property
+    def isochoric(self) -> bool:
+        """Whether the body is taken as incompressible."""
+        return self.incompressible or (self.incompressible is None and self._isochoric)
+
+    @property
     def size(self) -> float:
         """The largest stress [Pa]."""
         return max(float(t.stress[t.rows].abs().max()) for t in self.tests)
@@ -84,8 +89,7 @@ class Task:
 
     def predicted(self, law: ConstitutiveLaw) -> Tensor:
         """Stress of all tests one after another [Pa], shape (n, 3, 3), differentiable."""
-        at_once = self.incompressible or (self.incompressible is None and self._isochoric)
-        at_once = at_once and isinstance(law, Elasticity) and law.conservative
+        at_once = self.isochoric and isinstance(law, Elasticity) and law.conservative
         if at_once and law.kinematics == "finite":
             tau = law.stress(self._F, law.rest_internal(len(self._F), self._F))
             return released(tau, self._F, self._free)
