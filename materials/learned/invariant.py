@@ -20,8 +20,9 @@ what the published law needs 1.0 and 0.1 for.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -74,8 +75,12 @@ def _still(network: FeaturedNetwork, strain_scale: float) -> None:
 class InvariantElasticity(LearnedElasticity):
     """P = stress_scale R H(F), H the symmetric output of a perceptron."""
 
-    features: ClassVar[str]
     network: FeaturedNetwork
+
+    @property
+    @abstractmethod
+    def features(self) -> str:
+        """What the network is asked: a key of `kernels.features.WIDTH`."""
 
     def _network(self) -> FeaturedNetwork:
         network = FeaturedNetwork(self.features, self.widths, self.seed)
@@ -137,8 +142,12 @@ class InvariantElasticity(LearnedElasticity):
 class InvariantPlasticity(LearnedPlasticity):
     """F = F_trial + flow_scale R H(F_trial), H the symmetric output of a perceptron."""
 
-    features: ClassVar[str]
     network: FeaturedNetwork
+
+    @property
+    @abstractmethod
+    def features(self) -> str:
+        """What the network is asked: a key of `kernels.features.WIDTH`."""
 
     def _network(self) -> FeaturedNetwork:
         network = FeaturedNetwork(self.features, self.widths, self.seed)
@@ -328,17 +337,8 @@ class InvariantLaw(BlockwiseLaw, TwoParts):
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph.
 
-        Args:
-            F_trial: As in `update`.
-            internal: As in `update`.
-            dt: As in `update`.
-            tau_bar: Gradient with respect to tau, shape (q, 3, 3).
-            F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
-            internal_bar: Gradient with respect to the new history, shape (q, 0).
-            kept: From `update_into` at the same F_trial and weights, with its result as F_elastic;
-                None computes both again.
-            F_elastic: See `kept`.
-            out: Contiguous memory for the gradient with respect to F_trial, possibly F_bar itself.
+        `kept` is from `update_into` at the same F_trial and weights, with its result as F_elastic;
+        where one of the two is None both are computed again.
         """
         F_trial, tau_bar = plain(F_trial, tau_bar)
         total = carried(F_bar, out)

@@ -101,16 +101,8 @@ class PrincipalLaw(BlockwiseLaw):
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph.
 
-        Args:
-            F_trial: As in `update`.
-            internal: As in `update`.
-            dt: As in `update`.
-            tau_bar: Gradient with respect to tau, shape (q, 3, 3).
-            F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
-            internal_bar: Gradient with respect to the new history, shape (q, k).
-            kept: Rotations from `update_into` at the same F_trial; None computes them again.
-            F_elastic: Not needed.
-            out: Contiguous memory for the gradient with respect to F_trial, possibly F_bar itself.
+        `kept` are rotations from `update_into` at the same F_trial, or None to compute them again;
+        `F_elastic` is not needed.
         """
         total = carried(F_bar, out)
         codes = internal[:, : self.codes]

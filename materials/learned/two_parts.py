@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -120,7 +120,10 @@ class TwoParts(ConstitutiveLaw):
 class TwoNetworks(TwoParts):
     """Both parts by networks of their own."""
 
-    parts: ClassVar[tuple[type[LearnedElasticity], type[LearnedPlasticity]]]
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[type[LearnedElasticity], type[LearnedPlasticity]]:
+        """Classes of the elasticity and of the plasticity."""
 
     def __init__(
         self,
