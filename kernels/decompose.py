@@ -37,9 +37,9 @@ class Decompositions(NamedTuple):
     descending: wp.Function
     """descending(U, sigma, V) -> the same with sigma sorted, still det U = det V = 1."""
     left_pullback: wp.Function
-    """left_pullback(sigma, b, J, B) -> D_bar, see `spectral_functions`."""
+    """left_pullback(sigma, p, J, B) -> D_bar, see `_spectral_functions`."""
     mixed_pullback: wp.Function
-    """mixed_pullback(sigma, f, J, H) -> D_bar, see `spectral_functions`."""
+    """mixed_pullback(sigma, f, p, J, H) -> D_bar, see `_spectral_functions`."""
 
 
 @factory
@@ -400,12 +400,11 @@ def _spectral_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
         d(U f V^T)_ij = p (D_ij + D_ji) / 2 + q (D_ij - D_ji) / 2,
             p = (f_j - f_i) / (s_j - s_i),   q = (f_i + f_j) / (s_i + s_j)
 
-    and on the diagonal the Jacobians J of b and f. Where |s_j - s_i| <= eps^(1/3) (|s_i| + |s_j|),
-    p is (J_ii + J_jj - J_ij - J_ji) / 2, which differs from it by ds^2/24 times the third
-    derivative of b_j - b_i along the exchange of s_i and s_j. For the logarithm that is a
-    relative error below (2/3) eps^(2/3), 1.6e-5 in float32 and 2.5e-11 in float64, as large as
-    the rounding of the quotient at the same distance. q has no limit to take: for s_i + s_j = 0
-    it is infinite unless its numerator vanishes, as for b clamped to a constant on both sides.
+    and on the diagonal the Jacobians J of b and f. The callers give the three quotients p, of the
+    pairs (1, 2), (2, 0) and (0, 1), with their limits where values coincide. No rule that needs J
+    alone can: how near is near depends on b, which turns, where a solid yields, over a distance of
+    the yield strain. q has no limit to take: for s_i + s_j = 0 it is infinite unless its numerator
+    vanishes, as for b clamped to a constant on both sides.
 
     B = U^T tau_bar U and H = U^T F_bar V are gradients with respect to these frame components;
     the answer D_bar gives F_bar = U D_bar V^T.
@@ -413,15 +412,6 @@ def _spectral_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
     t = types(dtype)
     scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
     zero, half = scalar(0.0), scalar(0.5)
-    near = scalar(5.0e-3 if dtype is wp.float32 else 6.0e-6)
-
-    @wp.func
-    def sym_slope(s: vec3, f: vec3, J: mat33, i: int, j: int):
-        d = s[j] - s[i]
-        p = half * (J[i, i] + J[j, j] - J[i, j] - J[j, i])
-        if wp.abs(d) > near * (wp.abs(s[i]) + wp.abs(s[j])):
-            p = (f[j] - f[i]) / d
-        return p
 
     @wp.func
     def skew_slope(numerator: scalar, s: vec3, i: int, j: int):
@@ -431,36 +421,35 @@ def _spectral_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
         return q
 
     @wp.func
-    def left_pair(s: vec3, b: vec3, J: mat33, B: mat33, i: int, j: int):
+    def left_pair(s: vec3, p: scalar, B: mat33, i: int, j: int):
         """D_bar_ij and D_bar_ji."""
-        p = sym_slope(s, b, J, i, j)
-        q = skew_slope(b[j] - b[i], s, i, j)
+        q = skew_slope(p * (s[j] - s[i]), s, i, j)
         B_sum = half * (B[i, j] + B[j, i])
         return (p + q) * B_sum, (p - q) * B_sum
 
     @wp.func
-    def mixed_pair(s: vec3, f: vec3, J: mat33, H: mat33, i: int, j: int):
+    def mixed_pair(s: vec3, f: vec3, p: scalar, H: mat33, i: int, j: int):
         """D_bar_ij and D_bar_ji."""
-        p = half * sym_slope(s, f, J, i, j) * (H[i, j] + H[j, i])
-        q = half * skew_slope(f[i] + f[j], s, i, j) * (H[i, j] - H[j, i])
-        return p + q, p - q
+        even = half * p * (H[i, j] + H[j, i])
+        odd = half * skew_slope(f[i] + f[j], s, i, j) * (H[i, j] - H[j, i])
+        return even + odd, even - odd
 
     @wp.func
-    def left_pullback(s: vec3, b: vec3, J: mat33, B: mat33):
+    def left_pullback(s: vec3, p: vec3, J: mat33, B: mat33):
         """D_bar of U diag(b) U^T; J_ij = db_i/ds_j."""
         d = wp.transpose(J) * wp.get_diag(B)
-        xy, yx = left_pair(s, b, J, B, 0, 1)
-        xz, zx = left_pair(s, b, J, B, 0, 2)
-        yz, zy = left_pair(s, b, J, B, 1, 2)
+        xy, yx = left_pair(s, p[2], B, 0, 1)
+        xz, zx = left_pair(s, p[1], B, 0, 2)
+        yz, zy = left_pair(s, p[0], B, 1, 2)
         return mat33(d[0], xy, xz, yx, d[1], yz, zx, zy, d[2])
 
     @wp.func
-    def mixed_pullback(s: vec3, f: vec3, J: mat33, H: mat33):
+    def mixed_pullback(s: vec3, f: vec3, p: vec3, J: mat33, H: mat33):
         """D_bar of U diag(f) V^T; J_ij = df_i/ds_j."""
         d = wp.transpose(J) * wp.get_diag(H)
-        xy, yx = mixed_pair(s, f, J, H, 0, 1)
-        xz, zx = mixed_pair(s, f, J, H, 0, 2)
-        yz, zy = mixed_pair(s, f, J, H, 1, 2)
+        xy, yx = mixed_pair(s, f, p[2], H, 0, 1)
+        xz, zx = mixed_pair(s, f, p[1], H, 0, 2)
+        yz, zy = mixed_pair(s, f, p[0], H, 1, 2)
         return mat33(d[0], xy, xz, yx, d[1], yz, zx, zy, d[2])
 
     return left_pullback, mixed_pullback

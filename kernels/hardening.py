@@ -71,6 +71,15 @@ def hardening_von_mises(dtype: Any) -> Plastic:
         return slopes
 
     @wp.func
+    def quotients(eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar):
+        norm = wp.length(deviator(eps))
+        delta, _slope, _by_limit = flow(norm, k, h, z)
+        kept = one
+        if delta != zero:
+            kept = one - delta / norm
+        return vec3(kept, kept, kept)
+
+    @wp.func
     def pullback(
         eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar, eps_out_bar: vec3, z_out_bar: vec1
     ):
@@ -93,4 +102,4 @@ def hardening_von_mises(dtype: Any) -> Plastic:
             z_bar = vec1(z_out_bar[0] + above * h[1])
         return eps_bar, k_bar, h_bar, z_bar
 
-    return principal_plastic(dtype, PrincipalFlow(value, jacobian, pullback), 2, 1)
+    return principal_plastic(dtype, PrincipalFlow(value, jacobian, quotients, pullback), 2, 1)

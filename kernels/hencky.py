@@ -29,7 +29,8 @@ def principal_elastic(dtype: Any, principal: PrincipalStress, columns: int = 2) 
     d = decompositions(dtype)
     spectral, left_pullback = d.spectral, d.left_pullback
     log_stretch, log_slope = log_stretch_functions(dtype)
-    value, jacobian, coefficients_bar = principal
+    log_quotients, _exp_quotients = quotient_functions(dtype)
+    value, jacobian, quotients, coefficients_bar = principal
 
     @wp.func
     def stress(F: mat33, k: veck):
@@ -42,7 +43,8 @@ def principal_elastic(dtype: Any, principal: PrincipalStress, columns: int = 2) 
         eps = log_stretch(sigma)
         B = wp.transpose(U) * tau_bar * U
         slopes = jacobian(eps, k) * wp.diag(log_slope(sigma))
-        D_bar = left_pullback(sigma, value(eps, k), slopes, B)
+        p = wp.cw_mul(quotients(eps, k), log_quotients(sigma))
+        D_bar = left_pullback(sigma, p, slopes, B)
         return U * D_bar * wp.transpose(V), coefficients_bar(eps, k, wp.get_diag(B))
 
     return elasticity(dtype, stress, pullback, columns)._replace(principal=principal)
@@ -59,7 +61,8 @@ def principal_plastic(
     d = decompositions(dtype)
     spectral, mixed_pullback = d.spectral, d.mixed_pullback
     log_stretch, log_slope = log_stretch_functions(dtype)
-    flow, flow_jacobian, flow_pullback = principal
+    log_quotients, exp_quotients = quotient_functions(dtype)
+    flow, flow_jacobian, flow_quotients, flow_pullback = principal
     recompose, remembers = recompose_function(dtype), internal > 0
 
     @wp.func
@@ -79,7 +82,9 @@ def principal_plastic(
         stretch = vec3(wp.exp(after[0]), wp.exp(after[1]), wp.exp(after[2]))
         H = wp.transpose(U) * F_out_bar * V
         slopes = flow_jacobian(eps, k, h, z, dt) * wp.diag(log_slope(sigma))
-        D_bar = mixed_pullback(sigma, stretch, wp.diag(stretch) * slopes, H)
+        p = wp.cw_mul(flow_quotients(eps, k, h, z, dt), log_quotients(sigma))
+        p = wp.cw_mul(exp_quotients(after), p)
+        D_bar = mixed_pullback(sigma, stretch, p, wp.diag(stretch) * slopes, H)
         after_bar = wp.cw_mul(stretch, wp.get_diag(H))
         eps_bar, k_bar, h_bar, z_bar = flow_pullback(eps, k, h, z, dt, after_bar, z_out_bar)
         if wp.static(remembers):
@@ -136,6 +141,69 @@ def log_stretch_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
         return vec3(slope(sigma[0]), slope(sigma[1]), slope(sigma[2]))
 
     return log_stretch, log_slope
+
+
+@factory
+def quotient_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
+    """Divided differences of `log_stretch` and of exp, of the pairs (1, 2), (2, 0) and (0, 1).
+
+        (log a - log b) / (a - b) = atanh(x) / (x c),      x = (a - b) / (a + b),  c = (a + b) / 2
+        (e^a - e^b) / (a - b)     = e^c sinh(x) / x,       x = (a - b) / 2
+
+    where |x| is small by the first terms of their series, which leave out less than is rounded.
+    Slopes of a chain of functions are the products of the links' own, so that nothing is divided
+    that a caller subtracted.
+    """
+    t = types(dtype)
+    scalar, vec3 = t.scalar, t.vec3
+    zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
+    floor = scalar(SMALLEST_STRETCH)
+    near = scalar(0.1 if dtype is wp.float32 else 0.01)
+    third, fifth, seventh = scalar(1.0 / 3.0), scalar(1.0 / 5.0), scalar(1.0 / 7.0)
+    sixth, twentieth, last = scalar(1.0 / 6.0), scalar(1.0 / 20.0), scalar(1.0 / 42.0)
+
+    @wp.func
+    def log_quotient(s: scalar, r: scalar):
+        a = wp.max(s, floor)
+        b = wp.max(r, floor)
+        x = (a - b) / (a + b)
+        q = zero
+        if wp.abs(x) > near:
+            q = (wp.log(a) - wp.log(b)) / (a - b)
+        else:
+            y = x * x
+            q = two * (one + y * (third + y * (fifth + y * seventh))) / (a + b)
+        if wp.min(s, r) < floor:
+            if wp.max(s, r) < floor:
+                q = zero
+            else:
+                q *= (a - b) / (s - r)
+        return q
+
+    @wp.func
+    def exp_quotient(a: scalar, b: scalar):
+        x = half * (a - b)
+        y = x * x
+        ratio = one + sixth * y * (one + twentieth * y * (one + last * y))
+        if wp.abs(x) > near:
+            ratio = wp.sinh(x) / x
+        return wp.exp(half * (a + b)) * ratio
+
+    @wp.func
+    def log_quotients(sigma: vec3):
+        return vec3(
+            log_quotient(sigma[1], sigma[2]),
+            log_quotient(sigma[2], sigma[0]),
+            log_quotient(sigma[0], sigma[1]),
+        )
+
+    @wp.func
+    def exp_quotients(eps: vec3):
+        return vec3(
+            exp_quotient(eps[1], eps[2]), exp_quotient(eps[2], eps[0]), exp_quotient(eps[0], eps[1])
+        )
+
+    return log_quotients, exp_quotients
 
 
 @factory

@@ -22,6 +22,9 @@ class PrincipalStress(NamedTuple):
     """value(eps, k) -> principal tau."""
     jacobian: wp.Function
     """jacobian(eps, k) -> dtau_i/deps_j."""
+    quotients: wp.Function
+    """quotients(eps, k) -> (tau_i - tau_j) / (eps_i - eps_j) of the pairs (1, 2), (2, 0), (0, 1),
+    or their limits."""
     coefficients_bar: wp.Function
     """coefficients_bar(eps, k, tau_bar) -> k_bar."""
 
@@ -33,6 +36,9 @@ class PrincipalFlow(NamedTuple):
     """value(eps, k, h, z, dt) -> eps and z after the flow; eps itself, to the last bit, without."""
     jacobian: wp.Function
     """jacobian(eps, k, h, z, dt) -> d eps_i after / d eps_j before."""
+    quotients: wp.Function
+    """quotients(eps, k, h, z, dt) -> difference after / difference before of the strains of the
+    pairs (1, 2), (2, 0), (0, 1), or the limits."""
     pullback: wp.Function
     """pullback(eps, k, h, z, dt, eps_out_bar, z_out_bar) -> eps_bar, k_bar, h_bar, z_bar, where
     eps_bar is only what comes through z_out: the rest is jacobian^T eps_out_bar."""
@@ -132,8 +138,8 @@ def plasticity(dtype: Any, return_map: wp.Function, pullback: wp.Function, colum
 
 
 def principal_flow(
-    dtype: Any, value: wp.Function, jacobian: wp.Function, coefficients_bar: wp.Function,
-    columns: int,
+    dtype: Any, value: wp.Function, jacobian: wp.Function, quotients: wp.Function,
+    coefficients_bar: wp.Function, columns: int,
 ) -> PrincipalFlow:  # fmt: skip
     """Without history.
 
@@ -141,6 +147,7 @@ def principal_flow(
         dtype: wp.float32 or wp.float64.
         value: value(eps, k, h) -> eps.
         jacobian: jacobian(eps, k, h) -> d eps_i after / d eps_j before.
+        quotients: quotients(eps, k, h), see `PrincipalFlow`.
         coefficients_bar: coefficients_bar(eps, k, h, eps_bar) -> k_bar, h_bar.
         columns: How many numbers h has.
     """
@@ -156,13 +163,17 @@ def principal_flow(
         return jacobian(eps, k, h)
 
     @wp.func
+    def full_quotients(eps: vec3, k: vec2, h: vech, z: none, dt: scalar):
+        return quotients(eps, k, h)
+
+    @wp.func
     def full_pullback(
         eps: vec3, k: vec2, h: vech, z: none, dt: scalar, eps_out_bar: vec3, z_out_bar: none
     ):
         k_bar, h_bar = coefficients_bar(eps, k, h, eps_out_bar)
         return vec3(), k_bar, h_bar, z_out_bar
 
-    return PrincipalFlow(full_value, full_jacobian, full_pullback)
+    return PrincipalFlow(full_value, full_jacobian, full_quotients, full_pullback)
 
 
 @factory

@@ -181,11 +181,16 @@ def hencky(dtype: Any) -> Elastic:
         return mat33(a, b, b, b, a, b, b, b, a)
 
     @wp.func
+    def quotients(eps: vec3, k: vec2):
+        q = two * k[0]
+        return vec3(q, q, q)
+
+    @wp.func
     def coefficients_bar(eps: vec3, k: vec2, tau_bar: vec3):
         trace = eps[0] + eps[1] + eps[2]
         return vec2(two * wp.dot(eps, tau_bar), trace * (tau_bar[0] + tau_bar[1] + tau_bar[2]))
 
-    return principal_elastic(dtype, PrincipalStress(value, jacobian, coefficients_bar))
+    return principal_elastic(dtype, PrincipalStress(value, jacobian, quotients, coefficients_bar))
 
 
 def von_mises(dtype: Any) -> Plastic:
@@ -218,6 +223,15 @@ def von_mises(dtype: Any) -> Plastic:
         return slopes
 
     @wp.func
+    def quotients(eps: vec3, k: vec2, h: vec1):
+        norm = wp.length(deviator(eps))
+        limit = half * h[0] / k[0]
+        kept = one
+        if norm > limit:
+            kept = limit / norm
+        return vec3(kept, kept, kept)
+
+    @wp.func
     def coefficients_bar(eps: vec3, k: vec2, h: vec1, eps_bar: vec3):
         dev = deviator(eps)
         norm = wp.length(dev)
@@ -227,7 +241,8 @@ def von_mises(dtype: Any) -> Plastic:
             limit_bar = wp.dot(dev, eps_bar) / norm
         return vec2(-limit_bar * limit / k[0], zero), vec1(half * limit_bar / k[0])
 
-    return principal_plastic(dtype, principal_flow(dtype, value, jacobian, coefficients_bar, 1), 1)
+    flow = principal_flow(dtype, value, jacobian, quotients, coefficients_bar, 1)
+    return principal_plastic(dtype, flow, 1)
 
 
 def drucker_prager(dtype: Any) -> Plastic:
@@ -273,6 +288,16 @@ def drucker_prager(dtype: Any) -> Plastic:
         return slopes
 
     @wp.func
+    def quotients(eps: vec3, k: vec2, h: vec2):
+        norm, trace, _ratio, delta = excess(eps, k, h)
+        kept = one
+        if trace >= zero:
+            kept = zero
+        elif delta > zero:
+            kept = one - delta / norm
+        return vec3(kept, kept, kept)
+
+    @wp.func
     def coefficients_bar(eps: vec3, k: vec2, h: vec2, eps_bar: vec3):
         norm, trace, ratio, delta = excess(eps, k, h)
         k_bar = vec2()
@@ -286,7 +311,8 @@ def drucker_prager(dtype: Any) -> Plastic:
             h_bar = vec2(delta_bar * ratio * trace, -three * delta_bar * ratio * h[0])
         return k_bar, h_bar
 
-    return principal_plastic(dtype, principal_flow(dtype, value, jacobian, coefficients_bar, 2), 2)
+    flow = principal_flow(dtype, value, jacobian, quotients, coefficients_bar, 2)
+    return principal_plastic(dtype, flow, 2)
 
 
 def drucker_prager_volume(dtype: Any) -> Plastic:

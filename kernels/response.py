@@ -19,7 +19,7 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import factory, types
-from .hencky import log_stretch_functions, recompose_function
+from .hencky import log_stretch_functions, quotient_functions, recompose_function
 from .law_parts import Elastic, Plastic, moduli_functions, numbers
 
 
@@ -118,8 +118,9 @@ def _principal_step(
     d = decompositions(dtype)
     spectral, left_pullback, mixed_pullback = d.spectral, d.left_pullback, d.mixed_pullback
     log_stretch, log_slope = log_stretch_functions(dtype)
-    stress, stress_jacobian, stress_coefficients = elastic.principal
-    flow, flow_jacobian, flow_pullback = plastic.principal
+    log_quotients, exp_quotients = quotient_functions(dtype)
+    stress, stress_jacobian, stress_quotients, stress_coefficients = elastic.principal
+    flow, flow_jacobian, flow_quotients, flow_pullback = plastic.principal
     stiffened, stiffened_pullback = _stiffened(plastic, dtype, elastic.columns)
     stiffens, remembers = plastic.stiffening is not None, plastic.internal > 0
     recompose = recompose_function(dtype)
@@ -146,8 +147,11 @@ def _principal_step(
         H = wp.transpose(U) * F_bar * V
         slopes = flow_jacobian(eps, moduli(k), h, z, dt) * wp.diag(log_slope(sigma))
         jacobian = stress_jacobian(after, stiff)
-        D_bar = left_pullback(sigma, stress(after, stiff), jacobian * slopes, B)
-        D_bar += mixed_pullback(sigma, stretch, wp.diag(stretch) * slopes, H)
+        kept = wp.cw_mul(flow_quotients(eps, moduli(k), h, z, dt), log_quotients(sigma))
+        p = wp.cw_mul(stress_quotients(after, stiff), kept)
+        D_bar = left_pullback(sigma, p, jacobian * slopes, B)
+        p = wp.cw_mul(exp_quotients(after), kept)
+        D_bar += mixed_pullback(sigma, stretch, p, wp.diag(stretch) * slopes, H)
         b_bar = wp.get_diag(B)
         after_bar = wp.transpose(jacobian) * b_bar + wp.cw_mul(stretch, wp.get_diag(H))
         k_bar = stress_coefficients(after, stiff, b_bar)

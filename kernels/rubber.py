@@ -27,7 +27,7 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import types
-from .hencky import principal_elastic
+from .hencky import principal_elastic, quotient_functions
 from .law_parts import Elastic, PrincipalStress, elasticity, numbers, pair
 
 
@@ -244,6 +244,7 @@ def ogden(dtype: Any, terms: int) -> Elastic:
     scalar, vec3, mat33, veck = t.scalar, t.vec3, t.mat33, numbers(columns, dtype)
     zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
     third, two_thirds = scalar(1.0 / 3.0), scalar(2.0 / 3.0)
+    _log_quotients, exp_quotients = quotient_functions(dtype)
 
     @wp.func
     def expm1(x: scalar):
@@ -283,6 +284,15 @@ def ogden(dtype: Any, terms: int) -> Elastic:
         return out
 
     @wp.func
+    def quotients(eps: vec3, k: veck):
+        m = third * (eps[0] + eps[1] + eps[2])
+        out = vec3()
+        for n in range(terms):
+            a = k[3 + 2 * n]
+            out += k[2 + 2 * n] * a * exp_quotients(a * (eps - vec3(m, m, m)))
+        return out
+
+    @wp.func
     def coefficients_bar(eps: vec3, k: veck, tau_bar: vec3):
         k_bar = veck()
         bulk_bar = half * expm1(two * (eps[0] + eps[1] + eps[2]))
@@ -303,7 +313,8 @@ def ogden(dtype: Any, terms: int) -> Elastic:
             k_bar[3 + 2 * n] = k[2 + 2 * n] * slope
         return k_bar
 
-    return principal_elastic(dtype, PrincipalStress(value, jacobian, coefficients_bar), columns)
+    principal = PrincipalStress(value, jacobian, quotients, coefficients_bar)
+    return principal_elastic(dtype, principal, columns)
 
 
 RUBBERS: Mapping[str, Callable[[Any], Elastic]] = {

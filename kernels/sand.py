@@ -28,7 +28,7 @@ def volume_correcting(plastic: Plastic, dtype: Any) -> Plastic:
     scalar, none, vec1 = t.scalar, numbers(0, dtype), numbers(1, dtype)
     vec2, vec3 = pair(dtype), t.vec3
     zero, one, three, third = scalar(0.0), scalar(1.0), scalar(3.0), scalar(1.0 / 3.0)
-    flow, flow_jacobian, flow_pullback = plastic.principal
+    flow, flow_jacobian, flow_quotients, flow_pullback = plastic.principal
 
     @wp.func
     def shifted(eps: vec3, z: vec1):
@@ -51,6 +51,10 @@ def volume_correcting(plastic: Plastic, dtype: Any) -> Plastic:
         return flow_jacobian(shifted(eps, z), k, h, none(), dt)
 
     @wp.func
+    def quotients(eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar):
+        return flow_quotients(shifted(eps, z), k, h, none(), dt)
+
+    @wp.func
     def pullback(
         eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar, eps_out_bar: vec3, z_out_bar: vec1
     ):
@@ -64,4 +68,4 @@ def volume_correcting(plastic: Plastic, dtype: Any) -> Plastic:
         h_bar[1] -= three * grown_bar
         return grown_bar * vec3(one, one, one), k_bar, h_bar, vec1(z_bar + grown_bar)
 
-    return principal_plastic(dtype, PrincipalFlow(value, jacobian, pullback), 2, 1)
+    return principal_plastic(dtype, PrincipalFlow(value, jacobian, quotients, pullback), 2, 1)

@@ -65,6 +65,22 @@ def snow(dtype: Any) -> Plastic:
         return wp.diag(vec3(one, one, one) - wp.cw_mul(side, side))
 
     @wp.func
+    def quotient(eps: vec3, after: vec3, side: vec3, i: int, j: int):
+        q = one - side[i] * side[i]
+        if side[i] != side[j]:
+            q = (after[i] - after[j]) / (eps[i] - eps[j])
+        return q
+
+    @wp.func
+    def quotients(eps: vec3, k: vec2, h: band, z: vec1, dt: scalar):
+        after, side = clamped(eps, h)
+        return vec3(
+            quotient(eps, after, side, 1, 2),
+            quotient(eps, after, side, 2, 0),
+            quotient(eps, after, side, 0, 1),
+        )
+
+    @wp.func
     def pullback(
         eps: vec3, k: vec2, h: band, z: vec1, dt: scalar, eps_out_bar: vec3, z_out_bar: vec1
     ):
@@ -97,5 +113,5 @@ def snow(dtype: Any) -> Plastic:
             h_bar[3] = inner_bar
         return h_bar, z_bar
 
-    flow = PrincipalFlow(value, jacobian, pullback)
+    flow = PrincipalFlow(value, jacobian, quotients, pullback)
     return principal_plastic(dtype, flow, 4, 1, Stiffening(factor, factor_pullback))

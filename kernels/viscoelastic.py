@@ -28,7 +28,7 @@ import warp as wp
 
 from .decompose import decompositions
 from .dtypes import types
-from .hencky import deviator_functions, log_stretch_functions
+from .hencky import deviator_functions, log_stretch_functions, quotient_functions
 from .law_parts import Elastic, Evolution, leading_functions, numbers
 
 
@@ -88,6 +88,7 @@ def _stress(inner: Elastic, at: Layout, dtype: Any) -> tuple[wp.Function, wp.Fun
     d = decompositions(dtype)
     spectral, left_pullback = d.spectral, d.left_pullback
     log_stretch, log_slope = log_stretch_functions(dtype)
+    log_quotients, _exp_quotients = quotient_functions(dtype)
     deviator, complement = deviator_functions(dtype)
     vec3 = t.vec3
 
@@ -112,7 +113,7 @@ def _stress(inner: Elastic, at: Layout, dtype: Any) -> tuple[wp.Function, wp.Fun
             dev = deviator(log_stretch(sigma))
             B = wp.transpose(U) * tau_bar * U
             slopes = (two * G) * (complement(vec3()) * wp.diag(log_slope(sigma)))
-            D_bar = left_pullback(sigma, (two * G) * dev, slopes, B)
+            D_bar = left_pullback(sigma, (two * G) * log_quotients(sigma), slopes, B)
             F_e_bar = U * D_bar * wp.transpose(V)
             F_bar += F_e_bar + F_e_bar * wp.transpose(H)
             k_bar[moduli + b] = two * wp.dot(dev, wp.get_diag(B))
@@ -133,6 +134,7 @@ def _evolution(at: Layout, dtype: Any) -> Evolution:
     d = decompositions(dtype)
     spectral, left_pullback = d.spectral, d.left_pullback
     log_stretch, log_slope = log_stretch_functions(dtype)
+    log_quotients, exp_quotients = quotient_functions(dtype)
     deviator, complement = deviator_functions(dtype)
 
     @wp.func
@@ -174,7 +176,8 @@ def _evolution(at: Layout, dtype: Any) -> Evolution:
             B = wp.transpose(V) * E_bar * V
             by_dev = wp.cw_mul(vec3(-c, -c, -c), e + vec3(one, one, one))
             slopes = wp.diag(by_dev) * complement(vec3()) * wp.diag(log_slope(sigma))
-            D_bar = left_pullback(sigma, e, slopes, B)
+            p = -c * wp.cw_mul(exp_quotients(-c * dev), log_quotients(sigma))
+            D_bar = left_pullback(sigma, p, slopes, B)
             F_e_bar = U * wp.transpose(D_bar) * wp.transpose(V)
             F_bar += F_e_bar + F_e_bar * wp.transpose(H)
             by_c = -wp.cw_mul(dev, e + vec3(one, one, one))

@@ -120,6 +120,15 @@ def herschel_bulkley(dtype: Any) -> Plastic:
         return slopes
 
     @wp.func
+    def quotients(eps: vec3, k: vec2, h: curve, z: none, dt: scalar):
+        norm = wp.length(deviator(eps))
+        delta, _slope, _power = flow(norm, k, h, dt)
+        kept = one
+        if delta != zero:
+            kept = one - delta / norm
+        return vec3(kept, kept, kept)
+
+    @wp.func
     def pullback(
         eps: vec3, k: vec2, h: curve, z: none, dt: scalar, eps_out_bar: vec3, z_out_bar: none
     ):
@@ -135,4 +144,4 @@ def herschel_bulkley(dtype: Any) -> Plastic:
             h_bar = stress_bar * curve(one, power, h[1] * power * wp.log(delta / dt))
         return vec3(), k_bar, h_bar, z_out_bar
 
-    return principal_plastic(dtype, PrincipalFlow(value, jacobian, pullback), 3)
+    return principal_plastic(dtype, PrincipalFlow(value, jacobian, quotients, pullback), 3)

@@ -35,6 +35,7 @@ class ElastoPlastic(ConstitutiveLaw):
     """
 
     name: ClassVar[str] = "elasto-plastic"
+    yields = True
 
     def __init__(self, elasticity: Elasticity, plasticity: Plasticity) -> None:
         super().__init__()
@@ -178,6 +179,7 @@ class Damped(ConstitutiveLaw):
         self.law = law
         self.fields = dict(law.fields)
         self.axes = law.axes
+        self.yields = law.yields
         self.n_internal = law.n_internal + OWN
         self.time = positive(time, "time", "a relaxation time [s]", zero=True)
         """t [s], scalar."""

@@ -24,8 +24,11 @@ class FibreReinforced(AnalyticElasticity):
         ψ = ψ of the matrix + k₁/(2k₂) (exp(k₂ ⟨E⟩²) − 1),
         E = κ (I₁ − 3) + (1 − 3κ) (I₄ − 1),   I₁ = |F|²,   I₄ = |F n|²,   ⟨E⟩ = max(E, 0)
 
-    Its tangent jumps where fibres go slack, at rest too; stress and energy do not. Several families
-    of fibres are nested laws with a `field` each.
+    Where fibres go slack, at rest too, stress and energy are continuous and the tangent is not:
+    ∂²ψ/∂E² falls from k₁ to 0, the modulus along the fibres by 4k₁ (1 − 2κ)². That is the model:
+    thin fibres bear nothing under compression. Newton's method crosses the kink as it does the
+    yield of metals, and a beam bends as one of two moduli. Several families of fibres are nested
+    laws with a `field` each.
 
     Args:
         matrix: An analytic elasticity without history.

@@ -44,6 +44,7 @@ class J2Plasticity(ConstitutiveLaw):
     """
 
     name: ClassVar[str] = "j2-plasticity"
+    yields = True
     n_internal = 1
     kinematics: ClassVar[str] = "small"
     symmetric = True

@@ -82,6 +82,9 @@ class ConstitutiveLaw(nn.Module, ABC):
     """2: it answers in plane strain alone, 3: in space alone; None: in both."""
     smooth_at_rest: bool = True
     """Whether the stress has a derivative at F = I, as implicit solvers need."""
+    yields: bool = False
+    """Whether a flow limits its stress, so that a larger force finds no equilibrium; not said of
+    learned laws."""
     conservative: bool = False
     """Whether all work of its stress is kept in `energy`."""
     capturable: ClassVar[bool] = False

@@ -23,39 +23,43 @@ def from_motion(found: argparse.Namespace, folder: Path, again: str) -> int:
     Raises:
         ValueError: The motion or the force does not do.
     """
-    from rheograd.engine.discovery.discover import discover
+    from dataclasses import replace
+
     from rheograd.engine.discovery.files import discovery_json, write_discovery
-    from rheograd.engine.discovery.formula import formula
-    from rheograd.engine.discovery.from_motion import MotionEquations, held_by
-    from rheograd.engine.discovery.library import FAMILIES, candidates, library
-    from rheograd.engine.discovery.page import page
+    from rheograd.engine.discovery.from_motion import MeasuredMotion, held_by
+    from rheograd.engine.discovery.library import FAMILIES
+    from rheograd.engine.discovery.motion_page import motion_page
+    from rheograd.engine.discovery.motion_search import found_in_motion
     from rheograd.engine.fit.report_files import environment
     from rheograd.engine.trajectory import Trajectory
 
     if len(found.file) > 1 or found.propose is not None:
         raise ValueError("got a motion and more, expected one .vtkhdf and no --propose")
     motion = Trajectory.load(found.file[0])
-    equations = MotionEquations(motion, force_of(found, motion), held_by(motion))
+    force = replace(force_of(found, motion), noise=found.force_noise)
+    measured = MeasuredMotion(motion, force, held_by(motion))
     families = found.terms.split(",") if found.terms else FAMILIES
-    parts = candidates(library(equations.deformed.excess, [f.strip() for f in families]))
     with Progress("formula", 100, unit="%") as progress:
-        result = discover(
-            equations, parts, most=found.max_terms, seed=found.seed, draws=found.draws,
+        result = found_in_motion(
+            measured, families=[f.strip() for f in families], most=found.max_terms,
+            noise=found.noise, bulk=found.bulk, seed=found.seed, draws=found.draws,
             tell=lambda what, share: progress.to(int(100 * share), what),
         )  # fmt: skip
-    volume = any(p.term.family == "volume" for p in result.chosen.parts)
-    law = formula(result.chosen, result.covariance, 1.96, bulk=found.bulk, volume=volume)
-    notes = ("errors of the displacements pull weights down: smooth measured fields first",)
     told = {
         "motion": str(found.file[0]), "force": str(found.reaction or "as recorded"),
         "grip": found.grip, "terms": found.terms or "all", "most terms": found.max_terms,
-        "seed": found.seed,
+        "noise": "found along" if found.noise is None else f"{found.noise:g} m",
+        "force noise": "assumed" if found.force_noise is None else f"{found.force_noise:g} N",
+        "seed": found.seed, "draws": found.draws,
     }  # fmt: skip
     surroundings = environment()
-    content = discovery_json(result, law, told, surroundings, again, notes)
-    lede = f"{result.size} of {result.library} candidate terms, from the motion of a mesh."
-    html = page(result, law, lede, "", notes, told, surroundings, again)
+    law = result.formula
+    content = discovery_json(result.discovery, law, told, surroundings, again, result.notes)
+    content |= {"displacement_noise_m": result.noise, "residual": result.excess}
+    html = motion_page(result, told, surroundings, again)
     write_discovery(folder, law, told, content, html)
+    for note in result.notes:
+        say(f"note: {note}")
     say(f"ψ [J/m³] = {law.law.text}")
     say(law.numbers)
     say(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}")

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from . import stress_fit
 from .progress import say
+from .stress_fit import unit_notes
 from .user_files import import_file
 
 
@@ -23,9 +22,13 @@ def from_proposals(found: argparse.Namespace, folder: Path, again: str) -> int:
     """
     import torch
 
-    from rheograd.engine.atomic import replacing
+    from rheograd.engine.discovery.files import proposals_json, write_discovery
+    from rheograd.engine.discovery.judged import r2_of
+    from rheograd.engine.discovery.proposals_page import proposals_page
     from rheograd.engine.discovery.propose import search
-    from rheograd.engine.fit.report_files import environment, plain
+    from rheograd.engine.discovery.proposed import judged_proposals
+    from rheograd.engine.fit.report_files import environment
+    from rheograd.engine.fit.stress.page import r_squared
     from rheograd.engine.fit.stress.task import Task
 
     propose = function(found.propose)
@@ -35,27 +38,28 @@ def from_proposals(found: argparse.Namespace, folder: Path, again: str) -> int:
     tests = stress_fit.named(found.file, files)
     task = Task(stress_fit.chosen(found.train, tests), {}, found.error == "relative")
     result = search(propose, task, budget=found.budget, bulk=found.bulk, tell=tell)
-    best = result.best
-    if best is None or result.law is None:
+    if result.best is None:
         last = result.history[-1].refused if result.history else "it proposed nothing"
         raise ValueError(f"--propose {found.propose}: no formula was fitted; the last: {last}")
-    folder.mkdir(parents=True, exist_ok=True)
-    result.law.save(folder / "law.safetensors")
-    config = {"kind": "discovery", "proposer": found.propose, "budget": found.budget}
-    content = {
-        "format": "rheograd proposals report",
-        "version": 1,
-        "best": asdict(best),
-        "history": [asdict(a) for a in result.history],
-        "settings": config,
-        "environment": environment(),
-        "command": again,
+    one = judged_proposals(result, task, tests)
+    told = {
+        "files": ", ".join(map(str, found.file)),
+        "set": found.chosen or "–",
+        "found in": ", ".join(t.name for t in task.tests),
+        "held out": ", ".join(t.name for t in one.comparison.held) or "–",
+        "proposer": found.propose,
+        "budget": found.budget,
+        "error": found.error,
+        "bulk": "1000 shear moduli" if found.bulk is None else found.bulk,
     }
-    for name, told in (("config.json", config), ("report.json", content)):
-        with replacing(folder / name) as draft:
-            draft.write_text(json.dumps(plain(told), indent=1) + "\n", encoding="utf-8")
-    say(f"best: {result.law.formula()}; error {100 * best.error:.2g} %")
-    say(f"wrote {folder / 'law.safetensors'} and {folder / 'report.json'}")
+    notes = unit_notes([f.unit for f in files if f.assumed])
+    surroundings = environment()
+    content = proposals_json(one, told, surroundings, again, notes)
+    html = proposals_page(one, told, surroundings, again, notes)
+    write_discovery(folder, one.formula, told, content, html)
+    say(f"best: {one.formula.law.text}; error {100 * one.best.error:.2g} %")
+    say(f"{one.formula.numbers}; R² {r_squared(r2_of(one.comparison))} over all points")
+    say(f"wrote {folder / 'law.safetensors'} and {folder / 'report.html'}")
     return 0
 
 

@@ -288,25 +288,35 @@ def assumed(
     found: argparse.Namespace, files: Sequence[StressFile], tests: Sequence[StressTest]
 ) -> tuple[str, ...]:
     """What was taken for granted, as sentences."""
-    said = []
-    if any(file.assumed for file in files):
-        unit = next(file.unit for file in files if file.assumed)
-        said.append(
-            f"stresses are in {unit}, as tables of rubber tests are; the file does not say so"
-            " (--unit changes it)"
-        )
+    said = [*unit_notes([file.unit for file in files if file.assumed])]
     isochoric = found.volume == "incompressible" or (
-        found.volume is None and all(t.isochoric for t in tests)
+        found.volume is None and all(t.isochoric for t in chosen(found.train, tests))
     )
+    held = "1000 times the shear modulus"
+    if isinstance(found.bulk, float):
+        held = f"{found.bulk:g} Pa"
     if isochoric:
-        modulus = "1000 times the shear modulus" if found.bulk is None else f"{found.bulk:g} Pa"
         said.append(
             "the material is incompressible: a pressure frees the sides, and the tests do not"
-            f" determine the bulk modulus, which is set to {modulus} (--bulk changes it)"
+            f" determine the bulk modulus, which is set to {held} (--bulk changes it)"
+        )
+    elif found.bulk != "fit":
+        said.append(
+            "the volume is free, so that the bulk modulus is felt in the tests, but it is held at"
+            f" {held} (--bulk fit fits it)"
         )
     if any(t.times is not None for t in tests):
         said.append("the deformation steps from each measured point straight to the next")
     return tuple(said)
+
+
+def unit_notes(units: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on units that files did not say, none if all did."""
+    return tuple(
+        f"stresses are in {unit}, as tables of rubber tests are; the file does not say so"
+        " (--unit changes it)"
+        for unit in units[:1]
+    )
 
 
 def settings(found: argparse.Namespace, comparison: Comparison) -> dict[str, object]:

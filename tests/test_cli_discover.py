@@ -49,7 +49,9 @@ def test_from_a_table_to_a_formula(
     law = ConstitutiveLaw.load(out / "law.safetensors")
     assert isinstance(law, Symbolic) and float(law.values()["K"].detach()) == pytest.approx(1e9)
     page = (out / "report.html").read_text()
-    assert page.count("<figure>") == 3 and "Terms against error" in page and "<script" not in page
+    assert page.count("<figure>") == 4 and "Terms against error" in page and "<script" not in page
+    assert "Taken: 2. The criterion (EBIC) is least at 2; 2 is the smallest number whose" in page
+    assert "more terms may tell it better (--max-terms)" in page
     assert json.loads((out / "config.json").read_text())["held out"] == "PS"
     command = shlex.split(report["command"])
     assert command[:2] == ["rheograd", "discover"] and command[-1] == f"{out}-again"
@@ -92,13 +94,20 @@ def test_a_proposer_of_ones_own(
     (tmp_path / "mine.py").write_text(PROPOSER)
     words = ["discover", str(table), "--propose", f"{tmp_path / 'mine.py'}:propose"]
     assert main([*words, "--out", str(tmp_path / "found")]) == 0
-    assert "refused: c*(I1bar - 3: got" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "refused: c*(I1bar - 3: got" in said and "c1 = 1.6e+05 ±" in said
     report = json.loads((tmp_path / "found" / "report.json").read_text())
     assert len(report["history"]) == 3 and report["history"][0]["error"] is None
     assert report["best"]["parameters"] == {
         "c1": pytest.approx(1.6e5, rel=1e-2),
         "c2": pytest.approx(4e4, rel=1e-2),
     }
+    assert {p["name"] for p in report["parameters"]} == {"c1", "c2"}
+    assert all(0 < p["std"] < 1e-2 * p["value"] for p in report["parameters"])
+    assert report["r2"] > 0.9999 and set(report["r2_by_loading"]) == {"UT", "ET", "PS"}
+    page = (tmp_path / "found" / "report.html").read_text()
+    assert page.count("<figure>") == 4 and "What was proposed" in page and "<script" not in page
+    assert "The best of 3 proposals, 1 of them refused" in page and "c1*(I1bar - 3) + c2*" in page
     assert isinstance(ConstitutiveLaw.load(tmp_path / "found" / "law.safetensors"), Symbolic)
     assert main([*words[:-1], f"{tmp_path / 'mine.py'}:other", "--out", str(tmp_path / "b")]) == 2
     assert "has no function 'other'" in capsys.readouterr().err

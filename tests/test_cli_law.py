@@ -114,6 +114,48 @@ def test_a_law_by_its_name_has_its_numbers_as_options(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["at_rest"]["shear_Pa"] == pytest.approx(4e5)
 
 
+def test_each_loading_of_the_table_is_that_of_its_law(tmp_path: Path) -> None:
+    """Of Hooke's law E ε, E/(1 − ν) ε, E/(1 − ν²) ε, μ γ and K tr ε, in Pa."""
+    path = tmp_path / "law.csv"
+    words = ["law", "linear-elastic", "--young", "2e5", "--poisson", "0.3", "--csv", str(path)]
+    assert main([*words, "--range", "0.98,1.02", "--force"]) == 0
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    mu, bulk = 2e5 / 2.6, 2e5 / 1.2
+    slopes = {
+        "uniaxial": ("stretch λ", "nominal stress P", 2e5, 1.0),
+        "equibiaxial": ("stretch λ", "nominal stress P", 2e5 / 0.7, 1.0),
+        "pure shear": ("stretch λ", "nominal stress P", 2e5 / 0.91, 1.0),
+        "simple shear": ("shear γ", "shear stress τ", mu, 0.0),
+        "volumetric": ("volume ratio J", "mean stress", bulk, 1.0),
+    }
+    assert list(dict.fromkeys(r["loading"] for r in rows)) == list(slopes)
+    for r in rows:
+        deformation, stress, slope, rest = slopes[r["loading"]]
+        assert (r["deformation"], r["stress"]) == (deformation, stress)
+        expected = slope * (float(r["value"]) - rest)
+        assert float(r["stress_Pa"]) == pytest.approx(expected, abs=6e-9 * slope), "of nine digits"
+    ends = [float(r["value"]) for r in rows if r["loading"] == "uniaxial"]
+    assert (ends[0], ends[-1]) == pytest.approx((0.98, 1.02))
+
+
+def test_numbers_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """E, ν, K and μ at rest, and stresses at a few deformations, each in the unit that is told."""
+    words = ["law", "linear-elastic", "--young", "2e5", "--poisson", "0.25"]
+    assert main([*words, "--range", "0.98,1.02"]) == 0
+    told = capsys.readouterr().out
+    assert "E = 200.0 kPa, ν = 0.25, K = 133.3 kPa, μ = 80.00 kPa" in told
+    table = told[told.index("nominal stress P [kPa]") :].splitlines()
+    row = next(line.split() for line in table if line.split()[:1] == ["1.02"])
+    expected = [200 * 0.02, 200 / 0.75 * 0.02, 200 / 0.9375 * 0.02]
+    assert [float(word) for word in row[1:4]] == pytest.approx(expected, rel=1e-3)
+    sheared = told[told.index("shear stress τ [") :]
+    assert "simple shear" in sheared and "volumetric" in sheared
+    assert main(["law", "volumetric", "--young", "2e5", "--poisson", "0.25"]) == 0
+    told = capsys.readouterr().out
+    assert "K = 80.0 kPa, no stiffness of shape" in told
+
+
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = tmp_path / "bad.safetensors"
     InvariantFullElasticity(1e5, seed=1).save(bad)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rheograd.engine.boundaries import Floor
+from rheograd.engine.constant_fields import row, with_values
 from rheograd.engine.fem import CentralDifferences, FESolver, Static
 from rheograd.engine.homogenize.cell import Cell
 from rheograd.engine.loads import Displacement, Fixed
@@ -150,6 +151,30 @@ def test_a_function_of_rest_positions_is_asked_at_the_points() -> None:
     mesh = solver.discretize(pulled({"softness": 0.5, "fibre": gradient_field}, "tet4"))
     centre = mesh.x0[mesh.nodes].mean(1)
     assert torch.allclose(solver.start(mesh).internal[:, 1:], gradient_field(centre), atol=1e-15)
+
+
+def test_rows_of_elements_go_to_their_own_points() -> None:
+    """All points of an element, which lie one after another, have its row; fields in order."""
+    each = numbers(0.1, 0.7)
+    model = FESolver().discretize(pulled({"fibre": FIBRE, "softness": each}))
+    internal = FESolver().start(model).internal
+    assert torch.equal(internal[:, 0], numbers(*[0.1] * 8, *[0.7] * 8))
+    assert torch.equal(internal[:, 1:], numbers(*FIBRE).expand(16, 3))
+
+
+def test_single_numbers_of_fields_are_changed() -> None:
+    """Others stay, and are zeros where nothing was given; other bodies are left as they are."""
+    scene = falling({"fibre": FIBRE})
+    new = with_values(scene, {"fibre": {1: 0.5}, "softness": {0: 2.0}})
+    assert row(new.bodies[1], "fibre") == [0.6, 0.5, 0.8]
+    assert row(new.bodies[1], "softness") == [2.0] and row(scene.bodies[1], "softness") == [0.0]
+    assert row(scene.bodies[1], "fibre") == list(FIBRE) and not new.bodies[0].fields
+    for values in ({"fibre": {3: 1.0}}, {"code": {0: 1.0}}):
+        with pytest.raises(ValueError, match=r"fields are softness \(1 number\), fibre \(3 num"):
+            with_values(scene, values)
+    each = falling({"softness": 0.0, "fibre": gradient_field})
+    with pytest.raises(ValueError, match="for each of its points, expected one row"):
+        with_values(each, {"fibre": {0: 1.0}})
 
 
 def test_a_function_and_its_values_give_the_same_run_to_the_last_bit() -> None:

@@ -113,6 +113,10 @@ def swelling(dtype: Any) -> Plastic:
         return wp.diag(vec3(one, one, one)) - mat33(m, m, m, m, m, m, m, m, m)
 
     @wp.func
+    def quotients(eps: vec3, k: vec2, h: h3, z: vec1, dt: scalar):
+        return vec3(one, one, one)
+
+    @wp.func
     def pullback(
         eps: vec3, k: vec2, h: h3, z: vec1, dt: scalar, eps_out_bar: vec3, z_out_bar: vec1
     ):
@@ -131,7 +135,7 @@ def swelling(dtype: Any) -> Plastic:
         slope = -factor_bar * wp.exp(-h[1] * z[0])
         return h3(zero, slope * z[0], zero), vec1(slope * h[1])
 
-    flow = PrincipalFlow(value, jacobian, pullback)
+    flow = PrincipalFlow(value, jacobian, quotients, pullback)
     return principal_plastic(dtype, flow, 3, 1, Stiffening(factor, factor_pullback))
 
 

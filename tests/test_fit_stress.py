@@ -301,8 +301,24 @@ class TestKnownMaterials:
         (UT,) = made(known_law("ecoflex-00-30"), kinds="UT", stretch=twice)
         assert float(UT.stress[1, 0, 0]) == pytest.approx(68947.57, rel=1e-6)
         assert rest_shear(known_law("brain")) == pytest.approx(842.0, rel=1e-6)
+        assert rest_shear(known_law("natural-rubber-small")) == pytest.approx(0.39e6, rel=1e-6)
+        for name, young in (("dragon-skin-10", 263.8e3), ("pdms", 1.32e6)):
+            assert rest_shear(known_law(name)) == pytest.approx(young / 3, rel=1e-6), "E = 3μ"
         with pytest.raises(ValueError, match="expected one of natural-rubber"):
             known_law("wood")
+
+    def test_stresses_of_the_sources(self) -> None:
+        """Yeoh's three numbers of VHB; Arruda and Boyce's chains by Cohen's inverse Langevin."""
+        s = torch.tensor([1.5, 3.0], dtype=torch.float64)
+        e = s**2 + 2 / s - 3
+        (vhb,) = made(known_law("vhb-4910"), kinds="UT", stretch=s)
+        slope = 69.3e3 - 2 * 888.0 * e + 3 * 16.7 * e**2
+        assert torch.allclose(vhb.stress[:, 0, 0], 2 * (s - s**-2) * slope, rtol=1e-9)
+        (chains,) = made(known_law("natural-rubber-chains"), kinds="UT", stretch=s)
+        y = ((e + 3) / (3 * 26.5)).sqrt()
+        langevin = y * (3 - y**2) / (1 - y**2)
+        expected = 0.27e6 / 3 * langevin / y * (s - s**-2)
+        assert torch.allclose(chains.stress[:, 0, 0], expected, rtol=4e-3), "of Cohen's, 1/15N off"
 
 
 class TestTreloar:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from test_laws import check_pullback, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.boundaries import Floor
+from rheograd.engine.errors import SimulationError
+from rheograd.engine.fem import FESolver, Static
+from rheograd.engine.loads import Displacement, Fixed, Traction
+from rheograd.engine.mesh.generators import box
 from rheograd.engine.mpm import MPMSolver
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box, Sphere
@@ -21,6 +26,7 @@ from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, det3
 from rheograd.materials.flows import Snow
+from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin
 
 E, NU = 1.4e5, 0.2
@@ -166,3 +172,43 @@ def test_snow_crumbles_where_jelly_holds(crumbles: bool) -> None:
 def test_bad_parameters_are_refused(given: dict[str, float], remedy: str) -> None:
     with pytest.raises(ValueError, match=remedy):
         Snow(**given)
+
+
+def pulled(load: Displacement | Traction, law: ConstitutiveLaw, steps: int) -> Trajectory:
+    """A cube between planes of symmetry, free to contract: one element, in which none localizes."""
+    mesh, axes = box((1.0, 1.0, 1.0), (1, 1, 1), corner=(0.0, 0.0, 0.0)), "xyz"
+    walls = [Fixed(f"{axis}-", components=axis) for axis in axes]
+    scene = Scene([Body(mesh, law, 400.0)], [*walls, load], gravity=NOTHING)
+    return simulate(scene, FESolver(integrator=Static(steps)))
+
+
+def test_static_snow_beyond_its_strength_is_one_clear_error() -> None:
+    """E θ_s in uniaxial tension; what was borne is told to within a sixty-fourth of a step."""
+    law, strength = ElastoPlastic(Corotated(E, NU), Snow()), E * 7.5e-3
+    borne = pulled(Traction("x+", (0.99 * strength, 0.0, 0.0)), law, 2)
+    assert float((borne.x[-1] - borne.x[0])[:, 0].max()) < 7.5e-3
+    with pytest.raises(SimulationError) as caught:
+        pulled(Traction("x+", (2 * strength, 0.0, 0.0)), law, 2)
+    said = str(caught.value)
+    found = re.search(r"no equilibrium beyond ([0-9.]+) % of the load", said)
+    assert found is not None and float(found[1]) == pytest.approx(50, abs=1.0)
+    assert "elasto-plastic yields and bears no more than its strength" in said
+    assert "a Displacement in place of a force" in said
+    with pytest.raises(SimulationError) as caught:
+        pulled(Traction("x+", (-2 * E, 0.0, 0.0)), Corotated(E, NU), 1)
+    assert "yields" not in str(caught.value)
+
+
+def test_static_snow_is_pulled_apart_by_a_displacement() -> None:
+    """Its stress is that of the band's edge times the factor of the opened volume."""
+    law = ElastoPlastic(Corotated(E, NU), Snow())
+    out = pulled(Displacement("x+", (0.05, 0.0, 0.0), components="x"), law, 10)
+    pulls = out.fields["reaction"][..., 0].clamp(min=0.0).sum(1)
+    assert int(pulls.argmax()) in (1, 2)
+    moved = out.x[-1] - out.x[0]
+    axial, across = 1.05, 1 + float(moved[:, 1].min())
+    opened = axial / 1.0075
+    F = column(1.0075, across, across).flatten().diag()[None]
+    tau = Corotated(E, NU).stress(F, F.new_zeros(1, 0))[0, 0, 0].item()
+    assert float(pulls[-1]) == pytest.approx(math.exp(10 * (1 - opened)) * tau / axial, rel=1e-6)
+    assert float(pulls[-1]) < 0.7 * float(pulls.max())

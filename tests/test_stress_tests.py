@@ -17,9 +17,10 @@ from torch import Tensor
 from rheograd.engine.material_point import drive
 from rheograd.engine.observations.stress_files import Reading, StressFile, read_stress
 from rheograd.engine.observations.stress_test import FREE, KINDS, StressTest, deformation
+from rheograd.engine.trajectory import Trajectory
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean, StVenantKirchhoff
-from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.law import ConstitutiveLaw, Elasticity
 from rheograd.materials.plastic import VonMises
 from rheograd.materials.rubber import MooneyRivlin, Ogden
 from rheograd.materials.small_strain import LinearElastic
@@ -81,6 +82,52 @@ def test_compressible_sides_against_an_independent_solve(kind: str, poisson: flo
         expected = (mu * (s * s - 1) + lam * np.log(J)) / s
         assert float(found.F[k, 2, 2]) == pytest.approx(x, rel=1e-10)
         assert float(found.P[k, 0, 0]) == pytest.approx(expected, rel=1e-8, abs=1e-4)
+
+
+@pytest.mark.parametrize("free", [(False, False, True), (False, False, False)])
+def test_sheared_compressible_body_in_closed_form(free: tuple[bool, bool, bool]) -> None:
+    """P = F S of St. Venant and Kirchhoff: S₃₃ = λ tr E + 2μ E₃₃ = 0, or E₃₃ = 0 where it is held.
+
+    P is not symmetric, so that τ F⁻ᵀ and τ F⁻¹ differ.
+    """
+    law = StVenantKirchhoff(1e6, 0.3)
+    mu, lam = law.coefficients().tolist()
+    g = torch.tensor([0.1, 0.4, 0.7], dtype=torch.float64)
+    with torch.no_grad():
+        found = drive(law, deformation("SS", g), free, incompressible=False)
+    E33 = -lam / (lam + 2 * mu) * g**2 / 2 if free[2] else torch.zeros_like(g)
+    trace = g**2 / 2 + E33
+    S11, S12, S22 = lam * trace, mu * g, lam * trace + mu * g**2
+    expected = {
+        (0, 0): S11 + g * S12, (0, 1): S12 + g * S22, (1, 0): S12, (1, 1): S22,
+        (2, 2): (1 + 2 * E33).sqrt() * (lam * trace + 2 * mu * E33), (0, 2): 0.0 * g,
+    }  # fmt: skip
+    assert torch.allclose(found.F[:, 2, 2], (1 + 2 * E33).sqrt(), rtol=1e-10)
+    for (i, j), P in expected.items():
+        assert torch.allclose(found.P[:, i, j], P, rtol=1e-9, atol=1e-4)
+
+
+class Across(Elasticity):
+    """τ = μ F Fᵀ + c f fᵀ of fibres along y: a pull along x leaves its two sides unlike."""
+
+    name = "test-across"
+
+    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        f = F_elastic[:, :, 1]
+        return 3e5 * F_elastic @ F_elastic.mT + 2e5 * f[:, :, None] * f[:, None]
+
+    @classmethod
+    def example(cls) -> Across:
+        return cls()
+
+
+def test_the_pressure_of_unlike_sides_is_their_mean() -> None:
+    """p = (τ₂₂ + τ₃₃)/2 = (μ + c/2)/λ, and what is left of the sides are ± c/(2λ)."""
+    s = STRETCH
+    P = drive(Across(), deformation("UT", s), FREE["UT"]).P
+    assert torch.allclose(P[:, 0, 0], (3e5 * s**2 - 4e5 / s) / s, rtol=1e-12, atol=1e-6)
+    assert torch.allclose(P[:, 1, 1], 1e5 / s * s**0.5, rtol=1e-12, atol=1e-6)
+    assert torch.allclose(P[:, 2, 2], -P[:, 1, 1], rtol=1e-12, atol=1e-6)
 
 
 def test_nearly_incompressible_is_nearly_so() -> None:
@@ -165,6 +212,22 @@ def test_a_plastic_law_yields() -> None:
     assert torch.allclose(tau, torch.full_like(tau, 2e4 * 1.5**0.5), rtol=1e-12)
 
 
+def test_a_plastic_law_is_sheared_step_by_step() -> None:
+    """F_trial = F_k F_{k−1}⁻¹ F_e,{k−1}, of matrices that do not commute; P₁₂ = τ₁₂."""
+    law = ElastoPlastic(Hencky(1e6, 0.45), VonMises(2e4))
+    shear = torch.linspace(0.05, 0.6, 8, dtype=torch.float64)
+    test = StressTest.of_kind("SS", shear, torch.zeros(8), times=torch.arange(1.0, 9.0).double())
+    found = test.predicted(law).detach()[:, 0, 1]
+    elastic, none = torch.eye(3, dtype=torch.float64)[None], torch.zeros(1, 0).double()
+    for k in range(8):
+        step = torch.eye(3, dtype=torch.float64)
+        step[0, 1] = shear[k] - (shear[k - 1] if k else 0.0)
+        out = law.update(step @ elastic, none, 1.0)
+        elastic = out.F_elastic.detach()
+        assert float(found[k]) == pytest.approx(float(out.tau[0, 0, 1].detach()), rel=1e-10)
+    assert float(found[-1]) < 0.2 * 1e6 / 2.9 * 0.6, "it flowed"
+
+
 def test_no_answer_is_not_a_number() -> None:
     """StVK softens in compression: no lateral stretch balances E₂₂ of a long pull at ν = 0.4.
 
@@ -238,6 +301,34 @@ class TestFiles:
         P = self.table(tmp_path, text, measure="cauchy").tests[0].stress
         assert float(P[1, 0, 0]) == pytest.approx(200.0, rel=1e-14)
 
+    @pytest.mark.parametrize(("unit", "pascals"), [("Pa", 1), ("kPa", 1e3), ("MPa", 1e6),
+                                                  ("N/mm2", 1e6)])  # fmt: skip
+    def test_units(self, tmp_path: Path, unit: str, pascals: float) -> None:
+        """A newton on a square of a thousandth of a metre is a megapascal."""
+        found = self.table(tmp_path, f"stretch,stress [{unit}]\n1,0\n1.5,0.25\n")
+        assert float(found.tests[0].stress[1, 0, 0]) == 0.25 * pascals
+
+    def test_cauchy_stress_of_a_sheared_and_swollen_body(self, tmp_path: Path) -> None:
+        """P = J σ F⁻ᵀ by hand, of F = (1 + γ e₁⊗e₂) diag(1, 1, 1.2)."""
+        text = "F12,F33,P11 [kPa],P12,P21,P22\n0,1,0,0,0,0\n0.5,1.2,100,30,30,50\n"
+        P = self.table(tmp_path, text, measure="cauchy").tests[0].stress[1]
+        expected = 1.2 * torch.tensor([[100e3 - 15e3, 30e3], [30e3 - 25e3, 50e3]]).double()
+        assert torch.allclose(P[:2, :2], expected, rtol=1e-12)
+        assert bool(torch.isnan(P[2]).all())
+
+    def test_a_table_of_shear_components(self, tmp_path: Path) -> None:
+        """F₁₂ and P₁₂ are in the first row, second column; what is not told was not measured."""
+        (test,) = self.table(tmp_path, "F12,P12 [Pa]\n0.1,5\n0.2,9\n").tests
+        assert test.F[:, 0, 1].tolist() == [0.1, 0.2] and float(test.F[1, 1, 0]) == 0.0
+        assert test.stress[:, 0, 1].tolist() == [5.0, 9.0] and int(test.mask.sum()) == 2
+        assert test.component == (0, 1)
+
+    def test_shear_at_a_rate_begins_at_no_shear(self, tmp_path: Path) -> None:
+        text = "stretch,stress [Pa]\n0.1,1\n0.3,2\n-0.1,3\n"
+        (test,) = self.table(tmp_path, text, loading="SS", rate=0.1).tests
+        assert test.times is not None
+        assert torch.allclose(test.times, torch.tensor([1.0, 3.0, 7.0]).double())
+
     def test_components(self, tmp_path: Path) -> None:
         text = "F11,F22,F33,P11 [Pa],P22,P33\n1,1,1,0,0,0\n1.2,1.1,0.8,5,3,0\n1.3,1.2,0.7,nan,4,0\n"
         (test,) = self.table(tmp_path, text).tests
@@ -307,6 +398,12 @@ class TestFiles:
     def test_units_and_types_of_sets(self, tmp_path: Path) -> None:
         found = read_stress(self.hdf5(tmp_path / "a.h5", unit="kPa"))
         assert (found.unit, found.assumed) == ("kPa", False)
+        told = 1e3 * 2 * (2.0 - 2.0**-2) * (0.1 + 0.02 / 2.0)
+        assert float(found.tests[2].stress[2, 0, 0]) == pytest.approx(told, rel=1e-12)
+        pressed = self.hdf5(tmp_path / "d.h5", unit="kPa", stress_type="Cauchy")
+        for measure, P in ((None, told / 2), ("nominal", told), ("cauchy", told / 2)):
+            UT = read_stress(pressed, Reading(measure=measure)).tests[2]  # type: ignore[arg-type]
+            assert float(UT.stress[2, 0, 0]) == pytest.approx(P, rel=1e-12), "σ/λ of a pull"
         with pytest.raises(ValueError, match="of the type 'pk2'"):
             read_stress(self.hdf5(tmp_path / "b.h5", stress_type="PK2"))
         with h5py.File(tmp_path / "a.h5", "a") as file:
@@ -319,3 +416,25 @@ class TestFiles:
             file["x"] = [1.0]
         with pytest.raises(ValueError, match="holds no loadings"):
             read_stress(tmp_path / "c.h5")
+
+
+def test_stress_of_a_simulated_specimen_is_the_mean_of_its_particles() -> None:
+    """P₁₂ and P₁₁ of τ F⁻ᵀ by hand: F⁻ᵀ = 1 − γ e₂⊗e₁ of a simple shear."""
+    shears = torch.tensor([[0.2, 0.4], [0.5, 0.7]], dtype=torch.float64)
+    F = torch.eye(3, dtype=torch.float64).repeat(2, 2, 1, 1)
+    F[..., 0, 1] = shears
+    tau = torch.zeros(2, 2, 3, 3, dtype=torch.float64)
+    tau[..., 0, 0], tau[..., 0, 1], tau[..., 1, 0] = 900.0, 300.0, 300.0
+    tau[:, 1] *= 2
+    measured = torch.full((2, 3, 3), torch.nan, dtype=torch.float64)
+    measured[:, 0, 0], measured[:, 0, 1] = 50.0, 70.0
+    test = StressTest("SS", deformation("SS", shears.mean(1)), measured, FREE["SS"])
+    x = torch.zeros(2, 2, 3, dtype=torch.float64)
+    run = Trajectory(torch.tensor([0.0, 1.0]).double(), x, fields={"F": F, "tau": tau})
+    found = test.residual(run).reshape(2, 3, 3)
+    for k in range(2):
+        a, b = shears[k].tolist()
+        P11 = ((900 - a * 300) + 2 * (900 - b * 300)) / 2
+        assert float(found[k, 0, 0]) == pytest.approx(P11 - 50.0, rel=1e-12)
+        assert float(found[k, 0, 1]) == pytest.approx(450.0 - 70.0, rel=1e-12)
+    assert int((found != 0).sum()) == 4, "what was not measured has no residual"

@@ -53,7 +53,10 @@ class Step:
     """Root mean square residual, relative to that of the data [-]."""
     ebic: float
     within: float
-    """Root mean square error of points that were held back, relative to that of the data [-]."""
+    """Root mean square error of points that were held back, relative to that of the data [-].
+
+    NaN if none were.
+    """
     spread: float
     """Standard error of its square."""
     left_out: float
@@ -85,7 +88,8 @@ class Discovery:
 
 def discover(
     equations: Equations, parts: Sequence[Candidate], *, most: int = 4, noise: float | None = None,
-    seed: int = 0, draws: int = DRAWS, tell: Tell = lambda what, share: None,
+    seed: int = 0, draws: int = DRAWS, hold_back: bool = True,
+    tell: Tell = lambda what, share: None,
 ) -> Discovery:  # fmt: skip
     """Find a formula.
 
@@ -96,6 +100,8 @@ def discover(
         noise: Standard deviation of a row in the equations' units, if it is known.
         seed: Of the bootstrap.
         draws: Of the bootstrap.
+        hold_back: Whether to hold back points and loadings, too. Where the errors of rows are known
+            to be independent the criterion alone says how many terms there are.
         tell: Is told what is done and which share of all.
 
     Raises:
@@ -116,8 +122,11 @@ def discover(
             "no term of the library goes with what was measured with a weight above 0: check the"
             " signs of stresses or forces"
         )
-    within, spread = _within(equations, columns, len(found), prices, noise, tell)
-    left = _left_out(equations, columns, len(found), prices, noise, tell)
+    unknown = [math.nan] * len(found)
+    within, spread, left = unknown, unknown, unknown
+    if hold_back:
+        within, spread = _within(equations, columns, len(found), prices, noise, tell)
+        left = _left_out(equations, columns, len(found), prices, noise, tell)
     floor = _floor(y)
     path = tuple(
         Step(c, _error(c, y), ebic(c, len(y), prices, noise, floor), *errors)
@@ -125,7 +134,7 @@ def discover(
     )
     size = chosen_size(path)
     covariance = _covariance(equations, path[size - 1].chosen, noise)
-    inclusion = _inclusion(equations, columns, size, draws, seed, tell)
+    inclusion = inclusion_of(equations, columns, size, draws, seed, tell)
     tell("done", 1.0)
     return Discovery(
         path, size, np.sqrt(np.diag(covariance)), covariance, inclusion, len(columns.parts)
@@ -135,6 +144,8 @@ def discover(
 def chosen_size(path: Sequence[Step]) -> int:
     """See the module."""
     by_criterion = 1 + int(np.argmin([step.ebic for step in path]))
+    if math.isnan(path[0].within):
+        return by_criterion
     errors = [max(step.within, EXACT) ** 2 for step in path]
     least = int(np.argmin(errors))
     near = [k for k, e in enumerate(errors, 1) if e <= errors[least] + path[least].spread]
@@ -284,10 +295,11 @@ def inflation(residual: np.ndarray, groups: np.ndarray) -> float:
     return (1 + together) / (1 - together)
 
 
-def _inclusion(
-    equations: Equations, columns: Columns, size: int, draws: int, seed: int, tell: Tell
-) -> dict[str, float]:
-    """How often terms come back."""
+def inclusion_of(
+    equations: Equations, columns: Columns, size: int, draws: int, seed: int,
+    tell: Tell = lambda what, share: None,
+) -> dict[str, float]:  # fmt: skip
+    """How often terms come back, by name, when rows are drawn anew from each group."""
     generator = np.random.default_rng(seed)
     groups = equations.groups
     seen: Counter[str] = Counter()
@@ -304,3 +316,16 @@ def _inclusion(
         done += 1
         seen.update({columns.parts[i].term.name for i in order[-1][0]})
     return {name: count / done for name, count in seen.most_common()}
+
+
+def doubts(found: Discovery) -> list[str]:
+    """Sentences on chosen terms that seldom came back in the bootstrap."""
+    said = []
+    for name in sorted({p.term.name for p in found.chosen.parts}):
+        share = found.inclusion.get(name, 0.0)
+        if found.inclusion and share < 0.5:
+            said.append(
+                f"{name} came back in {100 * share:.0f} % of the bootstrap only: other terms tell"
+                " what was measured about as well"
+            )
+    return said

@@ -13,6 +13,8 @@ from ..atomic import replacing
 from ..fit.report_files import plain
 from .discover import Discovery
 from .formula import Formula
+from .judged import r2_of
+from .proposed import JudgedProposals
 
 
 def write_discovery(
@@ -38,6 +40,32 @@ def write_discovery(
         draft.write_text(text, encoding="utf-8")
     with replacing(folder / "report.html") as draft:
         draft.write_text(html, encoding="utf-8")
+
+
+def proposals_json(
+    found: JudgedProposals, settings: Mapping[str, Any], surroundings: Mapping[str, str],
+    command: str, notes: tuple[str, ...],
+) -> dict[str, Any]:  # fmt: skip
+    """The report on proposals as values that become JSON."""
+    scores = found.comparison.best.scores
+    return {
+        "format": "rheograd proposals report",
+        "version": 1,
+        "formula": found.formula.text,
+        "numbers": found.formula.numbers,
+        "latex": found.formula.latex,
+        "law": {"text": found.formula.law.text, "file": "law.safetensors"},
+        "parameters": [asdict(p) for p in found.formula.parameters],
+        "covariance": found.formula.covariance.tolist(),
+        "best": asdict(found.best),
+        "history": [asdict(a) for a in found.history],
+        "r2": r2_of(found.comparison),
+        "r2_by_loading": {name: score.r2 for name, score in scores.items()},
+        "notes": list(notes),
+        "settings": dict(settings),
+        "environment": dict(surroundings),
+        "command": command,
+    }
 
 
 def discovery_json(

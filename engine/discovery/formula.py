@@ -120,7 +120,7 @@ def formula(
         text = f"{text} + {VOLUME}"
     law = Symbolic(text, constants)
     order = [k for _, k in rows]
-    known = tuple(_parameter(row, float(std[k]), quantile) for row, k in rows)
+    known = tuple(parameter(row, float(std[k]), quantile) for row, k in rows)
     return Formula(law, known, covariance[np.ix_(order, order)])
 
 
@@ -131,8 +131,14 @@ def _shear(law: Symbolic) -> float:
     return max(float(tangent[0, 1, 0, 1]), 0.0)
 
 
-def _parameter(row: Constant, std: float, quantile: float) -> FittedParameter:
-    """With a 95 % band that does not cross zero."""
+def parameter(row: Constant, std: float, quantile: float) -> FittedParameter:
+    """A fitted number with a 95 % band that does not cross zero.
+
+    Args:
+        row: The constant.
+        std: Its standard deviation, in the constant's unit.
+        quantile: Half width of the band in standard deviations.
+    """
     known = bool(np.isfinite(std)) and std < WIDEST * abs(row.value)
     reach = quantile * std
     low, high = row.value - reach, row.value + reach

@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A measured motion of a mesh and the force that it took, as equations for the weights of terms.
+"""A measured motion of a mesh and the force that it took, as nodal forces of terms.
 
 At rest in every frame, the internal force of each node by virtual work,
 
     f_a = Σ_q w_q P(F_q) ∇N_a,     P = τ F⁻ᵀ,
 
 is 0 where no load acts and sums up to the measured force over the part that is gripped (EUCLID:
-Flaschel, Kumar and De Lorenzis 2021). F_q is that of the measured displacements, so f_a is linear
-in the weights, and neither a simulation nor a stress is needed. The force sets the scale: the free
-nodes alone are told best by no stress at all. Deformations are taken at the points of the element's
-own quadrature, without mean dilatation.
-
-Errors of the displacements are in the columns, not in the right-hand side, and pull weights down:
-smooth measured fields first. From about 1e-4 of the motion on, node by node, terms come out wrong.
+Flaschel, Kumar and De Lorenzis 2021). f_a is linear in the weights of terms. The force sets the
+scale: the free nodes alone are told best by no stress at all. Deformations are taken at the points
+of the element's own quadrature, without mean dilatation. corrected.py makes equations of it that
+know of errors of the displacements.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rheograd.materials.elastic import det3
+from rheograd.materials.law import ConstitutiveLaw
 
 from ..fem.geometry import Geometry, geometry
+from ..fem.piola import piola_tangent
 from ..mesh.elements import Element, element
 from ..observations.force_curve import ForceCurve
 from ..trajectory import Trajectory
@@ -34,7 +34,7 @@ from .library import Candidate, Deformed
 
 
 @dataclass(frozen=True, eq=False)
-class MotionEquations:
+class MeasuredMotion:
     """See the module.
 
     Raises:
@@ -48,10 +48,6 @@ class MotionEquations:
     """On the gripped part, a value for each frame."""
     held: Tensor
     """Where a force from outside acts, shape (n, 3), bool."""
-    balance: float = 1.0
-    """How much the free nodes count in all, beside the measured forces."""
-    kept: dict[Candidate, np.ndarray] = field(default_factory=dict)
-    """Columns that were asked for."""
 
     def __post_init__(self) -> None:
         """See the class."""
@@ -74,13 +70,22 @@ class MotionEquations:
         known = self.force.force[1:]
         if not float(torch.where(torch.isfinite(known), known, 0.0).abs().max()) > 0.0:
             raise ValueError("no measured force is other than 0: nothing sets the scale")
-        if not bool(self._free.any()):
+        if not bool(self.free.any()):
             raise ValueError("every node is held: no equilibrium is left to tell terms apart")
-        if bool((det3(self._F) <= 0).any()):
+        if self.inverted:
             raise ValueError(
                 "an element is turned inside out by the measured motion: smooth it, or take a"
                 " coarser mesh"
             )
+
+    def at(self, x: Tensor) -> MeasuredMotion:
+        """The same with other positions [m], shape (frames, n, 3)."""
+        return replace(self, motion=replace(self.motion, x=x))
+
+    @property
+    def inverted(self) -> bool:
+        """Whether an element is turned inside out at a point of some frame."""
+        return bool((det3(self._F) <= 0).any())
 
     @cached_property
     def _kind(self) -> Element:
@@ -97,13 +102,16 @@ class MotionEquations:
         return geometry(self._kind, self.motion.x[0].double()[self._nodes])
 
     @cached_property
-    def _free(self) -> Tensor:
+    def moving(self) -> Tensor:
+        """Directions of displacements: of the nodes of elements, shape (n, 3), bool."""
+        found = torch.zeros_like(self.held)
+        found[self._nodes.flatten(), : self._kind.dim] = True
+        return found
+
+    @cached_property
+    def free(self) -> Tensor:
         """Directions in which no force from outside acts, shape (n, 3), bool."""
-        free = ~self.held
-        free[:, self._kind.dim :] = False
-        used = torch.zeros(len(free), dtype=torch.bool, device=free.device)
-        used[self._nodes.flatten()] = True
-        return free & used[:, None]
+        return self.moving & ~self.held
 
     @cached_property
     def deformed(self) -> Deformed:
@@ -123,39 +131,51 @@ class MotionEquations:
         return torch.linalg.inv(self.deformed.F).mT
 
     @cached_property
-    def _measured(self) -> Tensor:
-        """Frames with a force, bool, shape (frames − 1,)."""
-        return torch.isfinite(self.force.force[1:])
+    def reach(self) -> float:
+        """The largest displacement [m]."""
+        return float((self.motion.x[1:] - self.motion.x[0]).norm(dim=2).max())
 
     @cached_property
-    def _units(self) -> tuple[float, float]:
-        """Of a force of a free node, and of the measured ones [N]."""
-        size = float(self.force.force[1:][self._measured].abs().max())
-        rows = int(self._free.sum()) * (len(self.motion) - 1)
-        share = int(self._measured.sum()) / rows
-        return size / (self.balance * share**0.5 * rows**0.5), size
-
-    @property
-    def seen(self) -> np.ndarray:
-        """See `Equations`."""
-        return self._seen
+    def strength(self) -> float:
+        """The largest measured force [N]."""
+        known = self.force.force[1:]
+        return float(known[torch.isfinite(known)].abs().max())
 
     @cached_property
-    def _seen(self) -> np.ndarray:
-        rows = int(self._free.sum()) * (len(self.motion) - 1)
-        told = self.force.force[1:][self._measured].double() / self._units[1]
-        return torch.cat([torch.zeros(rows, dtype=torch.float64), told.cpu()]).numpy()
-
-    @property
-    def groups(self) -> np.ndarray:
-        """See `Equations`: the frame."""
-        return self._groups
+    def known(self) -> Tensor:
+        """Rows of equilibrium that are told, shape (frames − 1, r), bool; see `rows`."""
+        told = torch.isfinite(self.force.force[1:])[:, None]
+        free = torch.ones(len(told), int(self.free.sum()), dtype=torch.bool, device=told.device)
+        return torch.cat([free, told], 1)
 
     @cached_property
-    def _groups(self) -> np.ndarray:
-        frames = torch.arange(len(self.motion) - 1)
-        free = frames.repeat_interleave(int(self._free.sum()))
-        return torch.cat([free, frames[self._measured.cpu()]]).numpy()
+    def frame(self) -> np.ndarray:
+        """Of each row, from 0 on, shape (m,)."""
+        return torch.nonzero(self.known)[:, 0].cpu().numpy()
+
+    @cached_property
+    def loads(self) -> np.ndarray:
+        """Of each row [N], shape (m,): 0 at free nodes, then the measured force."""
+        found = torch.zeros(self.known.shape, dtype=torch.float64)
+        found[:, -1] = self.force.force[1:].cpu()
+        return found[self.known.cpu()].numpy()
+
+    @cached_property
+    def gripped(self) -> np.ndarray:
+        """Which rows are of the measured force, shape (m,), bool."""
+        found = torch.zeros_like(self.known)
+        found[:, -1] = True
+        return found[self.known].cpu().numpy()
+
+    def rows(self, candidate: Candidate) -> np.ndarray:
+        """Internal forces of a weight of 1 Pa, by frame those of free nodes and of the grip [N].
+
+        Shape (m,).
+        """
+        forces = self.nodal(candidate)
+        grip = forces[:, self.force.nodes].sum(1) @ self.force.axis.to(forces)
+        told = torch.cat([forces[:, self.free], grip[:, None]], 1)
+        return told[self.known].cpu().numpy()
 
     def nodal(self, candidate: Candidate) -> Tensor:
         """Internal forces of a weight of 1 Pa [N], shape (frames − 1, n, 3)."""
@@ -168,15 +188,44 @@ class MotionEquations:
         found = torch.zeros_like(self.motion.x[1:], dtype=torch.float64)
         return found.index_add(1, self._nodes.flatten(), forces.flatten(1, 2))
 
-    def column(self, candidate: Candidate) -> np.ndarray:
-        """See `Equations`."""
-        if candidate not in self.kept:
-            forces = self.nodal(candidate)
-            free = forces[:, self._free].flatten() / self._units[0]
-            grip = forces[:, self.force.nodes].sum(1) @ self.force.axis.to(forces)
-            told = torch.cat([free, grip[self._measured] / self._units[1]])
-            self.kept[candidate] = told.cpu().numpy()
-        return self.kept[candidate]
+    def stiffness(self, law: ConstitutiveLaw) -> Any:
+        """Slopes of the rows of a law by the displacements [N/m], scipy CSR, shape (m, d).
+
+        The displacements are those of `moving`, frame by frame.
+        """
+        from scipy.sparse import block_array, coo_array, csr_array
+
+        F, at = self.deformed.F, self._geometry
+        internal = law.rest_internal(len(F), F)
+        with torch.no_grad():
+            tau = law.stress(F, internal)
+        A = piola_tangent(F, tau, law.tangent(F, internal, 1.0).detach())
+        frames, (e, a) = len(self.motion) - 1, self._nodes.shape
+        A = A.unflatten(0, (frames, *at.weight.shape))
+        blocks = torch.einsum(
+            "eq,eqaj,teqijkl,eqbl->teaibk", at.weight, at.gradient, A, at.gradient
+        ).reshape(frames, -1)
+        size = 3 * len(self.held)
+        own = (3 * self._nodes[:, :, None] + torch.arange(3, device=self._nodes.device)).flatten(1)
+        down = own[:, :, None].expand(e, 3 * a, 3 * a).reshape(-1).cpu().numpy()
+        across = own[:, None, :].expand(e, 3 * a, 3 * a).reshape(-1).cpu().numpy()
+        choose, columns = self._chooser(), np.flatnonzero(self.moving.flatten().cpu().numpy())
+        known, found = self.known.cpu().numpy(), []
+        for values, kept in zip(blocks.cpu().numpy(), known, strict=True):
+            K = coo_array((values, (down, across)), shape=(size, size)).tocsr()
+            found.append((choose @ K)[np.flatnonzero(kept)][:, columns])
+        grid = [[b if s == t else None for s in range(frames)] for t, b in enumerate(found)]
+        return csr_array(block_array(grid, format="csr"))
+
+    def _chooser(self) -> Any:
+        """From nodal forces (3n,) to the rows of a frame (r,), scipy CSR."""
+        from scipy.sparse import csr_array, eye_array, vstack
+
+        grip = torch.zeros_like(self.held, dtype=torch.float64)
+        grip[self.force.nodes] = self.force.axis.to(grip)
+        free = np.flatnonzero(self.free.flatten().cpu().numpy())
+        every = eye_array(grip.numel(), format="csr")
+        return csr_array(vstack([every[free], csr_array(grip.reshape(1, -1).cpu().numpy())]))
 
 
 def held_by(motion: Trajectory) -> Tensor:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from ..fit.stress.judge import FittedLaw, criteria, line, score
 from ..fit.stress.numbers import _quantile
 from ..fit.stress.task import Task
 from ..observations.stress_test import StressTest
-from .discover import DRAWS, Discovery, Tell, discover
+from .discover import DRAWS, Discovery, Tell, discover, doubts
 from .formula import Formula, formula
 from .from_stress import StressEquations
 from .library import FAMILIES, candidates, library
@@ -40,10 +41,7 @@ class Found:
     @property
     def r2(self) -> float:
         """Over all points of all tests, fitted to or not [-]."""
-        seen = torch.cat([t.stress[t.rows] for t in self.comparison.tests])
-        scores = self.comparison.best.scores.values()
-        error = sum(s.rms**2 * s.points for s in scores)
-        return 1.0 - error / float((seen - seen.mean()).square().sum())
+        return r2_of(self.comparison)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,17 +117,43 @@ def found_in_tests(
     law = formula(found.chosen, found.covariance, quantile, bulk=bulk, volume=measured)
     answer = Answered(law.law, law, quantile, task.incompressible)
     seconds = time.perf_counter() - started
-    judged = _judged(answer, found, task, tests, seconds)
+    compared = judged(answer, found.chosen.numbers, task, tests, doubts(found), seconds)
+    return Found(found, law, compared, seconds)
+
+
+def judged(
+    answer: Answered, count: int, task: Task, tests: Sequence[StressTest], doubted: Sequence[str],
+    seconds: float,
+) -> Comparison:  # fmt: skip
+    """A comparison with one law.
+
+    Args:
+        answer: Of the law.
+        count: How many numbers were fitted.
+        task: What they were fitted to.
+        tests: All loadings, those of the task among them.
+        doubted: Sentences that go with the law.
+        seconds: That it took.
+    """
     trained = {test.name for test in task.tests}
     order = sorted(tests, key=lambda test: test.name not in trained)
-    return Found(found, law, Comparison((judged,), tuple(order), task, task.scales()), seconds)
+    law = _judged(answer, count, task, tests, doubted, seconds)
+    return Comparison((law,), tuple(order), task, task.scales())
+
+
+def r2_of(comparison: Comparison) -> float:
+    """R² of the best law over all points of all tests, fitted to or not [-]."""
+    seen = torch.cat([t.stress[t.rows] for t in comparison.tests])
+    scores = comparison.best.scores.values()
+    error = sum(s.rms**2 * s.points for s in scores)
+    return 1.0 - error / float((seen - seen.mean()).square().sum())
 
 
 def _judged(
-    answer: Answered, found: Discovery, task: Task, tests: Sequence[StressTest], seconds: float
-) -> FittedLaw:
+    answer: Answered, count: int, task: Task, tests: Sequence[StressTest], doubted: Sequence[str],
+    seconds: float,
+) -> FittedLaw:  # fmt: skip
     """As one law among others."""
-    count = found.chosen.numbers
     misfit = float(task.misfit(answer.law).detach())
     aicc, bic = criteria(misfit, task.count, count)
     scores = {t.name: score(answer, task, t, misfit, count) for t in tests}
@@ -141,16 +165,10 @@ def _judged(
     beyond = [f"{n} ({s.unanswered} of {s.points})" for n, s in scores.items() if s.unanswered]
     if beyond:
         warnings.append(f"it has no stress at points of {', '.join(beyond)}: beyond its stretch")
-    taken = {p.term.name for p in found.chosen.parts}
-    for name in sorted(taken):
-        share = found.inclusion.get(name, 0.0)
-        if share < 0.5:
-            warnings.append(
-                f"{name} came back in {100 * share:.0f} % of the bootstrap only: other terms tell"
-                " these tests about as well"
-            )
+    warnings += doubted
     spread = answer.formula.covariance
     size = spread.diagonal() ** 0.5
+    size = np.where(size > 0.0, size, 1.0)
     correlation = spread / (size[:, None] * size[None, :])
     return FittedLaw(
         NAME, answer.law, count, answer.formula.parameters,

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from ..fit.quantity import quantity
+from ..fit.stress.compare import Comparison
 from ..fit.stress.page import r_squared
 from ..fit.stress.plots import loading_plot
 from ..fit.style import STYLE_SHEET
 from .discover import Discovery
 from .formula import Formula
 from .judged import Found
+from .plots import one_error_above, path_plot
 
 
 def tests_page(
@@ -30,32 +32,37 @@ def tests_page(
         command: Command line that does it again.
         notes: Sentences on what was assumed.
     """
-    held = {t.name for t in found.comparison.held}
     best = found.comparison.best
-    figures = ""
-    for test in found.comparison.tests:
-        role = "held out" if test.name in held else "fitted to"
-        score = best.scores[test.name]
-        figures += (
-            f'<figure><h3>{escape(test.name)} <span class="muted">· {role}</span></h3>'
-            f"{loading_plot(found.comparison, test)}<figcaption>R² {r_squared(score.r2)},"
-            f" {quantity(score.rms, 'Pa', digits=2)} RMS</figcaption></figure>"
-        )
-    curves = f'<section><h2>Measured and told</h2><div class="grid">{figures}</div></section>'
+    drawn = curves(found.comparison)
     lede = (
         f"{len(found.discovery.chosen.parts)} of {found.discovery.library} candidate terms, R²"
         f" {r_squared(found.r2)} over all points."
     )
     said = (*best.warnings, *notes)
-    return page(found.discovery, found.formula, lede, curves, said, settings, surroundings, command)
+    sections = drawn + numbers(found.formula) + path(found.discovery) + inclusion(found.discovery)
+    return page(found.formula, lede, sections, said, settings, surroundings, command)
+
+
+def curves(comparison: Comparison) -> str:
+    """The stresses of each loading, measured and of the best law, as HTML."""
+    held = {t.name for t in comparison.held}
+    figures = ""
+    for test in comparison.tests:
+        role = "held out" if test.name in held else "fitted to"
+        score = comparison.best.scores[test.name]
+        figures += (
+            f'<figure><h3>{escape(test.name)} <span class="muted">· {role}</span></h3>'
+            f"{loading_plot(comparison, test)}<figcaption>R² {r_squared(score.r2)},"
+            f" {quantity(score.rms, 'Pa', digits=2)} RMS</figcaption></figure>"
+        )
+    return f'<section><h2>Measured and told</h2><div class="grid">{figures}</div></section>'
 
 
 def page(
-    discovery: Discovery, formula: Formula, lede: str, curves: str, said: tuple[str, ...],
-    settings: Mapping[str, Any], surroundings: Mapping[str, str], command: str,
+    formula: Formula, lede: str, sections: str, said: Sequence[str], settings: Mapping[str, Any],
+    surroundings: Mapping[str, str], command: str, title: str = "A formula that was found",
 ) -> str:  # fmt: skip
-    """A page about a formula, whatever it was found in; `curves` is HTML already."""
-    title = "A formula that was found"
+    """A page about a formula, whatever it was found in; `sections` is HTML already."""
     notes = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in said)
     notes = f'<section class="notes mild"><h3>How far to trust it</h3><ul>{notes}</ul></section>'
     return (
@@ -67,13 +74,14 @@ def page(
         f'<p class="lede">{escape(lede)}</p>\n<p>ψ [J/m³] =</p><pre>{escape(formula.law.text)}\n'
         f"{escape(formula.numbers)}</pre><p>with its numbers:</p><pre>{escape(formula.text)}</pre>"
         f"<p>As LaTeX:</p><pre>{escape(formula.latex)}</pre></header>\n"
-        f"{notes if said else ''}\n{curves}\n{_numbers(formula)}\n{_path(discovery)}\n"
-        f"{_inclusion(discovery)}\n<section><h2>To do it again</h2><pre>{escape(command)}</pre>"
-        f"{_list(settings)}{_list(surroundings)}</section>\n</main>\n</body>\n</html>\n"
+        f"{notes if said else ''}\n{sections}\n<section><h2>To do it again</h2>"
+        f"<pre>{escape(command)}</pre>{_list(settings)}{_list(surroundings)}</section>\n</main>\n"
+        "</body>\n</html>\n"
     )
 
 
-def _numbers(formula: Formula) -> str:
+def numbers(formula: Formula) -> str:
+    """A table of the numbers of a formula and their ranges, as HTML."""
     rows = ""
     for p in formula.parameters:
         value = quantity(p.value, p.unit, digits=4, known_to=p.std)
@@ -92,28 +100,68 @@ def _numbers(formula: Formula) -> str:
     )
 
 
-def _path(discovery: Discovery) -> str:
+def path(discovery: Discovery) -> str:
+    """The best formula of each number of terms, a picture and a table, as HTML."""
     rows = ""
     for k, step in enumerate(discovery.path, 1):
-        taken = ' <span class="good">taken</span>' if k == discovery.size else ""
         left = "–" if math.isnan(step.left_out) else f"{100 * step.left_out:.3g} %"
         rows += (
-            f'<tr><th scope="row">{k}{taken}</th>'
-            f"<td>{escape(' + '.join(map(str, step.chosen.parts)))}</td>"
+            f"{terms(discovery, k)}"
             f'<td class="n">{100 * step.error:.3g} %</td><td class="n">{100 * step.within:.3g} %'
             f'</td><td class="n">{left}</td><td class="n">{step.ebic:.1f}</td></tr>'
         )
     return (
         "<section><h2>Terms against error</h2><p>The best formula of each size; errors are root"
         " mean squares relative to what was measured. Held back: every fifth point, terms chosen"
-        ' anew each time.</p><div class="scroll"><table><thead><tr><th>terms</th><th>formula'
+        f" anew each time.</p><p>{escape(why(discovery))}</p>"
+        f"<figure>{path_plot(discovery)}<figcaption>Shaded: what was taken. Dashed: the least error"
+        " of points held back and a standard error more.</figcaption></figure>"
+        '<div class="scroll"><table><thead><tr><th>terms</th><th>formula'
         ' without weights</th><th class="n">error</th><th class="n">points<br>held back</th>'
         '<th class="n">loadings<br>held back</th><th class="n">EBIC</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
 
 
-def _inclusion(discovery: Discovery) -> str:
+def terms(discovery: Discovery, size: int) -> str:
+    """The beginning of a row of a table: the number of terms, and which."""
+    taken = ' <span class="good">taken</span>' if size == discovery.size else ""
+    chosen = discovery.path[size - 1].chosen
+    return (
+        f'<tr><th scope="row">{size}{taken}</th><td>{escape(" + ".join(map(str, chosen.parts)))}'
+        "</td>"
+    )
+
+
+def why(discovery: Discovery) -> str:
+    """Why as many terms were taken, in a sentence or two."""
+    path = discovery.path
+    criterion = 1 + min(range(len(path)), key=lambda k: path[k].ebic)
+    said = f"Taken: {discovery.size}. The criterion (EBIC) is least at {criterion}"
+    limit = one_error_above(discovery)
+    if math.isfinite(limit):
+        near = next(k for k, step in enumerate(path, 1) if step.within <= limit)
+        said += (
+            f"; {near} is the smallest number whose error of points held back is within a standard"
+            " error of the least; the smaller of the two is taken"
+        )
+    said += "."
+    if discovery.size == len(path) and len(path) > 1:
+        said += (
+            " It is the largest number that was tried: more terms may tell it better (--max-terms)."
+        )
+    elif discovery.size > 1:
+        fewer = path[discovery.size - 2]
+        said += (
+            f" With a term less the error is {100 * fewer.error:.2g} % instead of"
+            f" {100 * path[discovery.size - 1].error:.2g} %: --max-terms {discovery.size - 1} gives"
+            " that formula, if the easier one will do."
+        )
+    return said
+
+
+def inclusion(discovery: Discovery) -> str:
+    """How often terms came back in the bootstrap, a table as HTML."""
     rows = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td class="n">{100 * share:.0f} %'
         "</td></tr>"

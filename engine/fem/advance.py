@@ -136,6 +136,10 @@ class Advance:
         if model.ramp > 0.0:
             where = f"{100 * time / model.ramp:.4g} % of the load"
             remedy = "more load steps, a load that is smaller or that grows as a function of time"
+            names = {law.name for group in model.groups for law in group.laws if law.yields}
+            if names:
+                where += f" ({', '.join(sorted(names))} yields and bears no more than its strength)"
+                remedy += ", a Displacement in place of a force, which goes on beyond the strength"
         return (
             f"no equilibrium beyond {where}, with steps down to 1/{2**self.solver.cuts}: {failure};"
             f" try {remedy}, a finer mesh where it deforms most, or a dynamic integrator for a body"

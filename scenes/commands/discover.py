@@ -46,6 +46,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
         from ..discovered_motion import from_motion
 
         return from_motion(found, folder, again)
+    if found.force_noise is not None:
+        raise ValueError("--force-noise is for the motion of a mesh (.vtkhdf): leave it out")
     if found.reaction is not None:
         raise ValueError("--reaction is for the motion of a mesh (.vtkhdf): leave it out")
     if found.propose is not None:
@@ -77,8 +79,8 @@ def add_arguments(parser: Parser) -> None:
     )
     group.add_argument(
         "--noise", type=number, metavar="X",
-        help="standard deviation of a stress, in --unit, or relative with --error relative"
-        " (default: found along)",
+        help="standard deviation of a stress, in --unit, or relative with --error relative;"
+        " of a motion: of a displacement [m] (default: found along)",
     )  # fmt: skip
     group.add_argument(
         "--error", type=error, default="absolute", metavar="absolute|relative",
@@ -101,6 +103,10 @@ def add_sources(parser: Parser) -> None:
     group.add_argument(
         "--reaction", type=Path, metavar="FILE.csv",
         help="columns time, force [N]: of the grip, along its axis (default: as recorded)",
+    )  # fmt: skip
+    group.add_argument(
+        "--force-noise", type=number, metavar="N",
+        help="standard deviation of that force [N] (default: a thousandth of the largest)",
     )  # fmt: skip
     group.add_argument(
         "--grip",
@@ -165,11 +171,7 @@ def from_tests(found: argparse.Namespace, folder: Path, again: str) -> int:
 
 def assumed(found: argparse.Namespace, result: Found, units: Sequence[str]) -> tuple[str, ...]:
     """What was taken for granted, as sentences."""
-    said = [
-        f"stresses are in {unit}, as tables of rubber tests are; the file does not say so"
-        " (--unit changes it)"
-        for unit in units[:1]
-    ]
+    said = [*stress_fit.unit_notes(units)]
     if any(name == "K" for name in result.formula.law.values()):
         modulus = "1000 shear moduli" if found.bulk is None else f"{found.bulk:g} Pa"
         said.append(f"the tests do not determine the bulk modulus K, which is set to {modulus}")

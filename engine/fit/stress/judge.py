@@ -129,11 +129,18 @@ def criteria(misfit: float, points: int, count: int) -> tuple[float, float]:
     return fit + 2 * k + 2 * k * (k + 1) / (points - k - 1), fit + k * math.log(points)
 
 
+def spread(task: Task, misfit: float, count: int) -> float:
+    """Standard deviation of a residual in units of the task [-].
+
+    Of a network, which has more numbers than points, half of the points count as free.
+    """
+    points = task.count
+    return math.sqrt(misfit * points / max(points - min(count, points // 2), 1))
+
+
 def scatter(task: Task, misfit: float, count: int, test: StressTest) -> Tensor:
     """Standard deviation of a measured stress about the law [Pa], shape (n, 3, 3)."""
-    points = task.count
-    variance = misfit * points / max(points - min(count, points // 2), 1)
-    return math.sqrt(variance) * task.units(test)
+    return spread(task, misfit, count) * task.units(test)
 
 
 def score(answer: Answer, task: Task, test: StressTest, misfit: float, count: int) -> Score:
@@ -147,10 +154,10 @@ def score(answer: Answer, task: Task, test: StressTest, misfit: float, count: in
     reach = (torch.where(torch.isfinite(band), band, 0.0).square() + noise.square()).sqrt()
     finite = torch.isfinite(P)
     size = seen.abs().clamp(min=FLOOR * float(seen.abs().max()))
-    spread = float((seen - seen.mean()).square().sum())
+    total = float((seen - seen.mean()).square().sum())
     return Score(
         test.name in {t.name for t in task.tests},
-        1.0 - float(error.square().sum()) / spread if spread > 0.0 else math.nan,
+        1.0 - float(error.square().sum()) / total if total > 0.0 else math.nan,
         float(error.square().mean().sqrt()),
         float((error / size).square().mean().sqrt()),
         float((error.abs() <= reach)[finite].double().mean()) if bool(finite.any()) else 0.0,
@@ -177,11 +184,11 @@ def line(answer: Answer, task: Task, test: StressTest, misfit: float, count: int
         noise = scatter(task, misfit, count, test)[:, i, j]
     else:
         level = answer.predicted(drawn)[:, i, j].abs()
-        noise = math.sqrt(misfit) * task.size / task.weights.get(test.name, 1.0)
-        noise = torch.full_like(level, noise)
+        unit = torch.full_like(level, task.size)
         if task.relative:
             largest = float(torch.where(test.mask, test.stress, 0.0).abs().max())
-            noise = noise / task.size * level.clamp(min=FLOOR * largest)
+            unit = level.clamp(min=FLOOR * largest)
+        noise = spread(task, misfit, count) * unit / task.weights.get(test.name, 1.0)
     band = answer.band(drawn)[:, i, j]
     band = torch.where(torch.isfinite(band), band, 0.0)
     noise = _quantile(max(task.count - count, 1)) * noise

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Criteria, errors and uncertainties of discovered formulas, against figures by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rheograd.engine.cells import Cells
+from rheograd.engine.discovery.discover import (
+    Step,
+    chosen_size,
+    discover,
+    ebic,
+    inflation,
+    jacobian,
+    prices_of,
+)
+from rheograd.engine.discovery.formula import formula
+from rheograd.engine.discovery.from_motion import MotionEquations
+from rheograd.engine.discovery.from_stress import StressEquations
+from rheograd.engine.discovery.judged import Answered, found_in_tests
+from rheograd.engine.discovery.library import Candidate, Term, candidates, library
+from rheograd.engine.discovery.selection import Chosen
+from rheograd.engine.fit.stress.task import Task
+from rheograd.engine.material_point import drive
+from rheograd.engine.mesh.generators import box
+from rheograd.engine.observations.force_curve import ForceCurve
+from rheograd.engine.observations.stress_test import FREE, StressTest, deformation
+from rheograd.engine.trajectory import Trajectory
+from rheograd.materials.energies.symbolic import Symbolic
+
+I1, I2 = "(I1bar - 3)", "(I2bar - 3)"
+S = torch.tensor([1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.3], dtype=torch.float64)
+
+
+class Made:
+    """Equations whose columns are exp(number x), or x^k of terms without a number."""
+
+    def __init__(self, x: np.ndarray, seen: np.ndarray, groups: np.ndarray) -> None:
+        self.x, self.seen, self.groups = x, seen, groups
+
+    def column(self, candidate: Candidate) -> np.ndarray:
+        if candidate.number is None:
+            return self.x ** float(candidate.term.name)
+        return np.exp(candidate.number * self.x)
+
+
+def power(k: int) -> Candidate:
+    return Candidate(Term(str(k), str(k), "mooney-rivlin"), None)
+
+
+def term(name: str, excess: float = 6.0) -> Term:
+    return next(t for t in library(excess) if t.name == name)
+
+
+def made(*values: float) -> Made:
+    seen = np.array(values)
+    return Made(np.ones(len(seen)), seen, np.zeros(len(seen), dtype=np.int64))
+
+
+def step(size: int, ebic: float, within: float, spread: float) -> Step:
+    chosen = Chosen(tuple(power(k) for k in range(size)), np.ones(size), 1.0)
+    return Step(chosen, 0.1, ebic, within, spread, math.nan)
+
+
+def test_the_criterion_by_hand() -> None:
+    """m log(RSS/m) + n log m + 2 Σ log(choices); of known noise RSS/noise² in its place."""
+    bent = Term("bent", "{0}", "exp", "b", (1.0, 2.0, 4.0))
+    parts = [power(1), power(2), *(Candidate(bent, b) for b in bent.grid)]
+    prices = prices_of(parts)
+    assert prices == pytest.approx(
+        {"1": 2 * math.log(3), "2": 2 * math.log(3), "bent": 2 * math.log(9)}
+    )
+    chosen = Chosen((parts[0], parts[3]), np.array([1.0, 2.0]), 0.4)
+    price = 3 * math.log(20) + 2 * math.log(3) + 2 * math.log(9)
+    assert ebic(chosen, 20, prices, None, 0.0) == pytest.approx(20 * math.log(0.02) + price)
+    assert ebic(chosen, 20, prices, 0.1, 0.0) == pytest.approx(40 + price)
+    assert ebic(chosen, 20, prices, None, 0.5) == pytest.approx(20 * math.log(0.5) + price)
+
+
+def test_the_size_is_the_smaller_of_two_choices() -> None:
+    """That of the least criterion, or the smallest within one standard error of the least."""
+    path = [step(1, 5.0, 0.5, 0.0), step(2, 1.0, 0.2, 0.01), step(3, 0.0, 0.19, 0.01)]
+    assert chosen_size(path) == 2, "0.2² is within 0.01 of 0.19²"
+    close = [*path[:2], replace(path[2], spread=0.001)]
+    assert chosen_size(close) == 3
+    assert chosen_size([path[0], replace(path[1], ebic=-1.0), close[2]]) == 2
+
+
+def test_residuals_go_together_within_a_curve() -> None:
+    """ρ of neighbours in a group: nothing is made of the last of one and the first of the next."""
+    residual, groups = np.array([1.0, 1.0, -2.0, -2.0]), np.array([0, 0, 1, 1])
+    rho = (1.0 + 4.0) / 10.0
+    assert inflation(residual, groups) == pytest.approx((1 + rho) / (1 - rho))
+    together = (1.0 - 2.0 + 4.0) / 10.0
+    assert inflation(residual, 0 * groups) == pytest.approx((1 + together) / (1 - together))
+    assert inflation(np.array([1.0, -1.0, 1.0]), np.zeros(3)) == 1.0
+
+
+def test_points_and_loadings_that_are_held_back() -> None:
+    """One weight on a column of ones is the mean of what is left."""
+    seen = np.array([2.0, 2.2, 1.8, 2.1, 1.7, 2.4, 1.9, 2.3, 2.05, 1.6])
+    equations = made(*seen)
+    found = discover(equations, [power(1)], most=1, draws=3).path[0]
+    squares = []
+    for fold in range(5):
+        held = np.arange(10) % 5 == fold
+        squares.append(np.mean((seen[~held].mean() - seen[held]) ** 2) / np.mean(seen**2))
+    assert found.within == pytest.approx(math.sqrt(np.mean(squares)), rel=1e-9)
+    assert found.spread == pytest.approx(np.std(squares, ddof=1) / math.sqrt(5), rel=1e-9)
+    assert math.isnan(found.left_out), "there is one loading only"
+    assert found.error == pytest.approx(seen.std() / math.sqrt(np.mean(seen**2)), rel=1e-9)
+    groups = np.array([0] * 4 + [1] * 6)
+    two = discover(Made(equations.x, seen, groups), [power(1)], most=1, draws=3)
+    a, b = seen[:4], seen[4:]
+    left = (((b.mean() - a) ** 2).sum() + ((a.mean() - b) ** 2).sum()) / 10 / np.mean(seen**2)
+    assert two.path[0].left_out == pytest.approx(math.sqrt(left), rel=1e-9)
+    assert two.inclusion == {"1": 1.0}
+
+
+def test_standard_deviations_are_those_of_regression() -> None:
+    """s² (AᵀA)⁻¹ of two powers, s² = RSS/(m − 2), enlarged for what goes together."""
+    x = np.linspace(0.5, 2.0, 16)
+    draw = np.random.default_rng(2)
+    error = 0.02 * np.convolve(draw.standard_normal(18), np.ones(3) / 3, "valid")
+    equations = Made(x, 3 * x + 2 * x**2 + error, np.zeros(16, dtype=np.int64))
+    found = discover(equations, [power(1), power(2)], most=2, draws=1)
+    A = np.stack([x, x**2], 1)
+    weights, *_ = np.linalg.lstsq(A, equations.seen, rcond=None)
+    np.testing.assert_allclose(found.chosen.weights, weights, rtol=1e-8)
+    e = A @ weights - equations.seen
+    rho = float(e[1:] @ e[:-1] / (e @ e))
+    assert rho > 0.2
+    bare = np.linalg.inv(A.T @ A) * (1 + rho) / (1 - rho)
+    np.testing.assert_allclose(found.covariance, e @ e / 14 * bare, rtol=1e-6)
+    np.testing.assert_allclose(found.std, np.sqrt(np.diag(found.covariance)), rtol=1e-12)
+    known = discover(equations, [power(1), power(2)], most=2, noise=0.03, draws=1)
+    np.testing.assert_allclose(known.covariance, 0.03**2 * bare, rtol=1e-6)
+
+
+def test_derivatives_by_numbers_of_terms() -> None:
+    """Of w exp(b x) by w and by b, in the order of all weights, then of the numbers."""
+    x = np.linspace(0.0, 1.0, 5)
+    bent = Term("bent", "{0}", "exp", "b", (1.0,))
+    parts = (Candidate(bent, 1.5), power(2), Candidate(bent, -0.5))
+    chosen = Chosen(parts, np.array([4.0, 7.0, 3.0]), 0.0)
+    found = jacobian(Made(x, x, np.zeros(5, dtype=np.int64)), chosen)
+    expected = [
+        np.exp(1.5 * x), x**2, np.exp(-0.5 * x),
+        4 * x * np.exp(1.5 * x), 3 * x * np.exp(-0.5 * x),
+    ]  # fmt: skip
+    np.testing.assert_allclose(found, np.stack(expected, 1), rtol=1e-7, atol=1e-9)
+
+
+def test_numbers_of_a_formula_keep_their_uncertainties() -> None:
+    """The covariance is of weights, then numbers; the formula has each weight and its number."""
+    stretch, gent = term("stretch(alpha)"), term("-log(1 - (I1bar - 3)/m)")
+    parts = (
+        Candidate(stretch, 3.0), Candidate(term(I1), None),
+        Candidate(gent, 9.0), Candidate(stretch, -2.5),
+    )  # fmt: skip
+    weights = np.array([1e4, 2e4, 3e4, 4e4])
+    std = np.array([1e2, 2e2, 3e2, 4e2, 0.5, 0.6, 0.7])
+    found = formula(Chosen(parts, weights, 0.0), np.diag(std**2), 2.0)
+    rows = {p.name: p for p in found.parameters}
+    assert list(rows) == ["c1", "alpha1", "c2", "c3", "m", "c4", "alpha2"]
+    values = [1e4, 3.0, 2e4, 3e4, 9.0, 4e4, -2.5]
+    order = [0, 4, 1, 2, 5, 3, 6]
+    assert [p.value for p in rows.values()] == pytest.approx(values)
+    assert [p.std for p in rows.values()] == pytest.approx(std[order].tolist())
+    np.testing.assert_allclose(np.diag(found.covariance), std[order] ** 2)
+    assert (rows["c3"].low95, rows["c3"].high95) == pytest.approx((3e4 - 600, 3e4 + 600))
+    assert rows["alpha2"].high95 == pytest.approx(-2.5 + 1.4) and rows["alpha2"].unit == "-"
+    held = float(found.law.values()["K"].detach())
+    # stretches have w/α² (Σ s^α − 3), so the modulus w/2 at rest; Gent's −w m log(…) has 2 w
+    shear = 0.5 * 1e4 + 2 * 2e4 + 2 * 3e4 + 0.5 * 4e4
+    assert held == pytest.approx(1000 * shear, rel=1e-9)
+    eye = torch.eye(3, dtype=torch.float64)[None]
+    tangent = found.law.tangent(eye, torch.zeros(1, 0).double(), 1.0)[0]
+    lam = float(tangent[0, 0, 1, 1].detach())
+    assert lam + 2 / 3 * shear == pytest.approx(held, rel=1e-9), "K of K/4 (J² − 1 − 2 log J)"
+    wide = formula(Chosen(parts[1:2], weights[1:2], 0.0), np.array([[(3e4) ** 2]]), 2.0)
+    assert not wide.parameters[0].determined and "not determined" in wide.numbers
+    asked = formula(Chosen(parts[1:2], weights[1:2], 0.0), np.eye(1), 2.0, bulk=5e6)
+    assert float(asked.law.values()["K"].detach()) == pytest.approx(5e6)
+
+
+def measured(law: Symbolic, noise: float = 0.0) -> list[StressTest]:
+    draw, tests = np.random.default_rng(1), []
+    for kind in ("UT", "PS"):
+        with torch.no_grad():
+            P = drive(law, deformation(kind, S), FREE[kind]).P[:, 0, 0]
+        error = noise * torch.from_numpy(draw.standard_normal(len(S)))
+        tests.append(StressTest.of_kind(kind, S, P + error))
+    return tests
+
+
+def test_bands_of_a_formula_by_hand() -> None:
+    """P = Σ w g with the covariance of the weights: t √(gᵀ C g); R² of all points together."""
+    tests = measured(Symbolic(f"1.6e5*{I1} + 4e4*{I2} + 1e8*(J - 1)**2"), 2e3)
+    found = found_in_tests(Task(tuple(tests)), tests, families=["mooney-rivlin"], most=2, draws=1)
+    assert sorted(p.term.name for p in found.discovery.chosen.parts) == [I1, I2]
+    C = found.formula.covariance
+    answer = Answered(found.formula.law, found.formula, 2.3, None)
+    ET = StressTest.of_kind("ET", S, S)
+    by = {I1: 2 * (S - S**-5), I2: 2 * (S - S**-5) * S**2}
+    g = torch.stack([by[p.term.name] for p in found.discovery.chosen.parts], 1)
+    expected = 2.3 * ((g @ torch.from_numpy(C)) * g).sum(1).sqrt()
+    assert torch.allclose(answer.band(ET)[:, 0, 0], expected, rtol=1e-6)
+    assert float(found.formula.law.shifts.detach().abs().max()) == 0.0, "left as it was"
+    seen = torch.cat([t.stress[t.rows] for t in tests])
+    P = torch.cat([answer.predicted(t)[t.rows] for t in tests])
+    r2 = 1 - float((P - seen).square().sum() / (seen - seen.mean()).square().sum())
+    assert found.r2 == pytest.approx(r2, rel=1e-12)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_known_noise_is_one_of_stress(relative: bool) -> None:
+    """In Pa, or relative to a stress by itself: the error bar of the weight is of that noise.
+
+    It is enlarged for what is left and goes together, as that of an unknown noise.
+    """
+    tests = measured(Symbolic(f"2e5*{I1} + 1e8*(J - 1)**2"), 2e3)
+    task, noise = Task(tuple(tests), relative=relative), 0.02 if relative else 3e3
+    found = found_in_tests(task, tests, families=["mooney-rivlin"], most=1, noise=noise, draws=0)
+    (weight,) = found.formula.parameters
+    by = [(2 * (S - S**-2)).numpy(), (2 * (S - S**-3)).numpy()]
+    units = [task.units(t)[:, 0, 0].numpy() if relative else np.ones(7) for t in tests]
+    seen = [t.stress[:, 0, 0].numpy() for t in tests]
+    gaps = [(weight.value * g - y) / u for g, y, u in zip(by, seen, units, strict=True)]
+    product = sum(float(e[1:] @ e[:-1]) for e in gaps)
+    rho = max(product / sum(float(e @ e) for e in gaps), 0.0)
+    square = sum(float(((g / u) ** 2).sum()) for g, u in zip(by, units, strict=True))
+    std = noise * math.sqrt((1 + rho) / (1 - rho) / square)
+    assert weight.std == pytest.approx(std, rel=1e-6)
+
+
+def test_free_sides_are_equations_where_the_volume_was_measured() -> None:
+    """P₁₁ alone was measured; that P₂₂ = P₃₃ = 0 is what tells the term of the volume."""
+    text = {I1: 2e5, "(J - 1)**2": 6e5}
+    law = Symbolic(" + ".join(f"{w}*{name}" for name, w in text.items()))
+    s = torch.linspace(1.05, 1.9, 12, dtype=torch.float64)
+    with torch.no_grad():
+        driven = drive(law, deformation("UT", s), FREE["UT"], incompressible=False)
+    P = torch.full_like(driven.P, torch.nan)
+    P[:, 0, 0] = driven.P[:, 0, 0]
+    test = StressTest("UT", driven.F, P, FREE["UT"], None, None, "UT")
+    equations = StressEquations(Task((test,)))
+    assert not equations.incompressible and len(equations.seen) == 36
+    assert np.count_nonzero(equations.seen) == 12
+    parts = [Candidate(term(name), None) for name in text]
+    left = sum(w * equations.column(p) for w, p in zip(text.values(), parts, strict=True))
+    np.testing.assert_allclose(left, equations.seen, atol=1e-9)
+    told = candidates(library(equations.deformed.excess, ["mooney-rivlin", "volume"]))
+    found = discover(equations, told, most=2, draws=0).chosen
+    weights = dict(zip((p.term.name for p in found.parts), found.weights, strict=True))
+    assert weights == pytest.approx(text, rel=1e-6)
+
+
+def stretched_cube(force: Tensor, balance: float = 1.0, off: float = 0.0) -> MotionEquations:
+    """A cube of 2 cm whose sides are held as it is pulled along x; its middle may be off [m]."""
+    mesh = box((0.02, 0.02, 0.02), (2, 2, 2))
+    stretches = torch.ones(4, 1, 3, dtype=torch.float64)
+    stretches[:, 0, 0] = torch.tensor([1.0, 1.1, 1.25, 1.4])
+    x = mesh.nodes * stretches
+    middle = mesh.nodes.abs().amax(1) < 1e-6
+    x[1:, middle, 1] += off
+    time = torch.arange(4.0, dtype=torch.float64)
+    far = torch.nonzero(mesh.nodes[:, 0] > 0.01 - 1e-6).flatten()
+    axis = torch.tensor([0.6, 0.8, 0.0], dtype=torch.float64)
+    held = ~middle[:, None].expand(-1, 3)
+    motion = Trajectory(time, x, cells=Cells(mesh.element, mesh.cells))
+    return MotionEquations(motion, ForceCurve(time, force, far, axis), held, balance)
+
+
+def test_the_force_on_a_grip_is_stress_by_area() -> None:
+    """P₁₁ = 4/3 (λ² − 1) λ^(−5/3) of Ī₁ in F = diag(λ, 1, 1), on 4 cm², 0.6 of it along the axis.
+
+    A frame without a measured force has no such row, but its middle is in equilibrium as well.
+    """
+    force = torch.tensor([0.0, 20.0, torch.nan, 50.0], dtype=torch.float64)
+    equations = stretched_cube(force)
+    column = equations.column(Candidate(term(I1), None))
+    assert column.shape == equations.seen.shape == (3 * 3 + 2,)
+    assert equations.groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 2]
+    np.testing.assert_allclose(column[:9], 0.0, atol=1e-12)
+    np.testing.assert_allclose(equations.seen, [0.0] * 9 + [0.4, 1.0], atol=1e-12)
+    s = np.array([1.1, 1.4])
+    expected = 0.6 * 4e-4 * 4 / 3 * (s**2 - 1) * s ** (-5 / 3)
+    np.testing.assert_allclose(column[9:] * 50.0, expected, rtol=1e-6)
+
+
+def test_free_nodes_count_as_much_as_they_are_told_to() -> None:
+    force = torch.tensor([0.0, 20.0, 30.0, 50.0], dtype=torch.float64)
+    one, two = (stretched_cube(force, b, 1e-3).column(Candidate(term(I1), None)) for b in (1, 3))
+    assert float(np.abs(one[:9]).max()) > 1e-8
+    np.testing.assert_allclose(two[:9], 3 * one[:9], rtol=1e-12)
+    np.testing.assert_allclose(two[9:], one[9:], rtol=1e-12)

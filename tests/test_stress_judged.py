@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a fit to stress tests says of itself, against figures that are worked out by hand."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from rheograd.engine.fit.stress.compare import Comparison
+from rheograd.engine.fit.stress.contenders import newborn
+from rheograd.engine.fit.stress.families import Free, Scales, families, rest_shear
+from rheograd.engine.fit.stress.files import fitted_over
+from rheograd.engine.fit.stress.judge import FittedLaw, line, score
+from rheograd.engine.fit.stress.numbers import NumbersFit, _by_autograd, _jacobian, fit_numbers
+from rheograd.engine.fit.stress.selection import TermsFit
+from rheograd.engine.fit.stress.task import Task
+from rheograd.engine.fit.stress.terms import Piece, Terms
+from rheograd.engine.fit.stress.weights import WeightsFit
+from rheograd.engine.observations.stress_test import StressTest
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.polyconvex import Polyconvex
+from rheograd.materials.energies.symbolic import Symbolic
+from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.rubber import MooneyRivlin
+from rheograd.scenes.stress_fit import assumed
+
+S = torch.tensor([1.1, 1.4, 1.9, 2.3, 2.8, 3.2], dtype=torch.float64)
+PULL = S - S**-2
+"""P by μ of a neo-Hookean body that is pulled and keeps its volume."""
+ERRORS = torch.tensor([3e3, 2e3, -1e3, -4e3, -2e3, 1e3], dtype=torch.float64)
+
+
+def pulled(stress: Tensor, name: str = "UT", kind: str = "UT") -> StressTest:
+    return StressTest.of_kind(kind, S, stress, name=name)
+
+
+def neo_hookean(tests: tuple[StressTest, ...]) -> NumbersFit:
+    task = Task(tests)
+    family = families()["neo-hookean"]
+    return fit_numbers(family, task, family.starts(task.scales()))
+
+
+class Answered:
+    """A law of three quarters of what it should be, of a known band."""
+
+    law: ConstitutiveLaw = MooneyRivlin(1e5, 0.0, 1e8)
+
+    def __init__(self, half: float = 0.0) -> None:
+        self.half = half
+
+    def predicted(self, test: StressTest) -> Tensor:
+        with torch.no_grad():
+            return 0.75 * test.predicted(self.law, incompressible=True)
+
+    def band(self, test: StressTest) -> Tensor:
+        return torch.full_like(test.F, self.half)
+
+
+def test_what_residuals_are_divided_by() -> None:
+    """The largest stress of all loadings, or each its own and at least 5 % of its loading's."""
+    low = torch.tensor([0.2, 3.0, 20.0, 40.0, 60.0, 80.0], dtype=torch.float64)
+    tests = pulled(low), pulled(2 * low, "PS", "PS")
+    law, weights = MooneyRivlin(4.0, 1.0, 1e6), {"PS": 3.0}
+    with torch.no_grad():
+        gaps = [(t.predicted(law) - t.stress)[:, 0, 0] for t in tests]
+        for relative, units in (
+            (False, (torch.full((6,), 160.0), torch.full((6,), 160.0))),
+            (True, (low.clamp(min=4.0), (2 * low).clamp(min=8.0))),
+        ):
+            found = Task(tests, weights, relative).residual(law)
+            expected = torch.cat([gaps[0] / units[0], 3.0 * gaps[1] / units[1]])
+            assert torch.allclose(found, expected, rtol=1e-12)
+
+
+def test_invariants_that_were_seen() -> None:
+    """Ī₁ − 3 = λ² + 2/λ − 3 and Ī₂ − 3 = 2λ + λ⁻² − 3 of a pull."""
+    one, two = Task((pulled(PULL),)).excess()
+    assert torch.allclose(one, S**2 + 2 / S - 3, rtol=1e-11)
+    assert torch.allclose(two, 2 * S + S**-2 - 3, rtol=1e-11)
+    scales = Task((pulled(2e5 * PULL),)).scales()
+    assert scales.reach == pytest.approx((float(one[-1]), float(two[-1])))
+    assert scales.shear == pytest.approx(2e5, rel=1e-9)
+    assert scales.excess == pytest.approx(float(one[-1]))
+
+
+def test_one_number_has_the_error_bar_and_the_band_of_linear_regression() -> None:
+    """P = μ g: var μ = s²/Σ g², s² = Σ e²/(m − 1), times (1 + ρ)/(1 − ρ) of e along the curve."""
+    y = 4e5 * PULL + ERRORS
+    found = neo_hookean((pulled(y),))
+    g, y = PULL.numpy(), y.numpy()
+    mu = float(g @ y / (g @ g))
+    e = mu * g - y
+    rho = float(e[1:] @ e[:-1] / (e @ e))
+    assert rho > 0.2, "so that errors that go together are felt"
+    variance = float(e @ e) / 5 / float(g @ g) * (1 + rho) / (1 - rho)
+    t = float(stats.t.ppf(0.975, 5))
+    (p,) = found.parameters
+    assert p.std is not None
+    assert p.value == pytest.approx(mu, rel=1e-8)
+    assert p.std == pytest.approx(variance**0.5, rel=1e-3)  # a prior of e² on μ weighs that much
+    assert p.high95 == pytest.approx(mu * math.exp(t * variance**0.5 / mu), rel=1e-4)
+    assert p.low95 == pytest.approx(mu * math.exp(-t * variance**0.5 / mu), rel=1e-4)
+    other = StressTest.of_kind("ET", S, S)
+    band = found.band(other)[:, 0, 0]
+    assert torch.allclose(band, t * variance**0.5 * (S - S**-5), rtol=1e-3)
+
+
+def test_a_score_by_hand() -> None:
+    """R² about the mean, errors over stresses of at least 5 %, and the share within the band."""
+    mu = 2e5
+    seen = 0.75 * mu * PULL + ERRORS
+    UT = pulled(seen)
+    task = Task((UT,), {"UT": 2.0})
+    P = 0.75 * mu * PULL
+    e, size = (P - seen).numpy(), seen.numpy()
+    misfit, count = 1e-6, 2
+    one = score(Answered(), task, UT, misfit, count)
+    assert one.trained and (one.points, one.unanswered) == (6, 0)
+    assert one.r2 == pytest.approx(1 - (e @ e) / ((size - size.mean()) ** 2).sum(), rel=1e-12)
+    assert one.rms == pytest.approx(math.sqrt(e @ e / 6), rel=1e-12)
+    floor = np.maximum(size, 0.05 * size.max())
+    assert one.relative == pytest.approx(math.sqrt(np.mean((e / floor) ** 2)), rel=1e-12)
+    unit = size.max() / 2.0
+    noise = stats.t.ppf(0.975, 4) * math.sqrt(misfit * 6 / 4) * unit
+    for half in (0.0, 1.5e3, 3.5e3):
+        inside = np.mean(np.abs(e) <= math.hypot(noise, half))
+        assert score(Answered(half), task, UT, misfit, count).inside == pytest.approx(inside)
+    shares = {score(Answered(h), task, UT, misfit, count).inside for h in (0.0, 1.5e3, 3.5e3)}
+    assert len(shares) == 3, "noise and band both count"
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_what_is_drawn_is_what_points_are_judged_by(relative: bool) -> None:
+    """The band of a drawn curve is that of a measured point at the same stretch."""
+    stress = 0.75 * 2e5 * PULL
+    UT, PS = pulled(stress), pulled(3 * stress, "PS", "PS")
+    task = Task((UT, PS), {"UT": 2.0}, relative)
+    misfit, count = 4e-4, 3
+    drawn = line(Answered(5e3), task, UT, misfit, count)
+    assert float(drawn.x[0]) == 1.0 and float(drawn.x[-1]) == pytest.approx(float(S[-1]))
+    level = 0.75 * 2e5 * (drawn.x - drawn.x**-2)
+    assert torch.allclose(drawn.y, level, rtol=1e-10, atol=1e-6)
+    largest = float(stress[-1])
+    unit = level.clamp(min=0.05 * largest) if relative else torch.full_like(level, 3 * largest)
+    noise = stats.t.ppf(0.975, 9) * math.sqrt(misfit * 12 / 9) * unit / 2.0
+    assert torch.allclose(drawn.band, (noise**2 + 5e3**2).sqrt(), rtol=1e-9)
+
+
+def test_errors_of_several_loadings_count_by_points() -> None:
+    UT, PS = pulled(2e5 * PULL), pulled(1e5 * PULL, "PS", "PS")
+    task = Task((UT,))
+    one = score(Answered(), task, UT, 1e-6, 1)
+    scores = {
+        "a": replace(one, rms=3.0, points=1), "b": replace(one, rms=1.0, points=7),
+        "c": replace(one, rms=5.0, points=4, trained=False),
+    }  # fmt: skip
+    assert not score(Answered(), task, PS, 1e-6, 1).trained
+    law = FittedLaw("x", Answered.law, 1, (), (), scores, {}, 0.1, 0.0, 0.0, (), 0.0)
+    assert law.rms == pytest.approx(math.sqrt((9 * 1 + 1 * 7) / 8))
+    assert law.held_rms == pytest.approx(5.0)
+
+
+def test_the_band_of_chosen_terms_holds_the_others() -> None:
+    """Variance of the chosen numbers, and the mean square gap to the others by their shares."""
+    chosen = neo_hookean((pulled(4e5 * PULL + ERRORS),))
+    other = MooneyRivlin(1.5e5, 1e5, 1e8)
+    ET = StressTest.of_kind("ET", S, S)
+    found = TermsFit(chosen, (other, other), (0.2, 0.05), ())
+    gap = (S - S**-5) * (2 * (1.5e5 + 1e5 * S**2) - chosen.values["shear"])
+    own = chosen.band(ET)[:, 0, 0] / chosen.quantile
+    expected = chosen.quantile * (own**2 + 0.25 * gap**2).sqrt()
+    assert torch.allclose(found.band(ET)[:, 0, 0], expected, rtol=1e-9)
+
+
+def test_the_band_of_networks_is_their_scatter() -> None:
+    """Student's t of n − 1 degrees of freedom times the standard deviation of n members."""
+    moduli = (1e5, 1.2e5, 1.7e5)
+    fit = WeightsFit(tuple(MooneyRivlin(c, 0.0, 1e8) for c in moduli), (), 2, True)
+    (UT,) = (pulled(PULL),)
+    with torch.no_grad():
+        found = fit.band(UT)[:, 0, 0]
+    t = stats.t.ppf(0.975, 2)
+    assert torch.allclose(found, t * np.std(moduli, ddof=1) * 2 * PULL, rtol=1e-9)
+    alone = WeightsFit(fit.members[:1], (), 2, True)
+    assert bool(torch.isnan(alone.band(UT)).all())
+
+
+def test_slopes_of_a_law_without_a_family() -> None:
+    """By one backward pass as by differences, in coordinates of the numbers' own scales."""
+    task = Task((pulled(2e5 * PULL), pulled(1e5 * PULL, "PS", "PS")))
+    text = "c*(I1bar - 3) + d*(I2bar - 3) + e*(J - 1)**2"
+    law = Symbolic(text, {"c": 1e5, "d": 2e4, "e": 1e8})
+    with torch.no_grad():
+        law.shifts.copy_(torch.tensor([0.3, -0.2, 0.05]).double())
+    family = Free(law)
+    (numbers,) = family.starts(task.scales())
+    free = np.array([p.free(p.start) for p in numbers.values()])
+    found = _by_autograd(family, task, numbers, free)
+    assert found is not None
+    assert [p.scale for p in numbers.values()] == pytest.approx([0.3, 0.2, 0.05])
+
+    def residual(z: np.ndarray) -> np.ndarray:
+        values = {n: p.value(float(v)) for (n, p), v in zip(numbers.items(), z, strict=True)}
+        with torch.no_grad():
+            return task.residual(family.make(values)).numpy()
+
+    far = np.full(3, math.inf)
+    np.testing.assert_allclose(found, _jacobian(residual, free, -far, far), rtol=1e-6, atol=1e-9)
+    at_bound = _jacobian(lambda z: np.array([5.0 * z[0]]), np.zeros(1), np.zeros(1), np.ones(1))
+    assert at_bound[0, 0] == pytest.approx(5.0), "one-sided at a bound"
+
+
+def test_volumes_and_stretches_that_were_fitted_over() -> None:
+    """Those of the fitted loadings, and rest."""
+    a = torch.diag_embed(torch.tensor([[1.1, 1.1, 1.1], [1.2, 1.1, 1.3]]).double())
+    b = torch.diag_embed(torch.tensor([[0.9, 1.0, 1.0], [0.8, 1.0, 1.0]]).double())
+    P = torch.ones(2, 3, 3, dtype=torch.float64)
+    grown, pressed = (StressTest(n, F, P, (False,) * 3) for n, F in (("a", a), ("b", b)))
+    both = grown, pressed
+    for tests, stretch, volume in (
+        (both[:1], (1.0, 1.3), (1.0, 1.2 * 1.1 * 1.3)),
+        (both[1:], (0.8, 1.0), (0.8, 1.0)),
+        (both, (0.8, 1.3), (0.8, 1.2 * 1.1 * 1.3)),
+    ):
+        task = Task(tests, incompressible=False)
+        known = fitted_over(Comparison((), both, task, Scales(1.0, 1.0)), "a.csv", "fit")
+        assert known.stretch == pytest.approx(stretch) and known.volume == pytest.approx(volume)
+        assert known.loading == ", ".join(t.name for t in tests)
+
+
+def test_bulk_moduli_that_nothing_measured() -> None:
+    """A thousand shear moduli, or what was asked for, whatever the law calls it."""
+    cann, network = CANN(1e5, 3e5, exponents=(1.5,)), Polyconvex(1e5, 3e5, seed=1).double()
+    for law in (cann, network):
+        free = Free(law).finished(Free(law).law)
+        assert isinstance(free, CANN | Polyconvex)
+        assert free.bulk_modulus().item() == pytest.approx(1000 * rest_shear(free), rel=1e-6)
+        held = Free(law, 7e6).finished(Free(law).law)
+        assert isinstance(held, CANN | Polyconvex)
+        assert held.bulk_modulus().item() == pytest.approx(7e6, rel=1e-6)
+    pieces = [Piece("I1", 4e4, None), Piece("I2^2", 1e4, None), Piece("stretch+", 3e4, 2.5)]
+    terms = Terms(pieces, Scales(1e5, 2.0), (2.0, 2.0))
+    made = terms.make({"w I1": 4e4, "w I2^2": 1e4, "w stretch+": 3e4, "α stretch+": 2.5})
+    assert rest_shear(made) == pytest.approx(2 * 4e4 + 3e4, rel=1e-9)
+    assert terms.read(made)["bulk"] == pytest.approx(1000 * 1.1e5, rel=1e-9)
+    new = newborn(Polyconvex, Scales(2e5, 6.0), 3)
+    assert isinstance(new, Polyconvex)
+    assert (new.energy_scale, new.bulk) == (2e5, 1000 * 2e5)
+    assert new.strain_scale == pytest.approx(0.5 * (9**0.5 - 1)) and new.share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("volume", "bulk", "said"),
+    [
+        (None, None, "set to 1000 times the shear modulus (--bulk changes it)"),
+        ("incompressible", 2e7, "set to 2e+07 Pa (--bulk changes it)"),
+        ("free", None, "held at 1000 times the shear modulus (--bulk fit fits it)"),
+        ("free", 2e7, "held at 2e+07 Pa (--bulk fit fits it)"),
+        ("free", "fit", None),
+    ],
+)
+def test_what_is_said_of_the_bulk_modulus(
+    volume: str | None, bulk: float | str | None, said: str | None
+) -> None:
+    """Where the volume is free it enters the fit, and a value that is held has to be told."""
+    found = argparse.Namespace(volume=volume, bulk=bulk, train=None)
+    notes = assumed(found, [], [pulled(PULL)])
+    assert [said in note for note in notes] == [True] if said else notes == ()
