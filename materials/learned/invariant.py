@@ -20,9 +20,8 @@ what the published law needs 1.0 and 0.1 for.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -33,7 +32,15 @@ from ..arrays import matrices, plain
 from ..law import Pullback, Response
 from .blockwise import BlockwiseLaw, blocks, carried, traced
 from .featured import FeaturedNetwork, FlowPass, StressPass
-from .two_parts import LAME, SHEAR, LearnedElasticity, LearnedPlasticity, TwoNetworks, TwoParts
+from .two_parts import (
+    LAME,
+    SHEAR,
+    LearnedElasticity,
+    LearnedPlasticity,
+    TwoNetworks,
+    TwoParts,
+    declared,
+)
 
 
 class Kept(NamedTuple):
@@ -77,10 +84,8 @@ class InvariantElasticity(LearnedElasticity):
 
     network: FeaturedNetwork
 
-    @property
-    @abstractmethod
-    def features(self) -> str:
-        """What the network is asked: a key of `kernels.features.WIDTH`."""
+    features: ClassVar[str] = declared()
+    """What the network is asked: a key of `kernels.features.WIDTH`."""
 
     def _network(self) -> FeaturedNetwork:
         network = FeaturedNetwork(self.features, self.widths, self.seed)
@@ -144,10 +149,8 @@ class InvariantPlasticity(LearnedPlasticity):
 
     network: FeaturedNetwork
 
-    @property
-    @abstractmethod
-    def features(self) -> str:
-        """What the network is asked: a key of `kernels.features.WIDTH`."""
+    features: ClassVar[str] = declared()
+    """What the network is asked: a key of `kernels.features.WIDTH`."""
 
     def _network(self) -> FeaturedNetwork:
         network = FeaturedNetwork(self.features, self.widths, self.seed)

@@ -38,6 +38,8 @@ class PlainElasticity(LearnedElasticity):
     name = "plain-elasticity"
     objective = False
 
+    network: Perceptron
+
     def _network(self) -> Perceptron:
         network = Perceptron(9, 9, self.widths, self.seed)
         swapped = torch.eye(9).reshape(3, 3, 9).transpose(0, 1).reshape(9, 9)
@@ -55,6 +57,8 @@ class PlainPlasticity(LearnedPlasticity):
     """F = F_trial + flow_scale X(F_trial - I); new, it leaves F_trial as it is."""
 
     name = "plain-plasticity"
+
+    network: Perceptron
 
     def _network(self) -> Perceptron:
         network = Perceptron(9, 9, self.widths, self.seed)

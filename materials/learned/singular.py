@@ -33,6 +33,8 @@ class SingularElasticity(LearnedElasticity):
     name = "singular-elasticity"
     smooth_at_rest = False
 
+    network: Perceptron
+
     def _network(self) -> Perceptron:
         network = Perceptron(3, 3, self.widths, self.seed)
         network.start_linear(2 * SHEAR * torch.eye(3) + LAME, 1 / self.strain_scale)
@@ -48,6 +50,8 @@ class SingularPlasticity(LearnedPlasticity):
     """F = F_trial + flow_scale U diag(f) V^T; new, it leaves F_trial as it is."""
 
     name = "singular-plasticity"
+
+    network: Perceptron
 
     def _network(self) -> Perceptron:
         network = Perceptron(3, 3, self.widths, self.seed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -24,6 +24,15 @@ SHEAR = 0.5 / (1 + POISSON)
 """Its shear modulus mu [-], in units of Young's modulus."""
 LAME = POISSON / ((1 + POISSON) * (1 - 2 * POISSON))
 """Its first Lamé parameter lambda [-], in units of Young's modulus."""
+
+
+class _Declared:
+    __isabstractmethod__ = True
+
+
+def declared() -> Any:
+    """Stands for a class attribute that subclasses give; a class without it is abstract."""
+    return _Declared()
 
 
 class LearnedElasticity(Elasticity):
@@ -120,10 +129,8 @@ class TwoParts(ConstitutiveLaw):
 class TwoNetworks(TwoParts):
     """Both parts by networks of their own."""
 
-    @property
-    @abstractmethod
-    def parts(self) -> tuple[type[LearnedElasticity], type[LearnedPlasticity]]:
-        """Classes of the elasticity and of the plasticity."""
+    parts: ClassVar[tuple[type[LearnedElasticity], type[LearnedPlasticity]]] = declared()
+    """Classes of the elasticity and of the plasticity."""
 
     def __init__(
         self,
