@@ -128,25 +128,8 @@ def read_npz(
     Raises:
         ValueError: If the file is unreadable or something needed is missing.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} is not a readable .npz file: it is damaged, cut off or of another kind; write"
-            " it again"
-        ) from error
-    if "x" not in arrays:
-        held = ", ".join(sorted(arrays)) or "nothing"
-        raise ValueError(
-            f"{path} has no array 'x' of positions, shape (frames, particles, 3); it holds {held}"
-        )
+    arrays = _arrays(path)
     x = arrays["x"]
-    if x.ndim != 3 or x.shape[2] != 3 or x.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{path}: x is {x.dtype} of shape {x.shape}, expected floats of shape "
-            "(frames, particles, 3)"
-        )
     step = arrays.get("step", np.arange(len(x)))
     fields = {
         name: array
@@ -166,17 +149,37 @@ def read_npz(
         "body": arrays.get("body"),
         "metadata": _metadata(path, arrays),
         "cells": _cells(path, arrays),
-        "cell_fields": {
-            name.removeprefix(PREFIX): array
-            for name, array in arrays.items()
-            if name.startswith(PREFIX)
-        },
-        "totals": {
-            name.removeprefix(TOTAL): array
-            for name, array in arrays.items()
-            if name.startswith(TOTAL) and array.dtype.kind in "fiu"
-        },
+        "cell_fields": _under(PREFIX, arrays),
+        "totals": {k: a for k, a in _under(TOTAL, arrays).items() if a.dtype.kind in "fiu"},
     }
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+
+
+def _arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """All that the file holds, positions among it."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is not a readable .npz file: it is damaged, cut off or of another kind; write"
+            " it again"
+        ) from error
+    if "x" not in arrays:
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise ValueError(
+            f"{path} has no array 'x' of positions, shape (frames, particles, 3); it holds {held}"
+        )
+    x = arrays["x"]
+    if x.ndim != 3 or x.shape[2] != 3 or x.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path}: x is {x.dtype} of shape {x.shape}, expected floats of shape "
+            "(frames, particles, 3)"
+        )
+    return arrays
 
 
 def _times(

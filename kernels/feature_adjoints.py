@@ -12,18 +12,19 @@ from .dtypes import factory, types
 @factory
 def adjoints(kind: str, dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel, wp.Kernel]:
     """`measure_adjoint`, `stress_adjoint` and `flow_adjoint` of FeatureKernels."""
-    measure_adjoint = {
-        "full": _full_adjoint,
-        "smooth": _smooth_adjoint,
-        "polar": _polar_adjoint,
-        "scalar": _scalar_adjoint,
-    }[kind](dtype, module)
+    pull = {
+        "full": _full_pull,
+        "smooth": _smooth_pull,
+        "polar": _polar_pull,
+        "scalar": _scalar_pull,
+    }[kind](dtype)
+    measure_adjoint = _measure_adjoint(pull, dtype, module)
     return measure_adjoint, *_output_adjoints(dtype, module)
 
 
 @factory
 def common(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """What both kinds share: C - I and J - 1 into ten columns of x, and the pullback of both."""
+    """C - I and J - 1 of "full" and "smooth" into ten columns of x, and the pullback of both."""
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     one = scalar(1.0)
@@ -73,99 +74,85 @@ def halves(dtype: Any) -> tuple[wp.Function, wp.Function]:
     return symmetric, pull
 
 
-def _full_adjoint(dtype: Any, module: str) -> wp.Kernel:
+@factory
+def _full_pull(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
     polar_pullback = decompositions(dtype).polar_pullback
-    _write, pull = common(dtype)
+    _write, pull_common = common(dtype)
 
-    @wp.kernel(module=module, enable_backward=False)
-    def measure_adjoint(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
-        R: wp.array[mat33],
-        V: wp.array[mat33],
-        x_bar: wp.array2d[scalar],
-        R_bar: wp.array[mat33],
-        F_bar: wp.array[mat33],
+    @wp.func
+    def pull(
+        i: int, F: mat33, R: mat33, V: wp.array[mat33], x_bar: wp.array2d[scalar], R_bar: mat33
     ):
-        i = wp.tid()
-        Fp = F[start + i]
         s_bar = wp.diag(vec3(x_bar[i, 0], x_bar[i, 1], x_bar[i, 2]))
-        total = R[row + i] * (V[i] * s_bar * wp.transpose(V[i]))
-        total += pull(i, 3, Fp, x_bar)
-        total += polar_pullback(Fp, R[row + i], R_bar[i])
-        F_bar[start + i] += total
+        total = R * (V[i] * s_bar * wp.transpose(V[i]))
+        total += pull_common(i, 3, F, x_bar)
+        return total + polar_pullback(F, R, R_bar)
 
-    return measure_adjoint
+    return pull
 
 
-def _smooth_adjoint(dtype: Any, module: str) -> wp.Kernel:
+@factory
+def _smooth_pull(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     polar_pullback = decompositions(dtype).polar_pullback
-    _write, pull = common(dtype)
+    _write, pull_common = common(dtype)
 
-    @wp.kernel(module=module, enable_backward=False)
-    def measure_adjoint(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
-        R: wp.array[mat33],
-        V: wp.array[mat33],
-        x_bar: wp.array2d[scalar],
-        R_bar: wp.array[mat33],
-        F_bar: wp.array[mat33],
+    @wp.func
+    def pull(
+        i: int, F: mat33, R: mat33, V: wp.array[mat33], x_bar: wp.array2d[scalar], R_bar: mat33
     ):
-        i = wp.tid()
-        Fp = F[start + i]
-        Rp = R[row + i]
-        e1 = wp.ddot(Rp, Fp)
-        total = (x_bar[i, 0] + x_bar[i, 1] * e1) * Rp - x_bar[i, 1] * Fp
-        total += pull(i, 2, Fp, x_bar)
-        total += polar_pullback(Fp, Rp, R_bar[i])
-        F_bar[start + i] += total
+        e1 = wp.ddot(R, F)
+        total = (x_bar[i, 0] + x_bar[i, 1] * e1) * R - x_bar[i, 1] * F
+        total += pull_common(i, 2, F, x_bar)
+        return total + polar_pullback(F, R, R_bar)
 
-    return measure_adjoint
+    return pull
 
 
-def _polar_adjoint(dtype: Any, module: str) -> wp.Kernel:
+@factory
+def _polar_pull(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     polar_pullback = decompositions(dtype).polar_pullback
 
-    @wp.kernel(module=module, enable_backward=False)
-    def measure_adjoint(
-        start: int,
-        row: int,
-        F: wp.array[mat33],
-        R: wp.array[mat33],
-        V: wp.array[mat33],
-        x_bar: wp.array2d[scalar],
-        R_bar: wp.array[mat33],
-        F_bar: wp.array[mat33],
+    @wp.func
+    def pull(
+        i: int, F: mat33, R: mat33, V: wp.array[mat33], x_bar: wp.array2d[scalar], R_bar: mat33
     ):
-        i = wp.tid()
-        Fp = F[start + i]
-        Rp = R[row + i]
         B = mat33()
         for a in range(3):
             for b in range(3):
                 B[a, b] = x_bar[i, 3 * a + b]
-        by_R = R_bar[i] + Fp * wp.transpose(B)
-        F_bar[start + i] += Rp * B + polar_pullback(Fp, Rp, by_R)
+        return R * B + polar_pullback(F, R, R_bar + F * wp.transpose(B))
 
-    return measure_adjoint
+    return pull
 
 
-def _scalar_adjoint(dtype: Any, module: str) -> wp.Kernel:
+@factory
+def _scalar_pull(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     two = scalar(2.0)
     d = decompositions(dtype)
     polar_pullback, cofactor = d.polar_pullback, d.cofactor
 
+    @wp.func
+    def pull(
+        i: int, F: mat33, R: mat33, V: wp.array[mat33], x_bar: wp.array2d[scalar], R_bar: mat33
+    ):
+        total = x_bar[i, 0] * R + two * x_bar[i, 1] * F + x_bar[i, 2] * cofactor(F)
+        return total + polar_pullback(F, R, R_bar)
+
+    return pull
+
+
+def _measure_adjoint(pull: wp.Function, dtype: Any, module: str) -> wp.Kernel:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+
     @wp.kernel(module=module, enable_backward=False)
     def measure_adjoint(
         start: int,
@@ -178,10 +165,7 @@ def _scalar_adjoint(dtype: Any, module: str) -> wp.Kernel:
         F_bar: wp.array[mat33],
     ):
         i = wp.tid()
-        Fp = F[start + i]
-        Rp = R[row + i]
-        total = x_bar[i, 0] * Rp + two * x_bar[i, 1] * Fp + x_bar[i, 2] * cofactor(Fp)
-        F_bar[start + i] += total + polar_pullback(Fp, Rp, R_bar[i])
+        F_bar[start + i] += pull(i, F[start + i], R[row + i], V, x_bar, R_bar[i])
 
     return measure_adjoint
 

@@ -94,12 +94,13 @@ def feature_kernels(kind: str, dtype: Any, wide: bool) -> FeatureKernels:
         rotate, describe = functions.rotate, functions.describe[kind]
     else:
         rotate = _rotate(dtype)
-        describe = {
-            "full": _describe_full,
-            "smooth": _describe_smooth,
-            "polar": _describe_polar,
-            "scalar": _describe_scalar,
+        entries = {
+            "full": _entries_full,
+            "smooth": _entries_smooth,
+            "polar": _entries_polar,
+            "scalar": _entries_scalar,
         }[kind](dtype)
+        describe = _describe(entries, dtype)
     lanes = LANES if wide else 1
     measure, recall = _measure(rotate, describe, lanes, dtype, forward)
     follow, advance = _advance(describe, lanes, dtype, forward)
@@ -137,7 +138,7 @@ def _strain(dtype: Any) -> wp.Function:
 
 
 @factory
-def _describe_full(dtype: Any) -> wp.Function:
+def _entries_full(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     d = decompositions(dtype)
@@ -146,29 +147,21 @@ def _describe_full(dtype: Any) -> wp.Function:
     write, _pull = common(dtype)
 
     @wp.func
-    def describe(
-        F: wp.array[mat33],
-        first: int,
-        count: int,
-        R: wp.array[mat33],
-        row: int,
-        x_out: wp.array2d[scalar],
-        V_out: wp.array[mat33],
-        to: int,
-    ):
-        Fp = F[first]
-        e, V = eigenvectors(strain(Fp, R[row]))
+    def entries(
+        F: mat33, R: mat33, x_out: wp.array2d[scalar], V_out: wp.array[mat33], to: int
+    ):  # fmt: skip
+        e, V = eigenvectors(strain(F, R))
         _W, e, V = descending(V, e, V)
         for a in range(3):
             x_out[to, a] = e[a]
-        write(to, 3, Fp, x_out)
+        write(to, 3, F, x_out)
         V_out[to] = V
 
-    return describe
+    return entries
 
 
 @factory
-def _describe_smooth(dtype: Any) -> wp.Function:
+def _entries_smooth(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     half, two = scalar(0.5), scalar(2.0)
@@ -176,59 +169,62 @@ def _describe_smooth(dtype: Any) -> wp.Function:
     write, _pull = common(dtype)
 
     @wp.func
-    def describe(
-        F: wp.array[mat33],
-        first: int,
-        count: int,
-        R: wp.array[mat33],
-        row: int,
-        x_out: wp.array2d[scalar],
-        V_out: wp.array[mat33],
-        to: int,
-    ):
-        Fp = F[first]
-        E = strain(Fp, R[row])
+    def entries(
+        F: mat33, R: mat33, x_out: wp.array2d[scalar], V_out: wp.array[mat33], to: int
+    ):  # fmt: skip
+        E = strain(F, R)
         e1 = wp.trace(E)
         x_out[to, 0] = e1
         x_out[to, 1] = two * e1 + half * (e1 * e1 - wp.ddot(E, E))
-        write(to, 2, Fp, x_out)
+        write(to, 2, F, x_out)
 
-    return describe
+    return entries
 
 
 @factory
-def _describe_polar(dtype: Any) -> wp.Function:
+def _entries_polar(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     strain = _strain(dtype)
 
     @wp.func
-    def describe(
-        F: wp.array[mat33],
-        first: int,
-        count: int,
-        R: wp.array[mat33],
-        row: int,
-        x_out: wp.array2d[scalar],
-        V_out: wp.array[mat33],
-        to: int,
-    ):
-        E = strain(F[first], R[row])
+    def entries(
+        F: mat33, R: mat33, x_out: wp.array2d[scalar], V_out: wp.array[mat33], to: int
+    ):  # fmt: skip
+        E = strain(F, R)
         for a in range(3):
             for b in range(3):
                 x_out[to, 3 * a + b] = E[a, b]
 
-    return describe
+    return entries
 
 
 @factory
-def _describe_scalar(dtype: Any) -> wp.Function:
+def _entries_scalar(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, mat33 = t.scalar, t.mat33
     one, two = scalar(1.0), scalar(2.0)
     strain = _strain(dtype)
 
     @wp.func
+    def entries(
+        F: mat33, R: mat33, x_out: wp.array2d[scalar], V_out: wp.array[mat33], to: int
+    ):  # fmt: skip
+        E = strain(F, R)
+        e1 = wp.trace(E)
+        x_out[to, 0] = e1
+        x_out[to, 1] = two * e1 + wp.ddot(E, E)
+        x_out[to, 2] = wp.determinant(F) - one
+
+    return entries
+
+
+@factory
+def _describe(entries: wp.Function, dtype: Any) -> wp.Function:
+    t = types(dtype)
+    scalar, mat33 = t.scalar, t.mat33
+
+    @wp.func
     def describe(
         F: wp.array[mat33],
         first: int,
@@ -239,12 +235,7 @@ def _describe_scalar(dtype: Any) -> wp.Function:
         V_out: wp.array[mat33],
         to: int,
     ):
-        Fp = F[first]
-        E = strain(Fp, R[row])
-        e1 = wp.trace(E)
-        x_out[to, 0] = e1
-        x_out[to, 1] = two * e1 + wp.ddot(E, E)
-        x_out[to, 2] = wp.determinant(Fp) - one
+        entries(F[first], R[row], x_out, V_out, to)
 
     return describe
 

@@ -20,7 +20,7 @@ from typing import Any
 import warp as wp
 
 from .dtypes import types
-from .hencky import deviator_functions, principal_plastic
+from .hencky import deviator_functions, principal_plastic, radial_functions
 from .law_parts import Plastic, PrincipalFlow, numbers, pair
 
 
@@ -29,7 +29,8 @@ def hardening_von_mises(dtype: Any) -> Plastic:
     t = types(dtype)
     scalar, vec1, vec2, vec3 = t.scalar, numbers(1, dtype), pair(dtype), t.vec3
     zero, half, one = scalar(0.0), scalar(0.5), scalar(1.0)
-    deviator, complement = deviator_functions(dtype)
+    deviator, _complement = deviator_functions(dtype)
+    shortened, shortening, kept = radial_functions(dtype)
 
     @wp.func
     def flow(norm: scalar, k: vec2, h: vec2, z: vec1):
@@ -51,33 +52,18 @@ def hardening_von_mises(dtype: Any) -> Plastic:
 
     @wp.func
     def value(eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar):
-        dev = deviator(eps)
-        norm = wp.length(dev)
-        delta, _slope, _by_limit = flow(norm, k, h, z)
-        after = eps
-        if delta != zero:
-            after = eps - (delta / norm) * dev
-        return after, vec1(z[0] + delta)
+        delta, _slope, _by_limit = flow(wp.length(deviator(eps)), k, h, z)
+        return shortened(eps, delta), vec1(z[0] + delta)
 
     @wp.func
     def jacobian(eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar):
-        dev = deviator(eps)
-        norm = wp.length(dev)
-        delta, slope, _by_limit = flow(norm, k, h, z)
-        slopes = wp.diag(vec3(one, one, one))
-        if delta != zero:
-            n = dev / norm
-            slopes = slopes - slope * wp.outer(n, n) - (delta / norm) * complement(n)
-        return slopes
+        delta, slope, _by_limit = flow(wp.length(deviator(eps)), k, h, z)
+        return shortening(eps, delta, slope)
 
     @wp.func
     def quotients(eps: vec3, k: vec2, h: vec2, z: vec1, dt: scalar):
-        norm = wp.length(deviator(eps))
-        delta, _slope, _by_limit = flow(norm, k, h, z)
-        kept = one
-        if delta != zero:
-            kept = one - delta / norm
-        return vec3(kept, kept, kept)
+        delta, _slope, _by_limit = flow(wp.length(deviator(eps)), k, h, z)
+        return kept(eps, delta)
 
     @wp.func
     def pullback(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laws that are functions of the Hencky strains eps = log sigma alone, given as laws of F."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import warp as wp
 
@@ -226,3 +226,50 @@ def deviator_functions(dtype: Any) -> tuple[wp.Function, wp.Function]:
         return mat33(p, q, q, q, p, q, q, q, p) - wp.outer(n, n)
 
     return deviator, complement
+
+
+class RadialFunctions(NamedTuple):
+    """A flow along dev eps of a length delta, which is 0 or less than |dev eps| or equal to it."""
+
+    value: wp.Function
+    """(eps, delta) -> the strains that are left."""
+    jacobian: wp.Function
+    """(eps, delta, slope) -> their derivative by eps, slope that of delta by |dev eps|."""
+    quotients: wp.Function
+    """(eps, delta) -> their divided differences, all alike."""
+
+
+@factory
+def radial_functions(dtype: Any) -> RadialFunctions:
+    """The functions in wp.float32 or wp.float64."""
+    t = types(dtype)
+    scalar, vec3 = t.scalar, t.vec3
+    zero, one = scalar(0.0), scalar(1.0)
+    deviator, complement = deviator_functions(dtype)
+
+    @wp.func
+    def value(eps: vec3, delta: scalar):
+        after = eps
+        if delta != zero:
+            dev = deviator(eps)
+            after = eps - (delta / wp.length(dev)) * dev
+        return after
+
+    @wp.func
+    def jacobian(eps: vec3, delta: scalar, slope: scalar):
+        slopes = wp.diag(vec3(one, one, one))
+        if delta != zero:
+            dev = deviator(eps)
+            norm = wp.length(dev)
+            n = dev / norm
+            slopes = slopes - slope * wp.outer(n, n) - (delta / norm) * complement(n)
+        return slopes
+
+    @wp.func
+    def quotients(eps: vec3, delta: scalar):
+        kept = one
+        if delta != zero:
+            kept = one - delta / wp.length(deviator(eps))
+        return vec3(kept, kept, kept)
+
+    return RadialFunctions(value, jacobian, quotients)

@@ -28,7 +28,7 @@ from typing import Any
 import warp as wp
 
 from .dtypes import factory, types
-from .hencky import deviator_functions, principal_plastic
+from .hencky import deviator_functions, principal_plastic, radial_functions
 from .law_parts import Plastic, PrincipalFlow, numbers, pair
 
 ITERATIONS = 40
@@ -78,7 +78,8 @@ def herschel_bulkley(dtype: Any) -> Plastic:
     scalar, none, vec2, vec3 = t.scalar, numbers(0, dtype), pair(dtype), t.vec3
     curve = numbers(3, dtype)
     zero, one, two = scalar(0.0), scalar(1.0), scalar(2.0)
-    deviator, complement = deviator_functions(dtype)
+    deviator, _complement = deviator_functions(dtype)
+    shortened, shortening, kept = radial_functions(dtype)
     share = share_function(dtype)
 
     @wp.func
@@ -100,33 +101,18 @@ def herschel_bulkley(dtype: Any) -> Plastic:
 
     @wp.func
     def value(eps: vec3, k: vec2, h: curve, z: none, dt: scalar):
-        dev = deviator(eps)
-        norm = wp.length(dev)
-        delta, _slope, _power = flow(norm, k, h, dt)
-        after = eps
-        if delta != zero:
-            after = eps - (delta / norm) * dev
-        return after, z
+        delta, _slope, _power = flow(wp.length(deviator(eps)), k, h, dt)
+        return shortened(eps, delta), z
 
     @wp.func
     def jacobian(eps: vec3, k: vec2, h: curve, z: none, dt: scalar):
-        dev = deviator(eps)
-        norm = wp.length(dev)
-        delta, slope, _power = flow(norm, k, h, dt)
-        slopes = wp.diag(vec3(one, one, one))
-        if delta != zero:
-            n = dev / norm
-            slopes = slopes - slope * wp.outer(n, n) - (delta / norm) * complement(n)
-        return slopes
+        delta, slope, _power = flow(wp.length(deviator(eps)), k, h, dt)
+        return shortening(eps, delta, slope)
 
     @wp.func
     def quotients(eps: vec3, k: vec2, h: curve, z: none, dt: scalar):
-        norm = wp.length(deviator(eps))
-        delta, _slope, _power = flow(norm, k, h, dt)
-        kept = one
-        if delta != zero:
-            kept = one - delta / norm
-        return vec3(kept, kept, kept)
+        delta, _slope, _power = flow(wp.length(deviator(eps)), k, h, dt)
+        return kept(eps, delta)
 
     @wp.func
     def pullback(

@@ -18,7 +18,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import laws
 from .options import Parser, converter, count, number
@@ -64,8 +64,6 @@ def add_arguments(parser: Parser) -> None:
     """The options."""
     volume, _ = converter(Literal["incompressible", "free"])
     error, _ = converter(Literal["absolute", "relative"])
-    measure, _ = converter(Literal["nominal", "cauchy"])
-    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
     parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv or .txt")
     parser.add_argument(
         "--law", action="append", metavar="NAME|FILE|FILE.py:CLASS",
@@ -110,14 +108,21 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument(
         "--epochs", type=count, default=600, metavar="N", help="of each (default: 600)"
     )
-    group = parser.add_argument_group("files that do not say")
-    group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
-    group.add_argument("--unit", metavar="UNIT", help="of stress: MPa, kPa or Pa (.h5: MPa)")
+    group = add_reading(parser)
     group.add_argument(
         "--rate",
         metavar="1/S",
         help="stretch per second [1/s], one for all files or one each: 0.01,0.05",
     )
+
+
+def add_reading(parser: Parser) -> Any:
+    """Options of files of stress tests that do not say what they hold, as a group."""
+    measure, _ = converter(Literal["nominal", "cauchy"])
+    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
+    group = parser.add_argument_group("files that do not say")
+    group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
+    group.add_argument("--unit", metavar="UNIT", help="of stress: MPa, kPa or Pa (.h5: MPa)")
     group.add_argument(
         "--loading", type=kind, default="UT", metavar="UT|ET|PS|SS", help="(default: UT)"
     )
@@ -125,6 +130,7 @@ def add_arguments(parser: Parser) -> None:
         "--stress", type=measure, metavar="nominal|cauchy",
         help="force over area at rest, or as it is (default: nominal)",
     )  # fmt: skip
+    return group
 
 
 def bulk_option(text: str) -> float | str:

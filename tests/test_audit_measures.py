@@ -15,11 +15,11 @@ from rheograd.engine.audit.audit import audit, extrapolation
 from rheograd.engine.audit.probe import Probe
 from rheograd.engine.audit.stiffness import Moduli, moduli_at_rest
 from rheograd.engine.audit.strain_box import StrainBox, suited
-from rheograd.materials.code_book import CodeBook
 from rheograd.materials.elastic import NeoHookean, det3
-from rheograd.materials.equino import EquiNO
 from rheograd.materials.fibres import Active, FibreReinforced
+from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.law import ConstitutiveLaw, Elasticity, Response
+from rheograd.materials.learned.code_book import CodeBook
 from rheograd.materials.provenance import Provenance
 from rheograd.materials.small_strain import LinearElastic
 

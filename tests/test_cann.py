@@ -245,7 +245,7 @@ def test_treloar(reference_data: Callable[[str], Path], terms: str, least: float
 @pytest.mark.parametrize(
     ("make", "remedy"),
     [
-        (lambda: CANN(-1.0), "got stress_scale = -1, expected a positive"),
+        (lambda: CANN(-1.0), "got stress_scale = -1.0, expected a positive"),
         (lambda: CANN(1.0, 0.0), "bulk = 0"),
         (lambda: CANN(1.0, exponents=(0.0,)), "none 0"),
         (lambda: CANN(1.0, exponents=(1.0, 1.0)), "all different"),

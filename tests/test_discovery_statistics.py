@@ -33,7 +33,7 @@ from rheograd.engine.mesh.generators import box
 from rheograd.engine.observations.force_curve import ForceCurve
 from rheograd.engine.observations.stress_test import FREE, StressTest, deformation
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.symbolic import Symbolic
+from rheograd.materials.energies.symbolic import Symbolic
 
 I1, I2 = "(I1bar - 3)", "(I2bar - 3)"
 S = torch.tensor([1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.3], dtype=torch.float64)

@@ -293,7 +293,7 @@ def test_softer_and_stiffer_than_neo_hookean() -> None:
 @pytest.mark.parametrize(
     ("make", "remedy"),
     [
-        (lambda: Polyconvex(0.0), "got energy_scale = 0, expected a positive"),
+        (lambda: Polyconvex(0.0), "got energy_scale = 0.0, expected a positive"),
         (lambda: Polyconvex(1.0, math.inf), "got bulk = inf"),
         (lambda: Polyconvex(1.0, share=1.0), "share = 1, expected one between 0 and 1"),
         (lambda: Polyconvex(1.0, strain_scale=-1.0), "strain_scale"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
-from rheograd.materials.learned.featured import ROWS
+from rheograd.materials.learned.blockwise import ROWS
 from rheograd.materials.learned.invariant import (
     InvariantFull,
     InvariantFullElasticity,

@@ -20,7 +20,7 @@ from rheograd.engine.solver import Checkpoint, Solver
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Corotated, det3
 from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
-from rheograd.materials.learned.featured import ROWS
+from rheograd.materials.learned.blockwise import ROWS
 from rheograd.materials.learned.isotropic import (
     ConditionalIsotropic,
     Isotropic,

@@ -30,11 +30,11 @@ from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
 from rheograd.engine.fit.stress.weights import WeightsFit
 from rheograd.engine.observations.stress_test import StressTest
-from rheograd.materials.cann import CANN
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.polyconvex import Polyconvex
+from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.polyconvex import Polyconvex
 from rheograd.materials.rubber import MooneyRivlin
-from rheograd.materials.symbolic import Symbolic
 from rheograd.scenes.stress_fit import assumed
 
 S = torch.tensor([1.1, 1.4, 1.9, 2.3, 2.8, 3.2], dtype=torch.float64)

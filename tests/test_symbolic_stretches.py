@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rheograd.materials.elastic import det3
-from rheograd.materials.symbolic import Constant, Symbolic
+from rheograd.materials.energies.symbolic import Constant, Symbolic
 
 VOLUME = " + 5e5*(J**2 - 1 - 2*log(J))"
 SUMS = {

@@ -19,8 +19,8 @@ from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Hencky, NeoHookean, Volumetric
 from rheograd.materials.fibres import Active, FibreReinforced
 from rheograd.materials.flows import HerschelBulkley, Snow, VolumeCorrecting
-from rheograd.materials.invariant import InvariantSmooth
 from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.learned.invariant import InvariantSmooth
 from rheograd.materials.plastic import (
     AnalyticPlasticity,
     DruckerPrager,

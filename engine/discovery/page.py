@@ -9,11 +9,11 @@ from html import escape
 from typing import Any
 
 from ..fit.quantity import quantity
+from ..fit.sheet import document, listing
 from ..fit.stress.compare import Comparison
 from ..fit.stress.page import r_squared
 from ..fit.stress.plots import loading_plot
 from ..fit.stress.volume import rest_bulk, rest_shear
-from ..fit.style import STYLE_SHEET
 from .discover import Discovery
 from .formula import Formula
 from .judged import Found
@@ -96,20 +96,19 @@ def page(
     """A page about a formula, whatever it was found in; `sections` is HTML already."""
     notes = "".join(f"<li>{escape(s[:1].upper() + s[1:])}</li>" for s in said)
     notes = f'<section class="notes mild"><h3>How far to trust it</h3><ul>{notes}</ul></section>'
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n<main>\n"
+    header = (
         f'<header><p class="kicker">rheograd discover · '
         f"{escape(surroundings.get('date', '')[:16])}</p>\n<h1>{title}</h1>\n"
         f'<p class="lede">{escape(lede)}</p>\n<p>ψ [J/m³] =</p><pre>{escape(formula.law.text)}\n'
         f"{escape(formula.numbers)}</pre><p>with its numbers:</p><pre>{escape(formula.text)}</pre>"
         f'<p class="muted">{WORDS}</p>'
-        f"<p>As LaTeX:</p><pre>{escape(formula.latex)}</pre></header>\n"
-        f"{notes if said else ''}\n{sections}\n<section><h2>To do it again</h2>"
-        f"<pre>{escape(command)}</pre>{_list(settings)}{_list(surroundings)}</section>\n</main>\n"
-        "</body>\n</html>\n"
+        f"<p>As LaTeX:</p><pre>{escape(formula.latex)}</pre></header>"
     )
+    again = (
+        f"<section><h2>To do it again</h2><pre>{escape(command)}</pre>"
+        f"{listing(settings)}{listing(surroundings)}</section>"
+    )
+    return document(title, [header, notes if said else "", sections, again])
 
 
 def numbers(formula: Formula) -> str:
@@ -216,10 +215,3 @@ def inclusion(discovery: Discovery) -> str:
         '<div class="scroll"><table><thead><tr><th>term</th><th class="n">share of draws</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div></section>"
     )
-
-
-def _list(values: Mapping[str, Any]) -> str:
-    items = "".join(
-        f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items()
-    )
-    return f"<dl>{items}</dl>"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rheograd.materials.symbolic import Symbolic
+from rheograd.materials.energies.symbolic import Symbolic
 
 from ..fit.stress.compare import Comparison
 from ..fit.stress.numbers import _quantile

@@ -19,9 +19,9 @@ from .numerical_error import Numerics
 from .overlays import overlays, without_film
 from .parameter import Parameter
 from .report import FitReport, command_line
-from .report_files import law_words, write_report
+from .report_files import deliver, law_words
 from .run_folder import Tell
-from .strains import Run, fitted_to, seen_strains
+from .strains import Run
 from .team import Team
 
 
@@ -84,21 +84,17 @@ def identify(
         before = _cases(build, solver, whole, fitted.steps, starts)
         judged = judge(after, before, tell=tell)
         made = _report(fitted, after, before, judged, Path(folder))
+        law = next(iter(after.values())).scene.bodies[0].law
         made = replace(
             made, observation=source, command=command or command_line(),
             settings={
                 "parameters": ", ".join(parameters),
-                "law": law_words(next(iter(after.values())).scene.bodies[0].law),
+                "law": law_words(law),
                 **assumed(build, whole, parameters), **(settings or {}),
             },
         )  # fmt: skip
-        law = next(iter(after.values())).scene.bodies[0].law
-        strains = seen_strains([_run(c) for name, c in after.items() if name.endswith(SEEN)])
-        law.provenance = fitted_to(source, made.scene, made.command, made.step, strains)
-        law.save(Path(folder) / "law.safetensors")
-        made = replace(made, stretches=None if strains is None else strains.stretch)
-        write_report(folder, made)
-        return made
+        runs = [_run(c) for name, c in after.items() if name.endswith(SEEN)]
+        return deliver(folder, made, law, runs)
 
     return team.led(report)
 

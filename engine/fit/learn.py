@@ -26,10 +26,10 @@ from .lesson import Lesson, PositionLesson, SightLesson
 from .overlays import overlays, without_film
 from .recipe import Recipe
 from .report import FitReport, command_line
-from .report_files import write_report
+from .report_files import deliver
 from .run_folder import RunFolder, Tell
 from .shooting import Training
-from .strains import Run, fitted_to, seen_strains
+from .strains import Run
 from .team import Team
 
 
@@ -169,11 +169,7 @@ def fit(
     report = _report(training, demonstrations, start, command)
     if team.leads:
         seen = [Run(e.solver, e.model, e.motions[SEEN].time, law) for e in demonstrations]
-        strains = seen_strains(seen)
-        law.provenance = fitted_to(source, report.scene, report.command, report.step, strains)
-        law.save(run.path / "law.safetensors")
-        report = replace(report, stretches=None if strains is None else strains.stretch)
-        write_report(run.path, report)
+        report = deliver(run.path, report, law, seen)
     return report
 
 

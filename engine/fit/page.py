@@ -18,7 +18,7 @@ from .page_parameters import parameters, plain_name
 from .plots import LINES, curve_plot, loss_plot
 from .quantity import duration, number, percent, quantity
 from .report import FitReport
-from .style import STYLE_SHEET
+from .sheet import again, document, said
 
 LEGEND = {"fitted": "fitted", "start": "before the fit", "truth": "truth behind the observation"}
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
@@ -49,18 +49,12 @@ def page(
         _training(report),
         _settings(report, surroundings),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(title, sections)
 
 
 def headline(report: FitReport, names: Mapping[str, str]) -> str:
     """What was fitted to what, as a sentence."""
-    source = f"the motion in {_and(report.sources)}" if report.sources else "an observed motion"
+    source = f"the motion in {said(report.sources)}" if report.sources else "an observed motion"
     if len(report.trained) > 1 and report.sources:
         source = source.replace("motion", "motions", 1)
     if report.kind == "law":
@@ -68,13 +62,8 @@ def headline(report: FitReport, names: Mapping[str, str]) -> str:
         return f"A learned law{f' ({kind})' if kind else ''}, fitted to {source}"
     if not report.parameters:
         return f"A fit to {source}"
-    text = _and([plain_name(p.name) for p in report.parameters])
+    text = said([plain_name(p.name) for p in report.parameters])
     return f"{text[0].upper()}{text[1:]}, fitted to {source}"
-
-
-def _and(words: Sequence[str]) -> str:
-    """A list as one says it."""
-    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def verdict(report: FitReport) -> str:
@@ -365,22 +354,5 @@ def _training(report: FitReport) -> str:
 
 
 def _settings(report: FitReport, surroundings: Mapping[str, str]) -> str:
-    resume = ""
-    if report.resume:
-        resume = f"<p>To go on after an interruption:</p><pre>{escape(report.resume)}</pre>"
     settings = {"scene": report.scene, "observation": report.observation, **report.settings}
-    return (
-        "<section><h2>To do it again</h2>\n<p>On a CPU this command gives the same result "
-        f"to the last bit.</p><pre>{escape(report.command)}</pre>{resume}\n"
-        f'<div class="pair"><div><h3>Settings</h3>{_list(settings)}</div>'
-        f"<div><h3>Made with</h3>{_list(surroundings)}</div></div></section>\n"
-        '<footer class="muted">All numbers, unrounded and with units, are in report.json beside '
-        "this file.</footer>"
-    )
-
-
-def _list(values: Mapping[str, object]) -> str:
-    items = "".join(
-        f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items()
-    )
-    return f"<dl>{items}</dl>"
+    return again(settings, surroundings, report.command, report.resume)

@@ -8,7 +8,7 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ from ..atomic import replacing
 from .curves import RATE, STEP, Curve, simple_shear, uniaxial, volumetric
 from .page import page
 from .report import FitReport
+from .strains import Run, fitted_to, seen_strains
 
 SQUEEZED = 0.01
 """Share of the volume taken away before the second shear curve [-]."""
@@ -54,6 +55,30 @@ def write_report(folder: Path | str, report: FitReport) -> Path:
     with replacing(folder / "report.html") as draft:
         draft.write_text(page(report, curves, names, surroundings), encoding="utf-8")
     return folder / "report.html"
+
+
+def deliver(
+    folder: Path | str, report: FitReport, law: ConstitutiveLaw, runs: Sequence[Run]
+) -> FitReport:
+    """Save a fitted law with what it was fitted to, and write the report.
+
+    Args:
+        folder: Gets law.safetensors, report.json and report.html.
+        report: What came out.
+        law: The law.
+        runs: The motions that it was fitted to.
+
+    Returns:
+        The report, with the stretches that the law went through.
+    """
+    strains = seen_strains(runs)
+    law.provenance = fitted_to(
+        report.observation, report.scene, report.command, report.step, strains
+    )  # fmt: skip
+    law.save(Path(folder) / "law.safetensors")
+    report = replace(report, stretches=None if strains is None else strains.stretch)
+    write_report(folder, report)
+    return report
 
 
 def pace(laws: Iterable[ConstitutiveLaw], step: float) -> tuple[float, float]:

@@ -34,9 +34,9 @@ from torch import Tensor, nn
 from .. import bridge
 from ..law import Twin
 from ..rubber import MOST_TERMS, volume_energy
+from ..scales import above_zero
 from .formula_text import LEAST_RATE, cann_formula
 from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
-from .polyconvex import above_zero
 
 SMALL = 0.02
 """Of the shear modulus at rest that each term but the first has at first."""

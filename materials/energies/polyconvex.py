@@ -34,6 +34,7 @@ from torch.nn.functional import linear, softplus
 
 from ..learned.perceptron import DEEPEST, WIDEST
 from ..rubber import volume_energy
+from ..scales import above_zero
 from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
 
 KINKS = 2.0
@@ -226,14 +227,3 @@ class Polyconvex(InvariantEnergy):
             f"energy_scale={self.energy_scale:.6g} Pa, bulk={self.bulk:.6g} Pa,"
             f" strain_scale={self.strain_scale:g}"
         )
-
-
-def above_zero(name: str, value: float, unit: str) -> float:
-    """The value, if it is positive and finite.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not 0 < value < float("inf"):
-        raise ValueError(f"got {name} = {value:g}, expected a positive finite number {unit}")
-    return float(value)

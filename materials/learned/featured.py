@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A perceptron on features of F: through autograd, or block by block without a graph.
-
-Without a graph, a block of points passes through all kernels and matrix products before the next
-one is begun, so that it stays in the cache. The buffers of a block belong to the thread that runs
-it; all results go into tensors of the call.
-"""
+"""A perceptron on features of F: through autograd, or block by block without a graph."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +14,8 @@ from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
 
 from ..arrays import Launcher, matrices, precision, view
 from . import perceptron
+from .blockwise import reused
 from .perceptron import Block, Packed, Perceptron
-
-T = TypeVar("T")
-
-ROWS = {"cpu": 4096, "cuda": 1 << 17}
-"""Points in a block: on a CPU the buffers of two networks then fill 9 MB in float32."""
-
-MOST_SPACES = 16
-"""Workspaces that a thread keeps."""
-
-_own = threading.local()
 
 
 def kernels_of(features: str, like: Tensor) -> FeatureKernels:
@@ -141,31 +126,6 @@ class Store:
         if self.part.shape[0] != points:
             self.part = self.measured.x[:points]
         return self.part
-
-
-def reused(key: tuple[Any, ...], like: Tensor, make: Callable[[int], T]) -> T:
-    """What `make` returns for the number of rows of a block, made once for each thread and key.
-
-    On CUDA it is made anew, which costs nothing there and suits streams and graph capture.
-    """
-    rows = ROWS[like.device.type]
-    if like.is_cuda:
-        return make(min(rows, len(like)))
-    spaces = _own.__dict__.setdefault("spaces", {})
-    key = (*key, rows, like.dtype)
-    if key not in spaces:
-        if len(spaces) >= MOST_SPACES:
-            spaces.pop(next(iter(spaces)))
-        spaces[key] = make(rows)
-    return spaces[key]
-
-
-def blocks(like: Tensor) -> Iterator[tuple[int, int]]:
-    """First point and number of points of every block of a batch."""
-    points = like.shape[0]
-    rows = ROWS[like.device.type]
-    for start in range(0, points, rows):
-        yield start, min(rows, points - start)
 
 
 class Pass:
@@ -304,30 +264,3 @@ class FlowPass(Pass):
         out = [space.y_bar_view, space.R_bar_view]
         self.launch(self.kernels.flow_adjoint, points, [*known, *out])
         self.backward(start, points, F_trial, F_bar)
-
-
-def elastic_target(features: str, poisson: float = 0.25) -> Tensor:
-    """The linear map from features to mu (C - I) + lambda tr(S - I) I, shape (9, n_in).
-
-    Young's modulus is 1. C - I is 2 (S - I) to first order where features have S alone, and nothing
-    where they have invariants alone. See kernels/features.py for which features there are.
-    """
-    mu = 0.5 / (1 + poisson)
-    lame = poisson / ((1 + poisson) * (1 - 2 * poisson))
-    target = torch.zeros(9, WIDTH[features])
-    if features == "polar":
-        target += 2 * mu * torch.eye(9)
-        target[::4, ::4] += lame
-        return target
-    if features in ("full", "smooth"):
-        first = 3 if features == "full" else 2
-        target[:, first : first + 9] = mu * torch.eye(9)
-    target[::4, slice(0, 3) if features == "full" else 0] = lame
-    return target
-
-
-def traced(module: nn.Module, F: Tensor) -> bool:
-    """Whether an autograd graph is asked for."""
-    return torch.is_grad_enabled() and (
-        F.requires_grad or any(p.requires_grad for p in module.parameters())
-    )

@@ -21,20 +21,25 @@ what the published law needs 1.0 and 0.1 for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
+from rheograd.kernels.features import WIDTH
+
 from ..arrays import matrices, plain
-from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
-from .featured import (
-    FeaturedNetwork,
-    FlowPass,
-    StressPass,
-    blocks,
-    elastic_target,
-    traced,
+from ..law import Pullback, Response
+from .blockwise import BlockwiseLaw, blocks, carried, traced
+from .featured import FeaturedNetwork, FlowPass, StressPass
+from .two_parts import (
+    LAME,
+    SHEAR,
+    LearnedElasticity,
+    LearnedPlasticity,
+    TwoNetworks,
+    TwoParts,
+    declared,
 )
 
 
@@ -47,24 +52,45 @@ class Kept(NamedTuple):
     """Inputs of the last activation of flow and stress [-], shape (q, width), if kept too."""
 
 
-def _positive(name: str, unit: str, value: float) -> float:
-    if not 0 < value < float("inf"):
-        raise ValueError(f"got {name} = {value}, expected a positive finite number {unit}")
-    return float(value)
+def elastic_target(features: str) -> Tensor:
+    """The linear map from features to mu (C - I) + lambda tr(S - I) I, shape (9, n_in).
+
+    Young's modulus is 1. C - I is 2 (S - I) to first order where features have S alone, and nothing
+    where they have invariants alone. See kernels/features.py for which features there are.
+    """
+    target = torch.zeros(9, WIDTH[features])
+    if features == "polar":
+        target += 2 * SHEAR * torch.eye(9)
+        target[::4, ::4] += LAME
+        return target
+    if features in ("full", "smooth"):
+        first = 3 if features == "full" else 2
+        target[:, first : first + 9] = SHEAR * torch.eye(9)
+    target[::4, slice(0, 3) if features == "full" else 0] = LAME
+    return target
 
 
-class InvariantElasticity(Elasticity):
+def _elastic(network: FeaturedNetwork, strain_scale: float) -> None:
+    network.perceptron.start_linear(elastic_target(network.features), 1 / strain_scale)
+
+
+def _still(network: FeaturedNetwork, strain_scale: float) -> None:
+    nothing = torch.zeros(9, WIDTH[network.features])
+    network.perceptron.start_linear(nothing, 1 / strain_scale)
+
+
+class InvariantElasticity(LearnedElasticity):
     """P = stress_scale R H(F), H the symmetric output of a perceptron."""
 
-    features: ClassVar[str]
+    network: FeaturedNetwork
 
-    def __init__(self, stress_scale: float, widths: Sequence[int], seed: int | None):
-        """See the subclasses."""
-        super().__init__()
-        self.stress_scale = _positive("stress_scale", "[Pa]", stress_scale)
-        self.widths = tuple(widths)
-        self.seed = seed
-        self.network = FeaturedNetwork(self.features, self.widths, seed)
+    features: ClassVar[str] = declared()
+    """What the network is asked: a key of `kernels.features.WIDTH`."""
+
+    def _network(self) -> FeaturedNetwork:
+        network = FeaturedNetwork(self.features, self.widths, self.seed)
+        _elastic(network, self.strain_scale)
+        return network
 
     def start_elastic(self, strain_scale: float = 0.3) -> None:
         """Choose weights that make it P = R (mu (C - I) + lambda tr(S - I) I).
@@ -74,7 +100,7 @@ class InvariantElasticity(Elasticity):
         Args:
             strain_scale: Strain [-] at which hidden units bend at first.
         """
-        self.network.perceptron.start_linear(elastic_target(self.features), 1 / strain_scale)
+        _elastic(self.network, strain_scale)
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """See `ConstitutiveLaw.stress`."""
@@ -108,9 +134,7 @@ class InvariantElasticity(Elasticity):
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph."""
         F, tau_bar = plain(F_trial, tau_bar)
-        total = torch.empty_like(F) if out is None else out
-        if total is not F_bar:
-            total.copy_(F_bar)
+        total = carried(F_bar, out)
         stress = StressPass(self.network, F, self.stress_scale, backward=True)
         known, bar, out = matrices(F), matrices(tau_bar), matrices(total)
         for start, points in blocks(F):
@@ -120,23 +144,22 @@ class InvariantElasticity(Elasticity):
         return Pullback(total, internal_bar, stress.parameter_gradients())
 
 
-class InvariantPlasticity(Plasticity):
+class InvariantPlasticity(LearnedPlasticity):
     """F = F_trial + flow_scale R H(F_trial), H the symmetric output of a perceptron."""
 
-    features: ClassVar[str]
+    network: FeaturedNetwork
 
-    def __init__(self, flow_scale: float, widths: Sequence[int], seed: int | None):
-        """See the subclasses."""
-        super().__init__()
-        self.flow_scale = _positive("flow_scale", "[-]", flow_scale)
-        self.widths = tuple(widths)
-        self.seed = seed
-        self.network = FeaturedNetwork(self.features, self.widths, seed)
+    features: ClassVar[str] = declared()
+    """What the network is asked: a key of `kernels.features.WIDTH`."""
+
+    def _network(self) -> FeaturedNetwork:
+        network = FeaturedNetwork(self.features, self.widths, self.seed)
+        _still(network, self.strain_scale)
+        return network
 
     def start_still(self, strain_scale: float = 1.0) -> None:
         """Choose weights that leave F_trial as it is; arguments as in `start_elastic`."""
-        nothing = torch.zeros(9, self.network.perceptron.n_in)
-        self.network.perceptron.start_linear(nothing, 1 / strain_scale)
+        _still(self.network, strain_scale)
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """See `Plasticity.return_map`."""
@@ -179,10 +202,13 @@ class InvariantFullElasticity(InvariantElasticity):
         Raises:
             ValueError: An argument is out of range.
         """
-        super().__init__(stress_scale, widths, seed)
+        super().__init__(stress_scale, widths=widths, seed=seed)
+
+    def _network(self) -> FeaturedNetwork:
+        return FeaturedNetwork(self.features, self.widths, self.seed)
 
     @classmethod
-    def example(cls) -> InvariantFullElasticity:
+    def example(cls) -> Self:
         """See `ConstitutiveLaw.example`."""
         return cls(1e5, seed=1)
 
@@ -210,46 +236,21 @@ class InvariantFullPlasticity(InvariantPlasticity):
         Raises:
             ValueError: An argument is out of range.
         """
-        super().__init__(flow_scale, widths, seed)
+        super().__init__(flow_scale, widths=widths, seed=seed)
+
+    def _network(self) -> FeaturedNetwork:
+        return FeaturedNetwork(self.features, self.widths, self.seed)
 
 
 class InvariantSmoothElasticity(InvariantElasticity):
     """The elasticity of `InvariantSmooth`, by itself a law of elastic solids.
 
     New, it is P = R (mu (C - I) + lambda tr(S - I) I), whose Young's modulus at rest is
-    stress_scale and whose Poisson's ratio is 0.25.
+    stress_scale and whose Poisson's ratio is 0.25. Widths are at least 24.
     """
 
     name = "invariant-smooth-elasticity"
     features = "smooth"
-
-    def __init__(
-        self,
-        stress_scale: float = 1e5,
-        *,
-        strain_scale: float = 0.3,
-        widths: Sequence[int] = (64, 64),
-        seed: int | None = None,
-    ):
-        """Draw weights.
-
-        Args:
-            stress_scale: Expected Young's modulus [Pa], the unit of the network's output.
-            strain_scale: Strain [-] at which hidden units bend at first.
-            widths: Of the hidden layers: even, at least 24.
-            seed: Of the weights; None takes torch's global generator.
-
-        Raises:
-            ValueError: An argument is out of range.
-        """
-        super().__init__(stress_scale, widths, seed)
-        self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
-        self.start_elastic(self.strain_scale)
-
-    @classmethod
-    def example(cls) -> InvariantSmoothElasticity:
-        """See `ConstitutiveLaw.example`."""
-        return cls(seed=1)
 
 
 class InvariantSmoothPlasticity(InvariantPlasticity):
@@ -258,51 +259,15 @@ class InvariantSmoothPlasticity(InvariantPlasticity):
     name = "invariant-smooth-plasticity"
     features = "smooth"
 
-    def __init__(
-        self,
-        flow_scale: float = 1e-3,
-        *,
-        strain_scale: float = 1.0,
-        widths: Sequence[int] = (64, 64),
-        seed: int | None = None,
-    ):
-        """Draw weights.
 
-        Args:
-            flow_scale: Unit of the network's output [-].
-            strain_scale: Strain [-] at which hidden units bend at first, such as that of yield.
-            widths: Of the hidden layers: even, at least 24.
-            seed: Of the weights; None takes torch's global generator.
-
-        Raises:
-            ValueError: An argument is out of range.
-        """
-        super().__init__(flow_scale, widths, seed)
-        self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
-        self.start_still(self.strain_scale)
-
-
-class InvariantLaw(ConstitutiveLaw):
+class InvariantLaw(BlockwiseLaw, TwoParts):
     """A learned elasticity with a learned plasticity; the two share nothing."""
-
-    capturable: ClassVar[bool] = True
 
     elasticity: InvariantElasticity
     plasticity: InvariantPlasticity
 
-    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """See `ConstitutiveLaw.stress`."""
-        return self.elasticity.stress(F_elastic, internal)
-
-    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
-        """See `ConstitutiveLaw.update`; without a graph where none is asked for."""
-        if traced(self, F_trial):
-            F = self.plasticity.return_map(F_trial)
-            return Response(self.elasticity.stress(F, internal), F, internal)
-        F, tau = (F_trial.new_empty(F_trial.shape) for _ in range(2))
-        out = Response(tau, F, internal)
-        self.update_into(F_trial, internal, dt, out)
-        return out
+    def _with_graph(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
+        return TwoParts.update(self, F_trial, internal, dt)
 
     @torch.no_grad()
     def update_into(
@@ -375,22 +340,11 @@ class InvariantLaw(ConstitutiveLaw):
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph.
 
-        Args:
-            F_trial: As in `update`.
-            internal: As in `update`.
-            dt: As in `update`.
-            tau_bar: Gradient with respect to tau, shape (q, 3, 3).
-            F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
-            internal_bar: Gradient with respect to the new history, shape (q, 0).
-            kept: From `update_into` at the same F_trial and weights, with its result as F_elastic;
-                None computes both again.
-            F_elastic: See `kept`.
-            out: Contiguous memory for the gradient with respect to F_trial, possibly F_bar itself.
+        `kept` is from `update_into` at the same F_trial and weights, with its result as F_elastic;
+        where one of the two is None both are computed again.
         """
         F_trial, tau_bar = plain(F_trial, tau_bar)
-        total = torch.empty_like(F_trial) if out is None else out
-        if total is not F_bar:
-            total.copy_(F_bar)
+        total = carried(F_bar, out)
         again = kept is None or F_elastic is None
         F = torch.empty_like(F_trial) if F_elastic is None else F_elastic
         flow, stress = self._passes(F_trial, kept, slot=int(again), backward=True)
@@ -445,12 +399,12 @@ class InvariantFull(InvariantLaw):
         self.plasticity = InvariantFullPlasticity(flow_scale, widths=widths, seed=other)
 
     @classmethod
-    def example(cls) -> InvariantFull:
+    def example(cls) -> Self:
         """See `ConstitutiveLaw.example`."""
         return cls(1e5, 1e-1, seed=1)
 
 
-class InvariantSmooth(InvariantLaw):
+class InvariantSmooth(InvariantLaw, TwoNetworks):
     """Our default: 12 features smooth at rest, outputs in units of an expected stress.
 
     New, it is an isotropic elastic solid of Young's modulus stress_scale and Poisson's ratio 0.25
@@ -458,43 +412,4 @@ class InvariantSmooth(InvariantLaw):
     """
 
     name = "invariant-smooth"
-
-    def __init__(
-        self,
-        stress_scale: float = 1e5,
-        flow_scale: float = 1e-3,
-        *,
-        elastic_strain: float = 0.3,
-        plastic_strain: float = 1.0,
-        widths: Sequence[int] = (64, 64),
-        seed: int | None = None,
-    ):
-        """Draw weights; see `InvariantSmoothElasticity` and `InvariantSmoothPlasticity`.
-
-        Args:
-            stress_scale: Expected Young's modulus [Pa], the unit of the elasticity's output.
-            flow_scale: Unit of the plasticity's output [-].
-            elastic_strain: Strain scale of the elasticity [-].
-            plastic_strain: Strain scale of the plasticity [-].
-            widths: Of the hidden layers: even, at least 24.
-            seed: Of the weights; None takes torch's global generator.
-
-        Raises:
-            ValueError: An argument is out of range.
-        """
-        super().__init__()
-        self.stress_scale, self.flow_scale = float(stress_scale), float(flow_scale)
-        self.widths, self.seed = tuple(widths), seed
-        other = None if seed is None else seed + 1
-        self.elastic_strain, self.plastic_strain = float(elastic_strain), float(plastic_strain)
-        self.elasticity = InvariantSmoothElasticity(
-            stress_scale, strain_scale=elastic_strain, widths=widths, seed=seed
-        )
-        self.plasticity = InvariantSmoothPlasticity(
-            flow_scale, strain_scale=plastic_strain, widths=widths, seed=other
-        )
-
-    @classmethod
-    def example(cls) -> InvariantSmooth:
-        """See `ConstitutiveLaw.example`."""
-        return cls(seed=1)
+    parts = (InvariantSmoothElasticity, InvariantSmoothPlasticity)

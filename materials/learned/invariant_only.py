@@ -13,48 +13,18 @@ second order only. What is in its reach are pressures: use it to see what the di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .invariant import InvariantElasticity, InvariantLaw, InvariantPlasticity
-from .two_networks import TwoNetworks, expected
+from .two_parts import TwoNetworks
 
 
 class InvariantOnlyElasticity(InvariantElasticity):
     """P = stress_scale R H(invariants); by itself a law of what resists changes of volume.
 
-    New, it is H = lambda tr(S - I) I with lambda = 0.4 stress_scale.
+    New, it is H = lambda tr(S - I) I with lambda = 0.4 stress_scale. Widths are at least 6.
     """
 
     name = "invariant-elasticity"
     features = "scalar"
-
-    def __init__(
-        self,
-        stress_scale: float = 1e5,
-        *,
-        strain_scale: float = 0.3,
-        widths: Sequence[int] = (64, 64),
-        seed: int | None = None,
-    ):
-        """Draw weights.
-
-        Args:
-            stress_scale: Unit of the network's output [Pa].
-            strain_scale: Strain [-] at which hidden units bend at first.
-            widths: Of the hidden layers: even, at least 6.
-            seed: Of the weights; None takes torch's global generator.
-
-        Raises:
-            ValueError: An argument is out of range.
-        """
-        super().__init__(stress_scale, widths, seed)
-        self.strain_scale = expected("strain_scale", "[-]", strain_scale)
-        self.start_elastic(self.strain_scale)
-
-    @classmethod
-    def example(cls) -> InvariantOnlyElasticity:
-        """See `ConstitutiveLaw.example`."""
-        return cls(seed=1)
 
 
 class InvariantOnlyPlasticity(InvariantPlasticity):
@@ -63,41 +33,9 @@ class InvariantOnlyPlasticity(InvariantPlasticity):
     name = "invariant-plasticity"
     features = "scalar"
 
-    def __init__(
-        self,
-        flow_scale: float = 1e-3,
-        *,
-        strain_scale: float = 1.0,
-        widths: Sequence[int] = (64, 64),
-        seed: int | None = None,
-    ):
-        """Draw weights.
-
-        Args:
-            flow_scale: Unit of the network's output [-].
-            strain_scale: Strain [-] at which hidden units bend at first, such as that of yield.
-            widths: Of the hidden layers: even, at least 6.
-            seed: Of the weights; None takes torch's global generator.
-
-        Raises:
-            ValueError: An argument is out of range.
-        """
-        super().__init__(flow_scale, widths, seed)
-        self.strain_scale = expected("strain_scale", "[-]", strain_scale)
-        self.start_still(self.strain_scale)
-
 
 class Invariant(InvariantLaw, TwoNetworks):
     """`InvariantOnlyElasticity` with `InvariantOnlyPlasticity`."""
 
     name = "invariant"
-
-    def _elasticity(self, seed: int | None) -> InvariantOnlyElasticity:
-        return InvariantOnlyElasticity(
-            self.stress_scale, strain_scale=self.elastic_strain, widths=self.widths, seed=seed
-        )
-
-    def _plasticity(self, seed: int | None) -> InvariantOnlyPlasticity:
-        return InvariantOnlyPlasticity(
-            self.flow_scale, strain_scale=self.plastic_strain, widths=self.widths, seed=seed
-        )
+    parts = (InvariantOnlyElasticity, InvariantOnlyPlasticity)

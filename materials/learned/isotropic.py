@@ -23,26 +23,22 @@ new material by its code alone, which is a few numbers to fit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from ..arrays import plain
 from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
+from ..scales import above_zero
 from . import principal
-from .featured import traced
-from .invariant import _positive
+from .blockwise import BlockwiseLaw, carried, traced
 from .principal import Part, StretchNetwork
-
-POISSON = 0.25
-"""Of a new elasticity."""
+from .two_parts import LAME, SHEAR, TwoParts
 
 
-class PrincipalLaw(ConstitutiveLaw):
+class PrincipalLaw(BlockwiseLaw):
     """What laws of networks in principal stretches have in common."""
-
-    capturable: ClassVar[bool] = True
 
     @property
     def codes(self) -> int:
@@ -59,17 +55,11 @@ class PrincipalLaw(ConstitutiveLaw):
         """Network and scale of the plasticity; None: there is no flow."""
         return None
 
-    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
-        """See `ConstitutiveLaw.update`; without a graph where none is asked for."""
+    def _with_graph(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
         codes = internal[:, : self.codes]
-        if traced(self, F_trial) or (torch.is_grad_enabled() and codes.requires_grad):
-            F, tau = principal.answered(self.plastic_part, self.elastic_part, F_trial, codes)
-            F = F_trial if self.plastic_part is None else F
-            return Response(tau, F, internal)
-        (F_trial,) = plain(F_trial)
-        out = Response(torch.empty_like(F_trial), torch.empty_like(F_trial), internal)
-        self.update_into(F_trial, internal, dt, out)
-        return out
+        F, tau = principal.answered(self.plastic_part, self.elastic_part, F_trial, codes)
+        F = F_trial if self.plastic_part is None else F
+        return Response(tau, F, internal)
 
     @torch.no_grad()
     def update_into(
@@ -111,21 +101,10 @@ class PrincipalLaw(ConstitutiveLaw):
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`; without a graph.
 
-        Args:
-            F_trial: As in `update`.
-            internal: As in `update`.
-            dt: As in `update`.
-            tau_bar: Gradient with respect to tau, shape (q, 3, 3).
-            F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
-            internal_bar: Gradient with respect to the new history, shape (q, k).
-            kept: Rotations from `update_into` at the same F_trial; None computes them again.
-            F_elastic: Not needed.
-            out: Contiguous memory for the gradient with respect to F_trial, possibly F_bar itself.
+        `kept` are rotations from `update_into` at the same F_trial, or None to compute them again;
+        `F_elastic` is not needed.
         """
-        total = torch.empty_like(F_trial, memory_format=torch.contiguous_format)
-        total = total if out is None else out
-        if total is not F_bar:
-            total.copy_(F_bar)
+        total = carried(F_bar, out)
         codes = internal[:, : self.codes]
         parts = (self.plastic_part, self.elastic_part)
         codes_bar, gradients = principal.pull(*parts, F_trial, codes, tau_bar, total, R=kept)
@@ -175,13 +154,11 @@ class IsotropicElasticity(PrincipalLaw, Elasticity):
             ValueError: An argument is out of range.
         """
         super().__init__()
-        self.stress_scale = _positive("stress_scale", "[Pa]", stress_scale)
-        self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
+        self.stress_scale = above_zero("stress_scale", stress_scale, "[Pa]")
+        self.strain_scale = above_zero("strain_scale", strain_scale, "[-]")
         self.widths, self.seed = tuple(widths), seed
         self.network = StretchNetwork(codes, self.widths, seed)
-        mu = 0.5 / (1 + POISSON)
-        lame = POISSON / ((1 + POISSON) * (1 - 2 * POISSON))
-        self.network.start_linear(2 * mu, lame, 1 / self.strain_scale)
+        self.network.start_linear(2 * SHEAR, LAME, 1 / self.strain_scale)
         self.fields = {"code": codes} if codes else {}
         self.n_internal = codes
 
@@ -195,7 +172,7 @@ class IsotropicElasticity(PrincipalLaw, Elasticity):
         return self.update(F_elastic, internal, 1.0).tau
 
     @classmethod
-    def example(cls) -> IsotropicElasticity:
+    def example(cls) -> Self:
         """See `ConstitutiveLaw.example`."""
         return cls(seed=1)
 
@@ -228,8 +205,8 @@ class IsotropicPlasticity(Plasticity):
             ValueError: An argument is out of range.
         """
         super().__init__()
-        self.flow_scale = _positive("flow_scale", "[-]", flow_scale)
-        self.strain_scale = _positive("strain_scale", "[-]", strain_scale)
+        self.flow_scale = above_zero("flow_scale", flow_scale, "[-]")
+        self.strain_scale = above_zero("strain_scale", strain_scale, "[-]")
         self.widths, self.seed, self.codes = tuple(widths), seed, codes
         self.network = StretchNetwork(codes, self.widths, seed)
         self.network.start_linear(0.0, 0.0, 1 / self.strain_scale)
@@ -259,7 +236,7 @@ class IsotropicPlasticity(Plasticity):
         return F
 
 
-class Isotropic(PrincipalLaw):
+class Isotropic(PrincipalLaw, TwoParts):
     """A learned isotropic elasticity with a learned isotropic plasticity; the two share nothing.
 
     New, it is an isotropic elastic solid of Young's modulus stress_scale and Poisson's ratio 0.25
@@ -267,6 +244,8 @@ class Isotropic(PrincipalLaw):
     """
 
     name = "isotropic"
+    elasticity: IsotropicElasticity
+    plasticity: IsotropicPlasticity
 
     def __init__(
         self,
@@ -319,12 +298,8 @@ class Isotropic(PrincipalLaw):
         """See `PrincipalLaw`."""
         return self.plasticity.part
 
-    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """See `ConstitutiveLaw.stress`."""
-        return self.elasticity.stress(F_elastic, internal)
-
     @classmethod
-    def example(cls) -> Isotropic:
+    def example(cls) -> Self:
         """See `ConstitutiveLaw.example`."""
         return cls(seed=1)
 
@@ -371,8 +346,3 @@ class ConditionalIsotropic(Isotropic):
         self.code = code
         self._build(stress_scale, flow_scale, elastic_strain, plastic_strain, widths, seed, code)
         self.fields, self.n_internal = {"code": code}, code
-
-    @classmethod
-    def example(cls) -> ConditionalIsotropic:
-        """See `ConstitutiveLaw.example`."""
-        return cls(seed=1)

@@ -12,7 +12,7 @@ body at rest is free of stress and does not flow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +23,8 @@ from rheograd.kernels.principal import INPUTS, PrincipalKernels, principal_kerne
 
 from ..arrays import Launcher, matrices, plain, precision, view
 from . import perceptron
-from .featured import ROWS, empty_measured, kernels_of, reused
+from .blockwise import blocks, reused
+from .featured import empty_measured, kernels_of
 from .perceptron import Block, Packed, Perceptron
 
 SHARE = 2
@@ -142,13 +143,6 @@ def kernels_for(like: Tensor) -> PrincipalKernels:
     """The kernels in the precision of `like`."""
     with building:
         return principal_kernels(precision(like))
-
-
-def blocks(like: Tensor) -> Iterator[tuple[int, int]]:
-    """First point and number of points of every block of a batch."""
-    rows = ROWS[like.device.type] // SHARE
-    for start in range(0, len(like), rows):
-        yield start, min(rows, len(like) - start)
 
 
 class PrincipalPass:
@@ -309,7 +303,7 @@ def answer(
     F, codes = plain(F, codes)
     work = PrincipalPass(flow, stress, F, codes, R=R)
     to = [None if t is None else matrices(t) for t in (F_out, tau_out)]
-    for start, points in blocks(F):
+    for start, points in blocks(F, SHARE):
         work.answer(start, points, *to)
 
 
@@ -332,7 +326,7 @@ def pull(
     work = PrincipalPass(flow, stress, F, codes, R=R, backward=True)
     given, out = matrices(tau_bar), matrices(F_bar)
     codes_bar = torch.zeros_like(codes)
-    for start, points in blocks(F):
+    for start, points in blocks(F, SHARE):
         work.answer(start, points, known=R is not None)
         by_code = work.pull(start, points, given, out)
         if by_code is not None:
@@ -350,7 +344,7 @@ def linearize(
     tau, elastic = torch.empty_like(F), torch.empty_like(F)
     tangent = F.new_empty(len(F), 9, 3, 3)
     out, to = view(tangent, types(precision(F)).mat33), [matrices(elastic), matrices(tau)]
-    for start, points in blocks(F):
+    for start, points in blocks(F, SHARE):
         work.answer(start, points, *to)
         work.tangent(start, points, out)
     return tau, elastic, tangent.unflatten(1, (3, 3))

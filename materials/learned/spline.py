@@ -23,9 +23,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..law import ConstitutiveLaw, Elasticity, Plasticity, Response
+from ..law import Elasticity, Plasticity
+from ..scales import above_zero
 from .spectral import Stretches, decompose, kirchhoff, mixed
-from .two_networks import expected
+from .two_parts import LAME, SHEAR, TwoParts
 
 
 class Curve(NamedTuple):
@@ -191,10 +192,10 @@ class SplineElasticity(Elasticity):
             ValueError: An argument is out of range.
         """
         super().__init__()
-        self.stress_scale = expected("stress_scale", "[Pa]", stress_scale)
+        self.stress_scale = above_zero("stress_scale", stress_scale, "[Pa]")
         self.lower, self.upper, self.intervals = lower, upper, intervals
         self.curves = Curves(lower, upper, intervals)
-        self.curves.start_linear(0.8, 0.4)
+        self.curves.start_linear(2 * SHEAR, LAME)
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """See `ConstitutiveLaw.stress`."""
@@ -241,7 +242,7 @@ class SplinePlasticity(Plasticity):
             ValueError: An argument is out of range.
         """
         super().__init__()
-        self.flow_scale = expected("flow_scale", "[-]", flow_scale)
+        self.flow_scale = above_zero("flow_scale", flow_scale, "[-]")
         self.lower, self.upper, self.intervals = lower, upper, intervals
         self.curves = Curves(lower, upper, intervals)
 
@@ -251,10 +252,12 @@ class SplinePlasticity(Plasticity):
         return F_trial + mixed(F_trial, at, *_scaled(self.curves, at, self.flow_scale))
 
 
-class Spline(ConstitutiveLaw):
+class Spline(TwoParts):
     """`SplineElasticity` with `SplinePlasticity`; the two share nothing."""
 
     name = "spline"
+    elasticity: SplineElasticity
+    plasticity: SplinePlasticity
 
     def __init__(
         self,
@@ -286,18 +289,9 @@ class Spline(ConstitutiveLaw):
         self.elasticity = SplineElasticity(stress_scale, **ends)
         self.plasticity = SplinePlasticity(flow_scale, **ends)
 
-    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """See `ConstitutiveLaw.stress`."""
-        return self.elasticity.stress(F_elastic, internal)
-
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """That of the elasticity [J/m³], shape (q,)."""
         return self.elasticity.energy(F_elastic, internal)
-
-    def update(self, F_trial: Tensor, internal: Tensor, dt: float) -> Response:
-        """See `ConstitutiveLaw.update`."""
-        F = self.plasticity.return_map(F_trial)
-        return Response(self.elasticity.stress(F, internal), F, internal)
 
     @classmethod
     def example(cls) -> Spline:

@@ -100,8 +100,6 @@ def add_arguments(parser: Parser) -> None:
 
 def add_sources(parser: Parser) -> None:
     """Options of motions, of proposers, and of files that do not say."""
-    measure, _ = converter(Literal["nominal", "cauchy"])
-    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
     group = parser.add_argument_group("from the motion of a mesh")
     group.add_argument(
         "--reaction", type=Path, metavar="FILE.csv",
@@ -125,16 +123,7 @@ def add_sources(parser: Parser) -> None:
     group.add_argument(
         "--budget", type=count, default=20, metavar="N", help="most proposals (default: 20)"
     )
-    group = parser.add_argument_group("files that do not say")
-    group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
-    group.add_argument("--unit", metavar="UNIT", help="of stress: MPa, kPa or Pa (.h5: MPa)")
-    group.add_argument(
-        "--loading", type=kind, default="UT", metavar="UT|ET|PS|SS", help="(default: UT)"
-    )
-    group.add_argument(
-        "--stress", type=measure, metavar="nominal|cauchy",
-        help="force over area at rest, or as it is (default: nominal)",
-    )  # fmt: skip
+    stress_fit.add_reading(parser)
 
 
 def from_tests(found: argparse.Namespace, folder: Path, again: str) -> int:

@@ -34,7 +34,7 @@ from rheograd.engine.observations.force_curve import ForceCurve
 from rheograd.engine.scene import Body, Domain, Scene
 from rheograd.engine.simulate import simulate
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.symbolic import Symbolic
+from rheograd.materials.energies.symbolic import Symbolic
 
 TRUE = {"(I1bar - 3)": 2e5, "(I2bar - 3)": 1e5, "(J - 1)**2": 5e5}
 PULL = 0.25

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw, Response
-from rheograd.materials.learned import featured
+from rheograd.materials.learned import blockwise
 from rheograd.materials.learned.invariant import InvariantFull, InvariantLaw, InvariantSmooth
 
 REPEATS = 7
@@ -135,8 +135,8 @@ def main() -> None:
     device = given.device
     clock, kind = Clock(device), device.partition(":")[0]
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, {device}")
-    for rows in given.block or [featured.ROWS[kind]]:
-        featured.ROWS[kind] = rows
+    for rows in given.block or [blockwise.ROWS[kind]]:
+        blockwise.ROWS[kind] = rows
         floors = floor(clock, rows, torch.empty(0, device=device))
         print(
             f"blocks of {rows}; floor {floors[0] * 1e9:.0f} + {floors[1] * 1e9:.0f} ns a particle"

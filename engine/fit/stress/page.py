@@ -11,7 +11,7 @@ from typing import Any
 from ...observations.stress_test import KINDS, StressTest
 from ..quantity import duration, number, percent, quantity
 from ..report import FittedParameter
-from ..style import STYLE_SHEET
+from ..sheet import again, document, said
 from .compare import Comparison
 from .judge import FittedLaw, Score
 from .plots import colours, loading_plot
@@ -41,20 +41,14 @@ def stress_page(
     sections = [
         _header(comparison, title, surroundings), _notes(comparison, notes), _curves(comparison),
         _ranking(comparison), *(_parameters(law) for law in comparison.laws if law.parameters),
-        _tests(comparison), _again(settings, surroundings, command),
+        _tests(comparison), again(settings, surroundings, command),
     ]  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(title, sections)
 
 
 def headline(comparison: Comparison) -> str:
     """What was fitted to what."""
-    names = _and([_words(test) for test in comparison.task.tests])
+    names = said([_words(test) for test in comparison.task.tests])
     if len(comparison.laws) == 1:
         return f"{comparison.best.name}, fitted to {names}"
     return f"{len(comparison.laws)} laws, fitted to {names}; best: {comparison.best.name}"
@@ -62,10 +56,6 @@ def headline(comparison: Comparison) -> str:
 
 def _words(test: StressTest) -> str:
     return KINDS[test.kind] if test.name == test.kind else test.name
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -270,20 +260,3 @@ def _tests(comparison: Comparison) -> str:
         '<th class="n">largest nominal stress</th><th>role</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
-
-
-def _again(settings: Mapping[str, Any], surroundings: Mapping[str, str], command: str) -> str:
-    return (
-        "<section><h2>To do it again</h2>\n<p>On a CPU this command gives the same result to the"
-        f' last bit.</p><pre>{escape(command)}</pre>\n<div class="pair"><div><h3>Settings</h3>'
-        f"{_list(settings)}</div><div><h3>Made with</h3>{_list(surroundings)}</div></div>"
-        '</section>\n<footer class="muted">All numbers, unrounded and in SI units, are in'
-        " report.json beside this file.</footer>"
-    )
-
-
-def _list(values: Mapping[str, Any]) -> str:
-    items = "".join(
-        f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items()
-    )
-    return f"<dl>{items}</dl>"
