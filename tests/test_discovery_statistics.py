@@ -22,7 +22,7 @@ from rheograd.engine.discovery.discover import (
     prices_of,
 )
 from rheograd.engine.discovery.formula import formula
-from rheograd.engine.discovery.from_motion import MotionEquations
+from rheograd.engine.discovery.from_motion import MeasuredMotion
 from rheograd.engine.discovery.from_stress import StressEquations
 from rheograd.engine.discovery.judged import Answered, found_in_tests
 from rheograd.engine.discovery.library import Candidate, Term, candidates, library
@@ -280,20 +280,19 @@ def test_free_sides_are_equations_where_the_volume_was_measured() -> None:
     assert weights == pytest.approx(text, rel=1e-6)
 
 
-def stretched_cube(force: Tensor, balance: float = 1.0, off: float = 0.0) -> MotionEquations:
-    """A cube of 2 cm whose sides are held as it is pulled along x; its middle may be off [m]."""
+def stretched_cube(force: Tensor) -> MeasuredMotion:
+    """A cube of 2 cm whose sides are held as it is pulled along x."""
     mesh = box((0.02, 0.02, 0.02), (2, 2, 2))
     stretches = torch.ones(4, 1, 3, dtype=torch.float64)
     stretches[:, 0, 0] = torch.tensor([1.0, 1.1, 1.25, 1.4])
     x = mesh.nodes * stretches
     middle = mesh.nodes.abs().amax(1) < 1e-6
-    x[1:, middle, 1] += off
     time = torch.arange(4.0, dtype=torch.float64)
     far = torch.nonzero(mesh.nodes[:, 0] > 0.01 - 1e-6).flatten()
     axis = torch.tensor([0.6, 0.8, 0.0], dtype=torch.float64)
     held = ~middle[:, None].expand(-1, 3)
     motion = Trajectory(time, x, cells=Cells(mesh.element, mesh.cells))
-    return MotionEquations(motion, ForceCurve(time, force, far, axis), held, balance)
+    return MeasuredMotion(motion, ForceCurve(time, force, far, axis), held)
 
 
 def test_the_force_on_a_grip_is_stress_by_area() -> None:
@@ -302,20 +301,12 @@ def test_the_force_on_a_grip_is_stress_by_area() -> None:
     A frame without a measured force has no such row, but its middle is in equilibrium as well.
     """
     force = torch.tensor([0.0, 20.0, torch.nan, 50.0], dtype=torch.float64)
-    equations = stretched_cube(force)
-    column = equations.column(Candidate(term(I1), None))
-    assert column.shape == equations.seen.shape == (3 * 3 + 2,)
-    assert equations.groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 2]
-    np.testing.assert_allclose(column[:9], 0.0, atol=1e-12)
-    np.testing.assert_allclose(equations.seen, [0.0] * 9 + [0.4, 1.0], atol=1e-12)
+    motion = stretched_cube(force)
+    rows, grip = motion.rows(Candidate(term(I1), None)), motion.gripped
+    assert motion.frame.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert np.flatnonzero(grip).tolist() == [3, 10]
+    np.testing.assert_allclose(rows[~grip], 0.0, atol=1e-12)
+    np.testing.assert_allclose(motion.loads, np.where(grip, [0] * 3 + [20.0] + [0] * 6 + [50.0], 0))
     s = np.array([1.1, 1.4])
     expected = 0.6 * 4e-4 * 4 / 3 * (s**2 - 1) * s ** (-5 / 3)
-    np.testing.assert_allclose(column[9:] * 50.0, expected, rtol=1e-6)
-
-
-def test_free_nodes_count_as_much_as_they_are_told_to() -> None:
-    force = torch.tensor([0.0, 20.0, 30.0, 50.0], dtype=torch.float64)
-    one, two = (stretched_cube(force, b, 1e-3).column(Candidate(term(I1), None)) for b in (1, 3))
-    assert float(np.abs(one[:9]).max()) > 1e-8
-    np.testing.assert_allclose(two[:9], 3 * one[:9], rtol=1e-12)
-    np.testing.assert_allclose(two[9:], one[9:], rtol=1e-12)
+    np.testing.assert_allclose(rows[grip], expected, rtol=1e-6)
