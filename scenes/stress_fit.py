@@ -64,8 +64,6 @@ def add_arguments(parser: Parser) -> None:
     """The options."""
     volume, _ = converter(Literal["incompressible", "free"])
     error, _ = converter(Literal["absolute", "relative"])
-    measure, _ = converter(Literal["nominal", "cauchy"])
-    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
     parser.add_argument("file", type=Path, nargs="+", metavar="FILE", help=".h5, .csv or .txt")
     parser.add_argument(
         "--law", action="append", metavar="NAME|FILE|FILE.py:CLASS",
@@ -109,6 +107,13 @@ def add_arguments(parser: Parser) -> None:
     group.add_argument(
         "--epochs", type=count, default=600, metavar="N", help="of each (default: 600)"
     )
+    _add_reading(parser)
+
+
+def _add_reading(parser: Parser) -> None:
+    """Options of what files do not say."""
+    measure, _ = converter(Literal["nominal", "cauchy"])
+    kind, _ = converter(Literal["UT", "ET", "PS", "SS"])
     group = parser.add_argument_group("files that do not say")
     group.add_argument("--set", dest="chosen", metavar="NAME", help="of an .h5 with several sets")
     group.add_argument("--unit", metavar="UNIT", help="of stress: MPa, kPa or Pa (.h5: MPa)")
