@@ -68,6 +68,11 @@ class HerschelBulkley(AnalyticPlasticity):
         """With Hencky strains, in which it relaxes along the stress."""
         return isinstance(elasticity, Hencky)
 
+    @classmethod
+    def example(cls) -> Self:
+        """A stiff foam."""
+        return cls(1e3, 100.0, 0.5)
+
     def extra_repr(self) -> str:
         """Parameters, for print()."""
         y, K, n = self.yield_stress.item(), self.consistency.item(), self.exponent.item()

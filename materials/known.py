@@ -3,8 +3,10 @@
 
 A material is what it was made of and how: numbers of one batch are good to a factor of about 1.5
 for another. All are of rest and room temperature; bulk moduli, which the sources do not tell, are
-`STIFF` times the shear modulus. Numbers are as they are commonly quoted from the sources, not
-checked against the originals: where one matters, read the source.
+`STIFF` times the shear modulus (ν = 0.4995). The moduli of PDMS are in the abstract of its source;
+the other numbers are as they are commonly quoted from the sources, not checked against the
+originals: where one matters, read the source. That of PDMS depends on the test too: published shear
+moduli of Sylgard 184 span two decades (Varner and Cohen 2024, Soft Matter, 10.1039/d4sm00573b).
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ KNOWN: Mapping[str, Known] = {
     "pdms": Known(
         "polydimethylsiloxane Dow Sylgard 184, 10:1, cured at 25 °C",
         lambda: neo_hookean(1.32e6 / 3),
-        "Young's modulus 1.32 MPa (2.97 MPa cured at 200 °C)",
+        "Young's modulus 1.32 MPa (to 2.97 MPa if cured hotter, up to 200 °C)",
         "Johnston et al. 2014, J. Micromech. Microeng. 24, 035017",
     ),
     "vhb-4910": Known(
@@ -102,7 +104,7 @@ KNOWN: Mapping[str, Known] = {
         "Wissler and Mazza 2005, Smart Mater. Struct. 14, 1396",
     ),
     "brain": Known(
-        "brain tissue, white and grey, at its instantaneous stiffness",
+        "brain tissue of swine, at its instantaneous stiffness",
         lambda: _ogden([2 * 842.0 / -4.7], [-4.7]),
         "ψ = 2μ/α² (Σ λ^α − 3): μ = 842 Pa, α = −4.7",
         "Miller and Chinzei 2002, J. Biomech. 35, 483",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,11 @@ class AnalyticPlasticity(Plasticity):
     def associated(self, elasticity: Elasticity) -> bool:
         """Whether a symmetric tangent stays so: it flows along the gradient of what it limits."""
         return False
+
+    @classmethod
+    def example(cls) -> Self:
+        """An instance with ordinary parameters: its defaults, unless overridden."""
+        return cls()
 
     @property
     def stiffens(self) -> bool:
@@ -95,6 +100,11 @@ class VonMises(AnalyticPlasticity):
         """With Hencky strains, in which it returns along the stress."""
         return isinstance(elasticity, Hencky)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Plasticine."""
+        return cls(5e3)
+
     def extra_repr(self) -> str:
         """Parameters, for print()."""
         return f"yield_stress={self.yield_stress.item():.6g} Pa"
@@ -147,6 +157,11 @@ class HardeningVonMises(AnalyticPlasticity):
         """With Hencky strains, in which it returns along the stress."""
         return isinstance(elasticity, Hencky)
 
+    @classmethod
+    def example(cls) -> Self:
+        """Plasticine that hardens."""
+        return cls(5e3, 1e4)
+
     def extra_repr(self) -> str:
         """Parameters, for print()."""
         y, H = self.yield_stress.item(), self.hardening.item()
@@ -182,6 +197,11 @@ class DruckerPrager(AnalyticPlasticity):
         """α = √(2/3) 2 sin φ/(3 − sin φ) and the cohesion, shape (2,)."""
         sine = torch.sin(torch.deg2rad(self.friction_angle))
         return torch.stack([math.sqrt(2 / 3) * 2 * sine / (3 - sine), self.cohesion])
+
+    @classmethod
+    def example(cls) -> Self:
+        """Dry sand."""
+        return cls(35.0)
 
     def extra_repr(self) -> str:
         """Parameters, for print()."""

@@ -4,7 +4,8 @@
 - ``law.safetensors``: a saved law;
 - ``my_law.py:MyLaw``: a class in a file of the user's own, with its constructor's defaults;
 - ``my_law.py:law.safetensors``: a saved law whose class is in that file;
-- ``natural-rubber``: a published law of a material, of `rheograd.materials.known`.
+- ``natural-rubber``: a published law of a material, of `rheograd.materials.known`;
+- ``snow``: a law or a flow of the project by its name, of the numbers that its example has.
 
 A Python file runs only because it is named here; a saved law names the file of its class in an
 error, and never runs it.
@@ -60,12 +61,12 @@ def import_script(word: str) -> None:
         import_file(script, "law")
 
 
-def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
+def load(word: str, known: Iterable[str] | None = None) -> ConstitutiveLaw:
     """The law that is named.
 
     Args:
-        word: As above.
-        known: Other words that were expected, for errors.
+        word: As above, or the name of a law or a flow, which stands for one of ordinary numbers.
+        known: Words that were expected in place of such names.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -80,10 +81,16 @@ def load(word: str, known: Iterable[str] = ()) -> ConstitutiveLaw:
     if module is None or script is None:
         from rheograd.materials.known import KNOWN
 
+        from . import named_laws
+
+        words = named_laws.named()
         if rest in KNOWN:
             return ConstitutiveLaw.from_material(rest)
+        if known is None and word in words:
+            return words[word].example()
         if other := _instead(word):
             raise ValueError(f"--law: got {word!r}, {other}")
+        known = words if known is None else known
         raise ValueError(
             f"--law: got {word!r}{did_you_mean(word, [*known, *KNOWN])}, expected"
             f" {', '.join([*known, FORMS])}, or {MATERIAL}"
@@ -245,15 +252,12 @@ def load_for(word: str | None, solver: Solver) -> ConstitutiveLaw | None:
 
 
 def digest(word: str | None) -> str | None:
-    """SHA-256 of the files that a law is named by; None without one."""
+    """SHA-256 of the files that a law is named by, or of its name; None without one."""
     if word is None:
         return None
     script, rest = split(word)
-    if script is None:
-        held = Path(rest).read_bytes() if rest.endswith(SAVED) else rest.encode()
-        return hashlib.sha256(held).hexdigest()
     held = Path(rest).read_bytes() if rest.endswith(SAVED) else rest.encode()
-    return hashlib.sha256(script.read_bytes() + held).hexdigest()
+    return hashlib.sha256(held if script is None else script.read_bytes() + held).hexdigest()
 
 
 def require_savable(law: ConstitutiveLaw) -> None:

@@ -289,14 +289,14 @@ def test_words_that_are_no_law_say_what_they_are(
 ) -> None:
     NeoHookean(1e5, 0.3).save(tmp_path / "law.safetensors")
     for word, reason in (
-        ("von-mises", "a flow, rheograd.materials.plastic.VonMises, expected a law"),
+        ("isotropic-plasticity", "a flow, rheograd.materials.learned.isotropic.IsotropicPlasticity"),
         (str(tmp_path), f"expected the law in it, {tmp_path / 'law.safetensors'}"),
         ("natrual-rubber", "did you mean natural-rubber?"),
     ):
         assert main(["law", word]) == 2
         said = capsys.readouterr().err
         assert reason in said and said.count("\n") == 1
-    assert main(["run", "drop", "--law", "yeoh", "--steps", "1"]) == 2
+    assert main(["fit", "drop", "--law", "yeoh", "--observe", "drop.npz"]) == 2
     assert "a law without its numbers, rheograd.materials.rubber.Yeoh" in capsys.readouterr().err
 
 
