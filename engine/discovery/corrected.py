@@ -172,8 +172,8 @@ class Factor:
         if found is None or not (pivots > 0.0).all() or (found.perm_r != found.perm_c).any():
             raise ValueError(
                 "the equilibrium of the free nodes does not determine their displacements under the"
-                " law so far: it has no stiffness in some direction; add terms of the volume, or take"
-                " a mesh of which more nodes were seen"
+                " law so far: it has no stiffness in some direction; add terms of the volume, or"
+                " take a mesh of which more nodes were seen"
             )
         return cls(found.L.tocsr(), np.sqrt(pivots), np.argsort(found.perm_r))
 
