@@ -40,10 +40,9 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
     selection.add_scene_argument(parser)
     parser.add_argument(
-        "--law",
-        metavar="NAME|FILE|FILE.py:CLASS",
+        "--law", metavar="NAME|FILE|FILE.py:CLASS",
         help="a law or flow by its name, a law.safetensors, or a class of your own",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--constant", action="append", default=[], metavar="NAME=X,Y",
         help="constant field that the law reads, such as fibre=1,0,0 or code=0.2,-0.1",
