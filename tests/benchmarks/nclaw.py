@@ -47,9 +47,17 @@ STRESS = {"jelly": 1e5, "plasticine": 3e5, "sand": 1e6, "water": 1e5}
 """Order of magnitude of the stiffness that a user would guess [Pa]."""
 STRAIN = {"jelly": (0.3, 1.0), "plasticine": (0.1, 0.3), "sand": (0.1, 0.1), "water": (0.3, 0.3)}
 """Strain scales of the elasticity and the plasticity [-]."""
+PRINCIPAL = {
+    "jelly": (0.3, 1.0),
+    "plasticine": (0.03, 0.03),
+    "sand": (0.03, 0.03),
+    "water": (0.1, 0.1),
+}
+"""Likewise, of laws in principal stretches: of the strain at which a user would guess a yield."""
 FLOW = {"jelly": 1e-3, "plasticine": 1e-2, "sand": 1e-2, "water": 1e-2}
 """Unit of the flow of laws in principal stretches [-]."""
 LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex")
+RECIPES = ("rheograd", "published", "polish", "segments")
 
 
 def draw(seed: int) -> tuple[Vector, Vector]:
@@ -65,7 +73,7 @@ def new_law(kind: str, material: str) -> ConstitutiveLaw:
     """A law before its fit; "polyconvex" is one with the learned flow of "isotropic"."""
     if kind == "invariant-full":
         return InvariantFull(seed=0)
-    elastic, plastic = STRAIN[material]
+    elastic, plastic = (STRAIN if kind == "invariant-smooth" else PRINCIPAL)[material]
     scale, flow = STRESS[material], FLOW[material]
     if kind == "isotropic":
         return Isotropic(scale, flow, elastic_strain=elastic, plastic_strain=plastic, seed=0)
@@ -127,6 +135,9 @@ def run(material: str, options: argparse.Namespace) -> dict[str, Any]:
         "rheograd": partial(Recipe.suited, law, states=options.states),
         "published": Recipe.published,
         "polish": Recipe.polish,
+        "segments": partial(
+            Recipe, updates=4, smallest=8, rate_elasticity=1e-2, rate_plasticity=1e-2
+        ),
     }
     recipe = recipes[options.recipe](options.epochs)
     given = {"rate_elasticity": options.rate, "rate_plasticity": options.flow_rate}
@@ -172,7 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("materials", nargs="+", choices=nclaw.MATERIALS)
     parser.add_argument("--law", choices=LAWS, default="invariant-smooth")
-    parser.add_argument("--recipe", choices=("rheograd", "published", "polish"), default="rheograd")
+    parser.add_argument("--recipe", choices=RECIPES, default="rheograd")
     parser.add_argument("--states", choices=("recorded", "positions"), default="recorded")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rate", type=float, help="of Adam at the start, for the stress")
