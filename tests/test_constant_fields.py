@@ -224,7 +224,7 @@ def test_the_step_follows_the_stiffest_point() -> None:
     ("fields", "said"),
     [
         ({}, r"first has the law 'test-fibred', which reads .* softness \(1 number\), fibre \(3"),
-        ({"softness": 0.0}, "no values for fibre: give Body"),
+        ({"softness": 0.0}, "no values for fibre: give such as Body"),
         ({"softness": 0.0, "fibre": FIBRE, "code": 1.0}, "values for code, expected those of"),
         ({"softness": 0.0, "fibre": (1.0, 0.0)}, r"'fibre' of first has shape \(2,\), expected"),
         ({"softness": 0.0, "fibre": torch.ones(7, 3)}, r"shape \(7, 3\), expected \(3,\) for the"),
