@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,9 @@ from rheograd.engine.fit.stress.compare import Comparison, compare
 from rheograd.engine.fit.stress.contenders import contender, of_law
 from rheograd.engine.fit.stress.files import write_stress_fit
 from rheograd.engine.fit.stress.judge import FittedLaw
-from rheograd.engine.fit.stress.selection import fit_terms, single_loading
+from rheograd.engine.fit.stress.selection import TermsFit, fit_terms, single_loading, subsets
 from rheograd.engine.fit.stress.task import Task
-from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
+from rheograd.engine.fit.stress.terms import Piece, Terms, biaxial, formula, pieces_of, rates
 from rheograd.engine.observations.stress_files import Reading, read_stress
 from rheograd.engine.observations.stress_test import StressTest
 from rheograd.materials.energies.cann import CANN
@@ -93,6 +95,66 @@ def test_curves_without_a_kind() -> None:
     assert not single_loading(Task(tuple(plain)))
 
 
+def test_no_state_of_an_invariant_has_more_of_the_other_than_equibiaxial_tension() -> None:
+    """Of principal stretches at random, and by hand: Ī₂ − 3 = λ⁴ + 2 λ⁻² − 3 of two equal ones."""
+    for s in (1.0, 1.2, 3.0, 6.0):
+        assert biaxial(2 * s**2 + s**-4 - 3) == pytest.approx(s**4 + 2 / s**2 - 3, rel=1e-9)
+    strain = torch.randn(500, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    strain = strain - strain.mean(1, keepdim=True)
+    one, two = ((sign * 2 * strain).exp().sum(1) - 3 for sign in (1, -1))
+    most = torch.tensor([biaxial(x) for x in one.tolist()], dtype=torch.float64)
+    assert bool((two <= most * (1 + 1e-9)).all())
+    assert float((two / most).max()) > 0.99, "some come close"
+
+
+def test_a_limit_of_the_second_invariant_is_no_wall_where_the_first_was_seen() -> None:
+    """A pull and a shear to 3.5: the limit of log(Ī₂) lies beyond ET of the same Ī₁."""
+    reach = Task(made(MooneyRivlin(1e5, 1e4, 1e8), "UT PS")).scales().reach
+    s = torch.linspace(2.0, 2.55, 4, dtype=torch.float64)
+    assert float(2 * s[-1] ** 2 + s[-1] ** -4 - 3) < reach[0], "a state whose Ī₁ was seen"
+    for name in ("log(I2)", "log(I2^2)"):
+        bounds = rates(name, reach)
+        assert bounds is not None
+        law = formula([Piece("I1", 1e5, None), Piece(name, 1e4, bounds[1])], 1e5, 1e8)
+        blank = StressTest.of_kind("ET", s, torch.zeros_like(s))
+        with torch.no_grad():
+            assert bool(blank.predicted(law, incompressible=True).isfinite().all())
+
+
+def test_alternatives_that_end_within_a_loading_do_not_count_there() -> None:
+    """The band is that of the others, by hand: t² (σ² + Σ p (P − P₀)²/Σ p)."""
+    tests = made(MooneyRivlin(1.2e5, 3e4, 1e8), noise=3e3)
+    task = Task((tests[0], tests[2]))
+    found, ET = fit_terms(task, task.scales()), tests[1]
+    stiff = formula([Piece("I1", 2e5, None), Piece("I2", 4e4, None)], 1e5, 1e8)
+    limit = 1.0 / float(STRETCH[7] ** 4)  # between two of the stretches in ET, beyond those of UT
+    wall = formula([Piece("I1", 1e5, None), Piece("log(I2)", 1e4, limit)], 1e5, 1e8)
+
+    def band(others: tuple[ConstitutiveLaw, ...], shares: tuple[float, ...]) -> torch.Tensor:
+        some: TermsFit = replace(found, others=others, shares=shares)
+        return some.band(ET)[:, 0, 0]
+
+    own = found.chosen.band(ET)[:, 0, 0]
+    with torch.no_grad():
+        gap = ET.predicted(stiff, incompressible=True)[:, 0, 0] - found.predicted(ET)[:, 0, 0]
+        assert bool(ET.predicted(wall, incompressible=True)[:7].isfinite().all())
+    assert torch.equal(band((wall,), (0.3,)), own)
+    share = 0.2 / (1.0 - 0.3)
+    expected = (own.square() + share * (found.chosen.quantile * gap).square()).sqrt()
+    assert torch.allclose(band((wall, stiff), (0.3, 0.2)), expected, rtol=1e-9)
+    assert not torch.allclose(band((stiff,), (0.2,)), own, rtol=0.1)
+
+
+def test_what_the_choice_of_terms_costs() -> None:
+    """2 log of how many subsets of so many of the 14 terms there are, whatever the inflation."""
+    task = Task(made(MooneyRivlin(1.5e5, 2e4, 1e8), noise=5e3))
+    found = subsets(task, task.scales(), False)
+    assert {len(s.pieces) for s in found} >= {1, 2, 3}
+    for s in found:
+        chance = 2 * math.log(math.comb(14, len(s.pieces)))
+        assert s.price(2.0) == pytest.approx(0.5 * s.criterion + chance)
+
+
 def test_a_formula_goes_on_with_its_terms() -> None:
     tests = made(MooneyRivlin(1.5e5, 2e4, 1e8))
     task = Task(tests)
@@ -150,6 +212,16 @@ class TestTreloar:
         assert pull.count <= 3 and all(p.determined for p in pull.parameters)
         assert pull.scores["ET"].r2 > 0.89 and pull.scores["PS"].r2 > 0.97
         assert pull.scores["ET"].inside > 0.95 and pull.scores["PS"].inside > 0.95
+
+    def test_a_pull_and_a_shear_tell_more_than_the_pull(
+        self, tests: tuple[StressTest, ...]
+    ) -> None:
+        """Of ET, which is held out; and its band has no needle where an alternative ends."""
+        both = judged("cann", "UT PS", tests)
+        assert both.scores["ET"].r2 > 0.98 and both.scores["ET"].inside > 0.95
+        band = both.lines["ET"].band
+        assert bool((band[1:] >= 0.999 * band[:-1]).all()), "it only widens"
+        assert bool((band[20:] < 1.2 * band[19:-1]).all()), "and smoothly"
 
     def test_polyconvex_leaves_out_what_a_pull_does_not_tell(
         self, tests: tuple[StressTest, ...]

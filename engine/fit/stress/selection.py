@@ -8,9 +8,12 @@ best-subset selection, the L₀ of McCulloch, St. Pierre, Linka and Kuhl 2024, "
 Lp-regularization, and automated model discovery".) Rates between those of the grid are made up for
 by more terms: of data with little noise more may be chosen than made them.
 
-**Choice.** By AICc over the factor by which residuals go together along curves (QAICc, Burnham and
-Anderson 2002, section 2.5). Of subsets within `TIE` of the least those with fewest terms beyond Ī₁
-are taken, of these the ones of fewest numbers, and of these the least.
+**Choice.** By AICc over the factor by which residuals go together along curves (after QAICc,
+Burnham and Anderson 2002, section 2.5, who divide the misfit alone), and by what the choice itself
+costs: of many subsets the best is good by chance, too. With every number k of terms as likely as
+any other, and likewise every subset of k, that is 2 log C(n, k) (the extended criterion of Chen and
+Chen 2008, γ = 1). Of subsets within `TIE` of the least those with fewest terms beyond Ī₁ are taken,
+of these the ones of fewest numbers, and of these the least.
 
 **One loading.** There Ī₂ is a function of Ī₁, and nothing tells terms of the one from terms of the
 other: what is found of Ī₂ is how the data stray from the form of the terms, and what it says of
@@ -18,10 +21,12 @@ other loadings is arbitrary. The law is then of Ī₁ alone, as chains make it. 
 one axis count as one loading, too, though they do tell the two apart: a choice, made because the
 law of one set of tests ran away without it (docs/stress_tests.md).
 
-**Band.** The subsets within `TOLD` of the least make an ensemble, weighted by exp(−Δ/2). Its spread
-about the chosen law, beside what is not known of the chosen numbers (unconditional variance,
-Burnham and Anderson 2002, section 4.3), is what the terms leave open: in one loading that is mostly
-Ī₂ against Ī₁, and other loadings have wide bands.
+**Band.** The subsets within `TOLD` of the least make an ensemble, weighted by exp(−Δ/2). In a
+loading only those count that have a stress all along it: one that ends on the way, at a limit that
+no test has shown, puts a needle there and no knowledge. Their spread about the chosen law, beside
+what is not known of the chosen numbers (unconditional variance, Burnham and Anderson 2002, section
+4.3), is what the terms leave open: in one loading that is mostly Ī₂ against Ī₁, and other loadings
+have wide bands.
 """
 
 from __future__ import annotations
@@ -54,6 +59,8 @@ MEMBERS = 30
 """Of the ensemble, at most."""
 APART = 0.05
 """Of log(Ī₂ − 3) about a cubic of log(Ī₁ − 3), RMS, beyond which the tests are several curves."""
+TINY = 1e-300
+"""Of a share, in place of 0."""
 POWERS = ("I1", "I1^2", "I2", "I2^2")
 
 
@@ -65,6 +72,8 @@ class Subset(NamedTuple):
     """Mean squared residual."""
     criterion: float
     """AICc."""
+    rivals: int = 1
+    """Subsets of as many terms, this one among them."""
 
     @property
     def count(self) -> int:
@@ -75,6 +84,10 @@ class Subset(NamedTuple):
     def beyond(self) -> int:
         """How many of the terms are not of Ī₁."""
         return sum(second(p.name) for p in self.pieces)
+
+    def price(self, inflation: float) -> float:
+        """The criterion for residuals that are worth fewer, and what the choice of terms costs."""
+        return self.criterion / inflation + 2 * math.log(self.rivals)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +126,20 @@ class TermsFit:
         return self.chosen.predicted(test)
 
     def band(self, test: StressTest) -> Tensor:
-        """Half width of the 95 % band of that, (n, 3, 3); others without an answer do not count."""
+        """Half width of the 95 % band of that, (n, 3, 3).
+
+        Of the others only those count that have a stress all along the test: one that has none has
+        a limit there, and just below that says anything.
+        """
         P = self.predicted(test)
-        variance = (self.chosen.band(test) / self.chosen.quantile).square()
+        spread, counted = torch.zeros_like(P), 1.0 - sum(self.shares)
         for law, share in zip(self.others, self.shares, strict=True):
             gap = _predicted(law, test, self.chosen.incompressible) - P
-            variance = variance + share * torch.where(torch.isfinite(gap), gap, 0.0).square()
-        return self.chosen.quantile * variance.sqrt()
+            if bool((torch.isfinite(gap) | ~torch.isfinite(P)).all()):
+                spread = spread + share * gap.square()
+                counted += share
+        variance = (self.chosen.band(test) / self.chosen.quantile).square()
+        return self.chosen.quantile * (variance + spread / max(counted, TINY)).sqrt()
 
 
 def fit_terms(task: Task, scales: Scales, bulk: Bulk = None) -> TermsFit:
@@ -139,12 +159,7 @@ def fit_terms(task: Task, scales: Scales, bulk: Bulk = None) -> TermsFit:
         raise ValueError(
             f"got {task.count} stresses, of which no term has a criterion: measure more than four"
         )
-    inflation = _inflation(task, found[0], scales)
-    delta = [(s.criterion - found[0].criterion) / inflation for s in found]
-    allowed = [k for k, s in enumerate(found) if not (one and s.beyond)]
-    least = min(delta[k] for k in allowed)
-    ties = [k for k in allowed if delta[k] <= least + TIE]
-    best = min(ties, key=lambda k: (found[k].beyond, found[k].count, delta[k]))
+    found, delta, best = chosen_of(found, _inflation(task, found[0], scales), one)
     family = Terms(found[best].pieces, scales, scales.reach, bulk)
     chosen = fit_numbers(family, task, family.starts(scales))
     close = [k for k in range(len(found)) if k == best or delta[k] <= TOLD][:MEMBERS]
@@ -157,6 +172,25 @@ def fit_terms(task: Task, scales: Scales, bulk: Bulk = None) -> TermsFit:
         tuple(weights[k] / total for k in others),
         (*_said(one, [found[k] for k in others], found[best]), *chosen.warnings),
     )  # fmt: skip
+
+
+def chosen_of(
+    found: Sequence[Subset], inflation: float, one: bool
+) -> tuple[list[Subset], list[float], int]:
+    """The subsets in the order of their price, how much more each costs than the least, the choice.
+
+    Args:
+        found: All that are in question.
+        inflation: Factor by which residuals go together, see `Subset.price`.
+        one: Whether the tests are a single loading, so that terms beyond Ī₁ are out.
+    """
+    found = sorted(found, key=lambda s: s.price(inflation))
+    delta = [s.price(inflation) - found[0].price(inflation) for s in found]
+    allowed = [k for k, s in enumerate(found) if not (one and s.beyond)]
+    least = min(delta[k] for k in allowed)
+    ties = [k for k in allowed if delta[k] <= least + TIE]
+    best = min(ties, key=lambda k: (found[k].beyond, found[k].count, delta[k]))
+    return found, delta, best
 
 
 def _said(one: bool, others: Sequence[Subset], chosen: Subset) -> list[str]:
@@ -191,7 +225,7 @@ def single_loading(task: Task) -> bool:
 
 
 def subsets(task: Task, scales: Scales, one: bool) -> list[Subset]:
-    """The best rates of each set of terms that there is a reason to look at, the best first.
+    """The best rates of each set of terms that there is a reason to look at, least AICc first.
 
     Args:
         task: The loadings.
@@ -202,7 +236,7 @@ def subsets(task: Task, scales: Scales, one: bool) -> list[Subset]:
     from scipy.optimize import nnls
 
     pieces, A, y = _dictionary(task, scales, one)
-    m = len(y)
+    m, terms = len(y), len({p.name for p in pieces})
     best: dict[tuple[str, ...], Subset] = {}
     beam: list[tuple[int, ...]] = [()]
     for _ in range(MOST):
@@ -220,7 +254,7 @@ def subsets(task: Task, scales: Scales, one: bool) -> list[Subset]:
                     continue
                 misfit = norm**2 / m
                 grown[columns] = misfit
-                one_of = Subset(told, misfit, 0.0)
+                one_of = Subset(told, misfit, 0.0, math.comb(terms, len(told)))
                 criterion = criteria(misfit, m, one_of.count)[0]
                 key = tuple(p.name for p in told)
                 sound = math.isfinite(criterion) and any(at_rest(name) for name in key)

@@ -3,7 +3,10 @@
 
 Weights are positive, and rates within what the tests can tell: an exponential that no test bends
 (b y < 0.05) is a power, and one that triples its slope many times over says nothing of what lies
-beyond; a logarithm ends beyond the largest y that was seen. Exponents of stretches keep their sign.
+beyond; a logarithm ends beyond the largest y that was seen. Of Ī₂ that is the largest y of any
+state whose Ī₁ was seen: a pull reaches an Ī₁ at a small Ī₂, and a limit of Ī₂ just beyond that
+would be a wall in equibiaxial tension which no test has shown. Exponents of stretches keep their
+sign.
 """
 
 from __future__ import annotations
@@ -65,10 +68,22 @@ def rates(name: str, reach: Sequence[float]) -> tuple[float, float] | None:
     if stretched(name):
         return (-EXPONENT[1], -EXPONENT[0]) if "-" in name else EXPONENT
     kind, _, inner = name.rstrip(")").rpartition("(")
-    y = reach[0 if inner.startswith("I1") else 1] ** (2 if "^2" in inner else 1)
+    largest = reach[0] if inner.startswith("I1") else max(reach[1], biaxial(reach[0]))
+    y = largest ** (2 if "^2" in inner else 1)
     if kind == "exp":
         return EXPONENTIAL[0] / y, EXPONENTIAL[1] / y
     return ((1 - LEFT[1]) / y, (1 - LEFT[0]) / y) if kind == "log" else None
+
+
+def biaxial(one: float) -> float:
+    """Ī₂ − 3 [-] of the equibiaxial tension of an Ī₁ − 3 [-]: no state of that Ī₁ has more.
+
+    With x = λ² it is x² + 2/x − 3 at the largest root of 2 x³ − Ī₁ x² + 1 = 0.
+    """
+    sum_of_squares = one + 3.0
+    angle = math.acos(max(1.0 - 54.0 / sum_of_squares**3, -1.0)) / 3
+    x = sum_of_squares * (1.0 + 2.0 * math.cos(angle)) / 6
+    return x**2 + 2.0 / x - 3.0
 
 
 def formula(pieces: Sequence[Piece], scale: float, bulk: float, strain: float = 0.3) -> CANN:
