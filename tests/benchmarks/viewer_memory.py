@@ -50,13 +50,13 @@ def resident() -> float:
 
 def played(path: Path, size: tuple[int, int]) -> dict[str, float]:
     """Resident memory while every frame is drawn [MB], and frames a second."""
-    from rheograd.viewer.looks import settled
+    from rheograd.viewer.presentation import Presentation
     from rheograd.viewer.render import _off_screen
     from rheograd.viewer.view import describe
 
     view = describe(path)
     opened, after, peak = resident(), 0.0, 0.0
-    with _off_screen(view, size, settled(None, view), ()) as draw:
+    with _off_screen(view, Presentation(size=size)) as draw:
         begun = time.perf_counter()
         for k in range(len(view.times)):
             draw(k)
