@@ -8,10 +8,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
+from rubber_tables import written
 
-from rheograd.engine.material_point import drive
-from rheograd.engine.observations.stress_test import FREE, deformation
 from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin
@@ -21,16 +19,7 @@ from rheograd.scenes.cli import main
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """Of a Mooney–Rivlin rubber, three loadings, rounded to 100 Pa."""
-    lines = ["stretch,stress [MPa],loading"]
-    stretch = torch.linspace(1.0, 3.0, 14, dtype=torch.float64)
-    for kind in ("UT", "ET", "PS"):
-        with torch.no_grad():
-            P = drive(MooneyRivlin(0.16e6, 0.04e6, 1e8), deformation(kind, stretch), FREE[kind]).P
-        rows = zip(stretch.tolist(), P[:, 0, 0].tolist(), strict=True)
-        lines += [f"{s:.4f},{p / 1e6:.4f},{kind}" for s, p in rows]
-    path = tmp_path / "rubber.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return written(tmp_path / "rubber.csv", MooneyRivlin(0.16e6, 0.04e6, 1e8), 14)
 
 
 def test_from_a_table_to_a_formula(

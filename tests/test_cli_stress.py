@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from rubber_tables import written
 
-from rheograd.engine.material_point import drive
-from rheograd.engine.observations.stress_test import FREE, deformation
 from rheograd.materials.known import KNOWN
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.rubber import MooneyRivlin, Ogden
@@ -22,16 +21,7 @@ from rheograd.scenes.cli import main
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """Of a Mooney–Rivlin rubber, three loadings, rounded to 100 Pa."""
-    lines = ["stretch,stress [MPa],loading"]
-    stretch = torch.linspace(1.0, 3.0, 12, dtype=torch.float64)
-    for kind in ("UT", "ET", "PS"):
-        with torch.no_grad():
-            P = drive(MooneyRivlin(0.16e6, 0.02e6, 1e8), deformation(kind, stretch), FREE[kind]).P
-        rows = zip(stretch.tolist(), P[:, 0, 0].tolist(), strict=True)
-        lines += [f"{s:.4f},{p / 1e6:.4f},{kind}" for s, p in rows]
-    path = tmp_path / "rubber.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
+    return written(tmp_path / "rubber.csv", MooneyRivlin(0.16e6, 0.02e6, 1e8), 12)
 
 
 @pytest.fixture
