@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What bodies meet: the walls of the domain, colliders at rest or in motion, and grips.
 
-All act on the velocities of grid nodes; kernels/contacts.py states the rules and their source.
+All act on the velocities of grid nodes; kernels/mpm/contacts.py states the rules and their source.
 """
 
 from __future__ import annotations

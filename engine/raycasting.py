@@ -9,7 +9,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.raycast import ray_kernels
+from rheograd.kernels.pictures.raycast import ray_kernels
 
 from .moving_surface import Spot
 

@@ -14,7 +14,7 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.update import LawKernels, internal_count, law_kernels
+from rheograd.kernels.laws.update import LawKernels, internal_count, law_kernels
 
 from .arrays import Launcher, plain, precision, view
 from .law import Response, Twin
@@ -47,8 +47,8 @@ def update(
         twin: The law.
         coefficients: What `ConstitutiveLaw.coefficients` gives, shape (c,).
         F_trial: Deformation gradient before plastic flow, shape (q, 3, 3).
-        internal: Numbers of the points at the start of the step, in columns as kernels/update.py
-            has them; of a law without any, of any width and handed on.
+        internal: Numbers of the points at the start of the step, in columns as
+            kernels/laws/update.py has them; of a law without any, of any width and handed on.
         dt: Step length [s].
 
     Raises:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Analytic elasticities.
 
-Each is the torch face of a Warp function in kernels/laws.py, where its formula stands. Parameters
-are float64 and physical, in SI units; convert the module (`law.to(torch.float32)`) if need be.
+Each is the torch face of a Warp function in kernels/laws/analytic.py, where its formula stands.
+Parameters are float64 and physical, in SI units; convert the module (`law.to(torch.float32)`) if
+need be.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from rheograd.kernels.laws import ELASTICITIES
+from rheograd.kernels.laws.analytic import ELASTICITIES
 
 from . import bridge
 from .law import Elasticity, Response, Twin

@@ -3,7 +3,7 @@
 
 Their direction at rest is a constant field of the points, `Body(fields={"fibre": ...})`: one
 vector for a body, one for each point, or a function of the rest positions. Only its direction
-counts, and where it is zero there are no fibres. Formulas and sources in kernels/fibres.py.
+counts, and where it is zero there are no fibres. Formulas and sources in kernels/laws/fibres.py.
 """
 
 from __future__ import annotations

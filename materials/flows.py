@@ -21,10 +21,10 @@ class HerschelBulkley(AnalyticPlasticity):
     Norms are those of matrices, without factors, and stresses Kirchhoff's, as in `VonMises`: the
     flow is along the gradient of what it limits, so that it dissipates and its tangent is
     symmetric. Cauchy's stresses are 1/J of that, J = det F: the numbers of a rheometer hold for a
-    paste that is hardly compressed, as far as J is 1. See kernels/viscoplastic.py for the implicit
-    step (Yue et al. 2015, "Continuum Foam"). K → 0 is perfect plasticity, n = 1 a Bingham fluid,
-    σ_y = 0 and n = 1 a Maxwell fluid of relaxation time K/(2μ). A rheometer tells the shear stress
-    over the shear rate Γ = √2 ‖D_p‖: for its numbers see `of_shear`.
+    paste that is hardly compressed, as far as J is 1. See kernels/laws/viscoplastic.py for the
+    implicit step (Yue et al. 2015, "Continuum Foam"). K → 0 is perfect plasticity, n = 1 a Bingham
+    fluid, σ_y = 0 and n = 1 a Maxwell fluid of relaxation time K/(2μ). A rheometer tells the shear
+    stress over the shear rate Γ = √2 ‖D_p‖: for its numbers see `of_shear`.
 
     Args:
         yield_stress: σ_y, at least 0 [Pa].

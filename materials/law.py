@@ -37,7 +37,7 @@ class Response:
 
 
 class Twin(NamedTuple):
-    """The names under which kernels/update.py builds the device form of an analytic law."""
+    """The names under which kernels/laws/update.py builds the device form of an analytic law."""
 
     elasticity: str
     plasticity: str = "none"

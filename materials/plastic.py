@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Analytic plasticities; formulas in kernels/laws.py.
+"""Analytic plasticities; formulas in kernels/laws/analytic.py.
 
 A flow rule alone is not a law: `ElastoPlastic(elasticity, plasticity)` is. These are of finite
 strain; a metal of small strains that hardens is `J2Plasticity`, a law by itself.
@@ -54,7 +54,7 @@ class AnalyticPlasticity(Plasticity):
     def stiffening(self, history: Tensor) -> Tensor | None:
         """By what it multiplies μ and λ, shape (q,), given its history (q, h); None: by nothing.
 
-        A device form that stiffens says the same; see `Stiffening` in kernels/law_parts.py.
+        A device form that stiffens says the same; see `Stiffening` in kernels/laws/parts.py.
         """
         return None
 

@@ -3,8 +3,8 @@
 
     ψ = W(I₁, I₂) + K/4 (J² − 1 − 2 log J),    I₁ = tr b,  I₂ = (I₁² − tr b²)/2,  b = J^(−2/3) F Fᵀ
 
-In kernels/rubber.py stand the stresses and their sources. K is the bulk modulus at rest; rubber has
-some thousand times its shear modulus, at which explicit steps are short: what is nearly
+In kernels/laws/rubber.py stand the stresses and their sources. K is the bulk modulus at rest;
+rubber has some thousand times its shear modulus, at which explicit steps are short: what is nearly
 incompressible moves much alike from fifty times on.
 """
 

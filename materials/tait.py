@@ -14,8 +14,8 @@ from .elastic import AnalyticElasticity, det3, positive
 class Tait(AnalyticElasticity):
     """The pressure of water: p = K/γ (J⁻ᵞ − 1), τ = −J p I, without shear stiffness.
 
-    See kernels/tait.py. A liquid is ElastoPlastic(Tait(K), FluidReset()), with Viscous around it if
-    its viscosity matters. Not a number for J ≤ 0.
+    See kernels/laws/tait.py. A liquid is ElastoPlastic(Tait(K), FluidReset()), with Viscous around
+    it if its viscosity matters. Not a number for J ≤ 0.
 
     Args:
         bulk: K > 0 [Pa], the bulk modulus at rest: 2.2e9 of water, and what keeps J within a few

@@ -5,7 +5,7 @@ Each branch multiplies F = F_e F_v, and its stress is that of the Hencky strain 
 2 G dev ε_e. The dashpot flows without change of volume, backward in time: dev ε_e = dev ε_trial /
 (1 + dt/T). For small strains it is the generalized Maxwell model, whose relaxation modulus is
 G(t) = μ + Σ G_b exp(−t/T_b) (Prony's series). Sources and the reason for that step are in
-kernels/viscoelastic.py.
+kernels/laws/viscoelastic.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Newtonian viscosity around an analytic law: fluids of a viscosity in Pa s.
 
 The device form is that of `Damped`, whose relaxation time and share follow from the viscosities and
-the moduli of the law, differentiably; see kernels/update.py.
+the moduli of the law, differentiably; see kernels/laws/update.py.
 """
 
 from __future__ import annotations

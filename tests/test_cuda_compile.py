@@ -15,26 +15,26 @@ import pytest
 import warp as wp
 
 import rheograd.kernels
-from rheograd.kernels.assembly import assembly_kernels
-from rheograd.kernels.density import density_kernels
-from rheograd.kernels.discs import disc_kernels
-from rheograd.kernels.farthest_points import farthest_kernels
-from rheograd.kernels.features import feature_kernels
-from rheograd.kernels.grid import grid
-from rheograd.kernels.grid_adjoint import grid_adjoint
-from rheograd.kernels.interpolation import interpolation_kernels
-from rheograd.kernels.laws import AROUND, ELASTICITIES, PLASTICITIES
-from rheograd.kernels.neighbours import neighbour_kernels
-from rheograd.kernels.principal import principal_kernels
-from rheograd.kernels.raycast import ray_kernels
-from rheograd.kernels.relaxation import relaxation_kernels
-from rheograd.kernels.rubber import RUBBERS
-from rheograd.kernels.splatting import splat_kernels
-from rheograd.kernels.springs import spring_kernels
-from rheograd.kernels.tangents import linearize_kernel, piola_kernels
-from rheograd.kernels.transfer_adjoints import transfer_adjoints
-from rheograd.kernels.transfers import transfers
-from rheograd.kernels.update import law_kernels
+from rheograd.kernels.elements.assembly import assembly_kernels
+from rheograd.kernels.elements.relaxation import relaxation_kernels
+from rheograd.kernels.laws.analytic import AROUND, ELASTICITIES, PLASTICITIES
+from rheograd.kernels.laws.rubber import RUBBERS
+from rheograd.kernels.laws.tangents import linearize_kernel, piola_kernels
+from rheograd.kernels.laws.update import law_kernels
+from rheograd.kernels.learned.features import feature_kernels
+from rheograd.kernels.learned.principal import principal_kernels
+from rheograd.kernels.mpm.grid import grid
+from rheograd.kernels.mpm.grid_adjoint import grid_adjoint
+from rheograd.kernels.mpm.transfer_adjoints import transfer_adjoints
+from rheograd.kernels.mpm.transfers import transfers
+from rheograd.kernels.pictures.discs import disc_kernels
+from rheograd.kernels.pictures.raycast import ray_kernels
+from rheograd.kernels.pictures.splatting import splat_kernels
+from rheograd.kernels.points.density import density_kernels
+from rheograd.kernels.points.farthest_points import farthest_kernels
+from rheograd.kernels.points.interpolation import interpolation_kernels
+from rheograd.kernels.points.neighbours import neighbour_kernels
+from rheograd.kernels.points.springs import spring_kernels
 
 HOPPER = 90
 

@@ -13,7 +13,7 @@ import warp as wp
 
 from rheograd.kernels.decompose import decompositions
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.hencky import quotient_functions
+from rheograd.kernels.laws.hencky import quotient_functions
 
 DTYPES = pytest.mark.parametrize("dtype", [wp.float32, wp.float64], ids=["f32", "f64"])
 

@@ -16,10 +16,10 @@ from finite_elements import relative
 from test_laws import check_pullback, strained
 from torch import Tensor, nn
 
-from rheograd.kernels import laws
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.hencky import principal_plastic
-from rheograd.kernels.law_parts import (
+from rheograd.kernels.laws import analytic as laws
+from rheograd.kernels.laws.hencky import principal_plastic
+from rheograd.kernels.laws.parts import (
     Elastic,
     Evolution,
     Plastic,
@@ -28,7 +28,7 @@ from rheograd.kernels.law_parts import (
     numbers,
     pair,
 )
-from rheograd.kernels.response import respond
+from rheograd.kernels.laws.response import respond
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import AnalyticElasticity, Hencky, NeoHookean
 from rheograd.materials.plastic import AnalyticPlasticity, HardeningVonMises

@@ -21,7 +21,7 @@ from rheograd.engine.fem.solver import FESolver
 from rheograd.engine.loads import Fixed
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.scene import Body, Scene
-from rheograd.kernels.relaxation import relaxation_kernels
+from rheograd.kernels.elements.relaxation import relaxation_kernels
 from rheograd.materials.elastic import NeoHookean
 
 

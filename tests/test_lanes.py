@@ -8,7 +8,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
+from rheograd.kernels.learned.features import WIDTH, FeatureKernels, feature_kernels
 from rheograd.materials.arrays import SCALARS, Launcher, matrices, view
 
 KINDS = pytest.mark.parametrize("kind", list(WIDTH))

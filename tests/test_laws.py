@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from walk import every
 
-from rheograd.kernels.laws import AROUND, ELASTICITIES, PLASTICITIES
+from rheograd.kernels.laws.analytic import AROUND, ELASTICITIES, PLASTICITIES
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import (
     Corotated,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rheograd.kernels.splatting import LIGHTS
+from rheograd.kernels.pictures.splatting import LIGHTS
 from rheograd.viewer import display, screenshot
 from rheograd.viewer.drawing import bodies
 from rheograd.viewer.drawing.bodies import Cloud, Particles

@@ -9,10 +9,10 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.assembly import LANES, AssemblyKernels, assembly_kernels
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.tangents import linearize_kernel, piola_kernels
-from rheograd.kernels.update import law_kernels
+from rheograd.kernels.elements.assembly import LANES, AssemblyKernels, assembly_kernels
+from rheograd.kernels.laws.tangents import linearize_kernel, piola_kernels
+from rheograd.kernels.laws.update import law_kernels
 from rheograd.materials.arrays import Launcher, matrices, precision, view
 
 from ..law_groups import LawGroup

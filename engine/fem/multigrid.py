@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import warp as wp
 
-from rheograd.kernels.relaxation import relaxation_kernels
+from rheograd.kernels.elements.relaxation import relaxation_kernels
 
 COARSE = 600
 """Unknowns at and below which a level is solved directly."""

@@ -11,7 +11,7 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.dtypes import building, types
-from rheograd.kernels.springs import spring_kernels
+from rheograd.kernels.points.springs import spring_kernels
 from rheograd.materials.arrays import as_warp, current_stream, precision
 
 RATE = 15.0
@@ -23,7 +23,7 @@ STABLE = 0.2
 
 
 class Spring:
-    """Pulls points of one body towards a target; see kernels/springs.py.
+    """Pulls points of one body towards a target; see kernels/points/springs.py.
 
     It is critically damped for the whole body, softer where steps are too long for that.
     """

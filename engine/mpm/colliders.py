@@ -11,7 +11,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels import contacts as codes
+from rheograd.kernels.mpm import contacts as codes
 
 from ..boundaries import Collider, HalfSpace
 from ..scene import Scene, typed

@@ -12,9 +12,9 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.contacts import contacts
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.grid import grid
+from rheograd.kernels.mpm.contacts import contacts
+from rheograd.kernels.mpm.grid import grid
 from rheograd.materials.arrays import as_warp, current_stream
 
 from ..boundaries import FACES, Collider, Wall

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rheograd.kernels.contacts import OPEN
+from rheograd.kernels.mpm.contacts import OPEN
 
 from ..law_groups import rest_internal
 from ..restarts import Restarts

@@ -18,10 +18,10 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.dtypes import building
-from rheograd.kernels.grid import grid
-from rheograd.kernels.grid_adjoint import grid_adjoint
-from rheograd.kernels.transfer_adjoints import transfer_adjoints
-from rheograd.kernels.transfers import transfers
+from rheograd.kernels.mpm.grid import grid
+from rheograd.kernels.mpm.grid_adjoint import grid_adjoint
+from rheograd.kernels.mpm.transfer_adjoints import transfer_adjoints
+from rheograd.kernels.mpm.transfers import transfers
 
 from .model import MPMModel
 

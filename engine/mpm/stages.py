@@ -12,7 +12,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.update import law_kernels
+from rheograd.kernels.laws.update import law_kernels
 from rheograd.materials.law import Response
 
 from ..law_groups import LawGroup

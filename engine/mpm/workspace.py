@@ -15,9 +15,9 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.contacts import contacts
 from rheograd.kernels.dtypes import Types, types
-from rheograd.kernels.grid_adjoint import grid_adjoint
+from rheograd.kernels.mpm.contacts import contacts
+from rheograd.kernels.mpm.grid_adjoint import grid_adjoint
 from rheograd.materials.arrays import as_warp, current_stream, precision
 
 from .graphs import Replays

@@ -12,7 +12,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.discs import disc_kernels
+from rheograd.kernels.pictures.discs import disc_kernels
 from rheograd.materials.arrays import as_warp, current_stream, plain, precision
 
 from ..carrying import Carried
@@ -181,7 +181,7 @@ class Silhouettes(Observation):
 
 
 def covered(centre: Tensor, radius: Tensor, rim: float, shape: tuple[int, int]) -> Tensor:
-    """Share of pixels that soft discs cover together, see rheograd.kernels.discs.
+    """Share of pixels that soft discs cover together, see rheograd.kernels.pictures.discs.
 
     Args:
         centre: [px], shape (p, k, 2).

@@ -12,7 +12,7 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.interpolation import interpolation_kernels
+from rheograd.kernels.points.interpolation import interpolation_kernels
 from rheograd.materials.arrays import Launcher, plain, precision, view
 
 from .correction import Correction, corrected

@@ -13,7 +13,7 @@ import warp as wp
 from torch import Tensor
 
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.neighbours import neighbour_kernels
+from rheograd.kernels.points.neighbours import neighbour_kernels
 from rheograd.materials.arrays import Launcher, as_warp, current_stream, precision, view
 
 CELLS = 8

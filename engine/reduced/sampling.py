@@ -7,7 +7,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from rheograd.kernels.farthest_points import farthest_kernels
+from rheograd.kernels.points.farthest_points import farthest_kernels
 from rheograd.materials.arrays import Launcher, view
 
 from ..mpm.model import MPMModel

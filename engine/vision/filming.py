@@ -100,7 +100,7 @@ class Scenery:
 
         import warp as wp
 
-        from rheograd.kernels.raycast import ray_kernels
+        from rheograd.kernels.pictures.raycast import ray_kernels
 
         self.trajectory, self.camera, self.film = trajectory, camera, film
         self.surface = MovingSurface.of(trajectory)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rheograd.kernels.dtypes import building
-from rheograd.kernels.features import WIDTH, FeatureKernels, feature_kernels
+from rheograd.kernels.learned.features import WIDTH, FeatureKernels, feature_kernels
 
 from ..arrays import Launcher, matrices, precision, view
 from . import perceptron

@@ -2,8 +2,8 @@
 """Learned laws on rotation-invariant features: elasticity, plasticity, and both together.
 
 Ma et al. 2023, "Learning Neural Constitutive Laws From Motion Observations" (NCLaw). A perceptron
-without biases turns features of F that vanish at rest (kernels/features.py) into a symmetric
-matrix H(F); with the rotation R of F,
+without biases turns features of F that vanish at rest (kernels/learned/features.py) into a
+symmetric matrix H(F); with the rotation R of F,
 
     elasticity:  P = stress_scale R H,   tau = P F^T
     plasticity:  F = F_trial + flow_scale R H
@@ -26,7 +26,7 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from rheograd.kernels.features import WIDTH
+from rheograd.kernels.learned.features import WIDTH
 
 from ..arrays import matrices, plain
 from ..law import Pullback, Response
@@ -56,7 +56,7 @@ def elastic_target(features: str) -> Tensor:
     """The linear map from features to mu (C - I) + lambda tr(S - I) I, shape (9, n_in).
 
     Young's modulus is 1. C - I is 2 (S - I) to first order where features have S alone, and nothing
-    where they have invariants alone. See kernels/features.py for which features there are.
+    where they have invariants alone. See kernels/learned/features.py for which features there are.
     """
     target = torch.zeros(9, WIDTH[features])
     if features == "polar":

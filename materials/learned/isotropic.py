@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A learned law that is isotropic by construction, in principal stretches, and of a family of them.
 
-With F = U diag(1 + e) V^T, one network phi serves each axis (kernels/principal.py):
+With F = U diag(1 + e) V^T, one network phi serves each axis (kernels/learned/principal.py):
 
     elasticity:  P = stress_scale U diag(phi_a) V^T,       tau = P F^T
     plasticity:  F = U diag(1 + e + flow_scale phi_a) V^T,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The work of laws in principal stretches: blocks of points through kernels and networks.
 
-Formulas are in kernels/principal.py. There is one decomposition for plasticity and elasticity
-together, as the flow keeps the axes. Values and gradients are computed without an autograd graph;
-`update` and `stress` of a law give the gradients to autograd by one operation of their own.
+Formulas are in kernels/learned/principal.py. There is one decomposition for plasticity and
+elasticity together, as the flow keeps the axes. Values and gradients are computed without an
+autograd graph; `update` and `stress` of a law give the gradients to autograd by one operation of
+their own.
 
 A material code c of k numbers is read beside the strains as the products x_a c_b, so that the
 network is asked 4 (1 + k) numbers that all vanish at rest: whatever its weights and the code, a
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rheograd.kernels.dtypes import building, types
-from rheograd.kernels.principal import INPUTS, PrincipalKernels, principal_kernels
+from rheograd.kernels.learned.principal import INPUTS, PrincipalKernels, principal_kernels
 
 from ..arrays import Launcher, matrices, plain, precision, view
 from . import perceptron

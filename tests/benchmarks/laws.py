@@ -16,7 +16,7 @@ import numpy as np
 import warp as wp
 
 from rheograd.kernels.dtypes import types
-from rheograd.kernels.update import coefficient_count, internal_count, law_kernels
+from rheograd.kernels.laws.update import coefficient_count, internal_count, law_kernels
 
 LAWS = (
     ("corotated", "none", False),

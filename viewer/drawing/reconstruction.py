@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from rheograd.kernels.density import density_kernels
 from rheograd.kernels.dtypes import building
+from rheograd.kernels.points.density import density_kernels
 
 from ..fields import Scale
 from ..looks import Clip

@@ -14,7 +14,7 @@ import numpy as np
 import warp as wp
 
 from rheograd.kernels.dtypes import building
-from rheograd.kernels.splatting import (
+from rheograd.kernels.pictures.splatting import (
     ALL,
     BLOCK,
     EMPTY,
