@@ -130,8 +130,8 @@ def test_every_file_of_kernels_is_among_them() -> None:
     found = {kernel.func.__module__ for _, make in FACTORIES for kernel in kernels_in(make())}
     folder = Path(rheograd.kernels.__path__[0])
     written = {
-        f"rheograd.kernels.{path.stem}"
-        for path in folder.glob("*.py")
+        ".".join(["rheograd.kernels", *path.relative_to(folder).with_suffix("").parts])
+        for path in folder.rglob("*.py")
         if "@wp.kernel" in path.read_text(encoding="utf-8")
     }
     assert found == written, "add the missing factory to FACTORIES"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rheograd.engine.fem import FESolver, Static
 from rheograd.engine.loads import Displacement, Fixed
@@ -28,7 +28,7 @@ from rheograd.materials.learned.isotropic import (
     IsotropicPlasticity,
     PrincipalLaw,
 )
-from rheograd.materials.learned.principal import SHARE
+from rheograd.materials.learned.principal import SHARE, Part
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*particles a cell")
 
@@ -86,21 +86,22 @@ def tied() -> Tensor:
 def by_definition(law: PrincipalLaw, F: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
     """tau and F written down again, by torch's own decomposition and automatic differentiation."""
 
-    def phi(network: nn.Module, e: Tensor) -> Tensor:
-        J = (1 + e).prod(1)
-        shared = torch.stack([e.sum(1), e.square().sum(1), J - 1], 1)
+    def phi(part: Part, e: Tensor) -> Tensor:
+        J, soft = (1 + e).prod(1), part.strain / 10
+        deviator = (e - e.mean(1, keepdim=True)).square().sum(1)
+        shared = torch.stack([e.sum(1), (deviator + soft**2).sqrt() - soft, J - 1], 1)
         answers = []
         for axis in range(3):
             x = torch.cat([e[:, axis : axis + 1], shared], 1)
             products = [x, *(x * code[:, b : b + 1] for b in range(code.shape[1]))]
-            answers.append(network.perceptron(torch.cat(products, 1))[:, 0])  # type: ignore[operator]
+            answers.append(part.network.perceptron(torch.cat(products, 1))[:, 0])
         return torch.stack(answers, 1)
 
     U, sigma, Vh = torch.linalg.svd(F)
     e = sigma - 1
     if law.plastic_part is not None:
-        e = e + law.plastic_part.scale * phi(law.plastic_part.network, e)
-    P = law.elastic_part.scale * phi(law.elastic_part.network, e)
+        e = e + law.plastic_part.scale * phi(law.plastic_part, e)
+    P = law.elastic_part.scale * phi(law.elastic_part, e)
     return U @ torch.diag_embed(P * (1 + e)) @ U.mT, U @ torch.diag_embed(1 + e) @ Vh
 
 

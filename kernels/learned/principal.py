@@ -4,11 +4,15 @@
 With F = U diag(1 + e) V^T (decompose.py), e the principal Biot strains, one function phi of a
 strain and of symmetric functions of all three serves each axis,
 
-    y_a = phi(x_a),   x_a = (e_a, e1 + e2 + e3, e1^2 + e2^2 + e3^2, J - 1)
+    y_a = phi(x_a),   x_a = (e_a, t, sqrt(d^2 + soft^2) - soft, J - 1)
+    t = e1 + e2 + e3,   d^2 = ((e1 - e2)^2 + (e2 - e3)^2 + (e3 - e1)^2) / 3
 
     plasticity:  g = e + flow_scale y(e),             F = U diag(1 + g) V^T
     elasticity:  P = stress_scale U diag(y(g)) V^T,   tau = P F^T = U diag(b) U^T,
                  b_a = stress_scale (1 + g_a) y_a(g)
+
+d is the norm of the deviator: what yields, yields by it. It has a corner where stretches coincide,
+which `soft` [-] rounds off, a strain for the elasticity and one for the plasticity.
 
 As phi is one for all axes, y commutes with permutations: tau and F are smooth functions of F_trial
 wherever phi is smooth, also where stretches coincide. Their derivatives are those of spectral
@@ -40,30 +44,30 @@ class PrincipalKernels(NamedTuple):
 
     Thread i takes point p = start + i of arrays over all points, row f = row + i of R, row i of
     arrays over a block (V, e, g) and rows 3 i to 3 i + 2 of those over its axes (x, y, slopes,
-    heads). e are the first three columns of an array that has more.
+    heads). e are the first three columns of an array that has more. `scales` are the stress_scale,
+    the flow_scale, and `soft` of the elasticity and of the plasticity.
     """
 
     inputs: wp.Kernel
-    """(e[i, :], x_out): what phi is asked of the strains e."""
+    """(e[i, :], soft, x_out): what phi is asked of the strains e."""
     flow: wp.Kernel
-    """(start, row, R[f], V[i], e[i, :], y, flow_scale, F_out[p], g_out[i], x_out): plasticity, and
-    the inputs of the elasticity."""
+    """(start, row, R[f], V[i], e[i, :], y, scales, F_out[p], g_out[i], x_out): plasticity, and the
+    inputs of the elasticity."""
     stress: wp.Kernel
-    """(start, row, R[f], V[i], g[i], y, stress_scale, tau_out[p])"""
+    """(start, row, R[f], V[i], g[i], y, scales, tau_out[p])"""
     stress_heads: wp.Kernel
-    """(start, row, R[f], V[i], g[i], stress_scale, tau_bar[p], heads_out): gradient by the
-    elasticity's y."""
+    """(start, row, R[f], V[i], g[i], scales, tau_bar[p], heads_out): gradient by the elasticity's
+    y."""
     flow_heads: wp.Kernel
-    """(start, row, R[f], V[i], g[i], y, slopes, stress_scale, flow_scale, tau_bar[p], F_bar[p],
-    heads_out): gradient by the plasticity's y; y and slopes are the elasticity's."""
+    """(start, row, R[f], V[i], g[i], y, slopes, scales, tau_bar[p], F_bar[p], heads_out): gradient
+    by the plasticity's y; y and slopes are the elasticity's."""
     pull: wp.Kernel
-    """(start, row, R[f], V[i], e[i, :], g[i], y, slopes, flow_slopes, stress_scale, flow_scale,
-    tau_bar[p], F_bar[p]): turns the gradient by F into that by F_trial, in place. slopes are the
-    gradients of phi by its inputs."""
+    """(start, row, R[f], V[i], e[i, :], g[i], y, slopes, flow_slopes, scales, tau_bar[p],
+    F_bar[p]): turns the gradient by F into that by F_trial, in place. slopes are the gradients of
+    phi by its inputs."""
     tangent: wp.Kernel
-    """(start, row, R[f], V[i], e[i, :], g[i], y, slopes, flow_slopes, stress_scale, flow_scale,
-    tangent_out[p, k]): the gradient of entry k of tau, row by row, by F_trial; 9 threads to a
-    point."""
+    """(start, row, R[f], V[i], e[i, :], g[i], y, slopes, flow_slopes, scales, tangent_out[p, k]):
+    the gradient of entry k of tau, row by row, by F_trial; 9 threads to a point."""
 
 
 @factory
@@ -78,28 +82,37 @@ def principal_kernels(dtype: Any) -> PrincipalKernels:
 def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
     t = types(dtype)
     scalar, vec3 = t.scalar, t.vec3
-    one, two = scalar(1.0), scalar(2.0)
+    third, one = scalar(1.0 / 3.0), scalar(1.0)
 
     @wp.func
-    def write(i: int, e: vec3, x_out: wp.array2d[scalar]):
+    def rounded(e: vec3, soft: scalar):
+        """sqrt(d^2 + soft^2), of differences of strains: equal ones give soft to the last bit."""
+        p = e[0] - e[1]
+        q = e[1] - e[2]
+        r = e[2] - e[0]
+        return wp.sqrt(third * (p * p + q * q + r * r) + soft * soft)
+
+    @wp.func
+    def write(i: int, e: vec3, soft: scalar, x_out: wp.array2d[scalar]):
         """The inputs of phi; J - 1 without a difference of large numbers."""
         sum1 = e[0] + e[1] + e[2]
         sum2 = e[0] * e[1] + e[0] * e[2] + e[1] * e[2]
+        deviator = rounded(e, soft) - soft
         for a in range(3):
             x_out[3 * i + a, 0] = e[a]
             x_out[3 * i + a, 1] = sum1
-            x_out[3 * i + a, 2] = wp.dot(e, e)
+            x_out[3 * i + a, 2] = deviator
             x_out[3 * i + a, 3] = sum1 + sum2 + e[0] * e[1] * e[2]
 
     @wp.func
-    def pull(i: int, e: vec3, heads: vec3, slopes: wp.array2d[scalar]):
+    def pull(i: int, e: vec3, soft: scalar, heads: vec3, slopes: wp.array2d[scalar]):
         """Gradient by e of the sum of heads_a y_a."""
         by_sum = scalar(0.0)
-        by_square = scalar(0.0)
+        by_deviator = scalar(0.0)
         by_volume = scalar(0.0)
         for a in range(3):
             by_sum += heads[a] * slopes[3 * i + a, 1]
-            by_square += heads[a] * slopes[3 * i + a, 2]
+            by_deviator += heads[a] * slopes[3 * i + a, 2]
             by_volume += heads[a] * slopes[3 * i + a, 3]
         own = vec3(
             heads[0] * slopes[3 * i, 0],
@@ -109,7 +122,11 @@ def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
         x = one + e[0]
         y = one + e[1]
         z = one + e[2]
-        shared = two * by_square * e + by_volume * vec3(y * z, x * z, x * y)
+        rise = third * by_deviator / rounded(e, soft)
+        by_one = rise * (e[0] - e[1] + e[0] - e[2])
+        by_two = rise * (e[1] - e[2] + e[1] - e[0])
+        by_three = rise * (e[2] - e[0] + e[2] - e[1])
+        shared = vec3(by_one, by_two, by_three) + by_volume * vec3(y * z, x * z, x * y)
         return own + shared + vec3(by_sum, by_sum, by_sum)
 
     @wp.func
@@ -123,14 +140,14 @@ def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
 @factory
 def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     one = vec3(1.0, 1.0, 1.0)
     write, _pull_rows, axes = _rows(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
-    def inputs(e: wp.array2d[scalar], x_out: wp.array2d[scalar]):
+    def inputs(e: wp.array2d[scalar], soft: scalar, x_out: wp.array2d[scalar]):
         i = wp.tid()
-        write(i, vec3(e[i, 0], e[i, 1], e[i, 2]), x_out)
+        write(i, vec3(e[i, 0], e[i, 1], e[i, 2]), soft, x_out)
 
     @wp.kernel(module=module, enable_backward=False)
     def flow(
@@ -140,17 +157,17 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
         V: wp.array[mat33],
         e: wp.array2d[scalar],
         y: wp.array2d[scalar],
-        flow_scale: scalar,
+        scales: vec4,
         F_out: wp.array[mat33],
         g_out: wp.array[vec3],
         x_out: wp.array2d[scalar],
     ):
         i = wp.tid()
-        g = vec3(e[i, 0], e[i, 1], e[i, 2]) + flow_scale * axes(i, y)
+        g = vec3(e[i, 0], e[i, 1], e[i, 2]) + scales[1] * axes(i, y)
         stretch = V[i] * wp.diag(one + g) * wp.transpose(V[i])
         F_out[start + i] = R[row + i] * stretch
         g_out[i] = g
-        write(i, g, x_out)
+        write(i, g, scales[2], x_out)
 
     @wp.kernel(module=module, enable_backward=False)
     def stress(
@@ -160,12 +177,12 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
         V: wp.array[mat33],
         g: wp.array[vec3],
         y: wp.array2d[scalar],
-        stress_scale: scalar,
+        scales: vec4,
         tau_out: wp.array[mat33],
     ):
         i = wp.tid()
         U = R[row + i] * V[i]
-        b = stress_scale * wp.cw_mul(one + g[i], axes(i, y))
+        b = scales[0] * wp.cw_mul(one + g[i], axes(i, y))
         tau_out[start + i] = U * wp.diag(b) * wp.transpose(U)
 
     return inputs, flow, stress
@@ -175,7 +192,7 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
 def _gradients(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """Gradients by the outputs of the networks, from B = U^T tau_bar U and H = U^T F_bar V."""
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     one = vec3(1.0, 1.0, 1.0)
     _write, pull_rows, axes = _rows(dtype)
 
@@ -191,12 +208,12 @@ def _gradients(dtype: Any) -> tuple[wp.Function, wp.Function]:
         slopes: wp.array2d[scalar],
         B: mat33,
         H: mat33,
-        stress_scale: scalar,
+        scales: vec4,
     ):
         """By g."""
-        direct = stress_scale * wp.cw_mul(axes(i, y), wp.get_diag(B))
-        heads = by_stress(g, B, stress_scale)
-        return wp.get_diag(H) + direct + pull_rows(i, g, heads, slopes)
+        direct = scales[0] * wp.cw_mul(axes(i, y), wp.get_diag(B))
+        heads = by_stress(g, B, scales[0])
+        return wp.get_diag(H) + direct + pull_rows(i, g, scales[2], heads, slopes)
 
     return by_stress, by_strain
 
@@ -204,7 +221,7 @@ def _gradients(dtype: Any) -> tuple[wp.Function, wp.Function]:
 @factory
 def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     by_stress, by_strain = _gradients(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
@@ -214,13 +231,13 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         R: wp.array[mat33],
         V: wp.array[mat33],
         g: wp.array[vec3],
-        stress_scale: scalar,
+        scales: vec4,
         tau_bar: wp.array[mat33],
         heads_out: wp.array2d[scalar],
     ):
         i = wp.tid()
         U = R[row + i] * V[i]
-        heads = by_stress(g[i], wp.transpose(U) * tau_bar[start + i] * U, stress_scale)
+        heads = by_stress(g[i], wp.transpose(U) * tau_bar[start + i] * U, scales[0])
         for a in range(3):
             heads_out[3 * i + a, 0] = heads[a]
 
@@ -233,8 +250,7 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         g: wp.array[vec3],
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
-        stress_scale: scalar,
-        flow_scale: scalar,
+        scales: vec4,
         tau_bar: wp.array[mat33],
         F_bar: wp.array[mat33],
         heads_out: wp.array2d[scalar],
@@ -243,7 +259,7 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         U = R[row + i] * V[i]
         B = wp.transpose(U) * tau_bar[start + i] * U
         H = wp.transpose(U) * F_bar[start + i] * V[i]
-        heads = flow_scale * by_strain(i, g[i], y, slopes, B, H, stress_scale)
+        heads = scales[1] * by_strain(i, g[i], y, slopes, B, H, scales)
         for a in range(3):
             heads_out[3 * i + a, 0] = heads[a]
 
@@ -253,7 +269,7 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
 @factory
 def _frame_gradient(dtype: Any) -> wp.Function:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
     near = scalar(5.0e-3 if dtype is wp.float32 else 6.0e-6)
     _write, pull_rows, axes = _rows(dtype)
@@ -267,22 +283,21 @@ def _frame_gradient(dtype: Any) -> wp.Function:
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
         flow_slopes: wp.array2d[scalar],
-        stress_scale: scalar,
-        flow_scale: scalar,
+        scales: vec4,
         B: mat33,
         H: mat33,
     ):
         """D with F_trial_bar = U D V^T."""
         outputs = axes(i, y)
-        by_g = by_strain(i, g, y, slopes, B, H, stress_scale)
-        D = wp.diag(by_g + pull_rows(i, e, flow_scale * by_g, flow_slopes))
+        by_g = by_strain(i, g, y, slopes, B, H, scales)
+        D = wp.diag(by_g + pull_rows(i, e, scales[3], scales[1] * by_g, flow_slopes))
         tied = near * (wp.abs(e[0]) + wp.abs(e[1]) + wp.abs(e[2]))
         for k in range(3):
             m = wp.where(k == 2, 1, 0)
             n = wp.where(k == 0, 1, 2)
             gm = one + g[m]
             gn = one + g[n]
-            rise = stress_scale * (gn * outputs[n] - gm * outputs[m])
+            rise = scales[0] * (gn * outputs[n] - gm * outputs[m])
             apart = e[n] - e[m]
             p = one
             pb = zero
@@ -290,9 +305,9 @@ def _frame_gradient(dtype: Any) -> wp.Function:
                 p = (g[n] - g[m]) / apart
                 pb = rise / apart
             else:
-                p += half * flow_scale * (flow_slopes[3 * i + m, 0] + flow_slopes[3 * i + n, 0])
+                p += half * scales[1] * (flow_slopes[3 * i + m, 0] + flow_slopes[3 * i + n, 0])
                 by_stretch = gm * slopes[3 * i + m, 0] + gn * slopes[3 * i + n, 0]
-                pb = half * p * stress_scale * (outputs[m] + outputs[n] + by_stretch)
+                pb = half * p * scales[0] * (outputs[m] + outputs[n] + by_stretch)
             total = two + e[m] + e[n]
             q = zero
             qb = zero
@@ -313,7 +328,7 @@ def _frame_gradient(dtype: Any) -> wp.Function:
 @factory
 def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     frame_gradient = _frame_gradient(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
@@ -327,8 +342,7 @@ def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
         flow_slopes: wp.array2d[scalar],
-        stress_scale: scalar,
-        flow_scale: scalar,
+        scales: vec4,
         tau_bar: wp.array[mat33],
         F_bar: wp.array[mat33],
     ):
@@ -338,7 +352,7 @@ def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         B = wp.transpose(U) * tau_bar[start + i] * U
         H = wp.transpose(U) * F_bar[start + i] * V[i]
         D = frame_gradient(
-            i, strain, g[i], y, slopes, flow_slopes, stress_scale, flow_scale, B, H
+            i, strain, g[i], y, slopes, flow_slopes, scales, B, H
         )  # fmt: skip
         F_bar[start + i] = U * D * wp.transpose(V[i])
 
@@ -353,8 +367,7 @@ def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
         flow_slopes: wp.array2d[scalar],
-        stress_scale: scalar,
-        flow_scale: scalar,
+        scales: vec4,
         tangent_out: wp.array2d[mat33],
     ):
         thread = wp.tid()
@@ -366,7 +379,7 @@ def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         b = k - 3 * a
         B = wp.outer(vec3(U[a, 0], U[a, 1], U[a, 2]), vec3(U[b, 0], U[b, 1], U[b, 2]))
         D = frame_gradient(
-            i, strain, g[i], y, slopes, flow_slopes, stress_scale, flow_scale, B, mat33()
+            i, strain, g[i], y, slopes, flow_slopes, scales, B, mat33()
         )  # fmt: skip
         tangent_out[start + i, k] = U * D * wp.transpose(V[i])
 

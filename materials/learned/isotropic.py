@@ -5,7 +5,10 @@ With F = U diag(1 + e) V^T, one network phi serves each axis (kernels/learned/pr
 
     elasticity:  P = stress_scale U diag(phi_a) V^T,       tau = P F^T
     plasticity:  F = U diag(1 + e + flow_scale phi_a) V^T,
-    phi_a = phi(e_a, e1 + e2 + e3, e1^2 + e2^2 + e3^2, J - 1)
+    phi_a = phi(e_a, e1 + e2 + e3, m, J - 1),   m = sqrt(|dev e|^2 + s^2) - s
+
+s is a tenth of the strain scale: m is the norm of the deviator, by which materials yield, with its
+corner at equal stretches rounded off.
 
 For any weights: tau and F are isotropic, tau is symmetric (what InvariantSmooth has to learn),
 tau(Q F) = Q tau(F) Q^T, a body at rest is free of stress, and all derivatives exist, also where
@@ -165,7 +168,7 @@ class IsotropicElasticity(PrincipalLaw, Elasticity):
     @property
     def elastic_part(self) -> Part:
         """See `PrincipalLaw`."""
-        return Part(self.network, self.stress_scale)
+        return Part(self.network, self.stress_scale, self.strain_scale)
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """See `ConstitutiveLaw.stress`."""
@@ -214,7 +217,7 @@ class IsotropicPlasticity(Plasticity):
     @property
     def part(self) -> Part:
         """Network and scale."""
-        return Part(self.network, self.flow_scale)
+        return Part(self.network, self.flow_scale, self.strain_scale)
 
     def return_map(self, F_trial: Tensor) -> Tensor:
         """See `Plasticity.return_map`.

@@ -28,6 +28,8 @@ from .blockwise import blocks, reused
 from .featured import empty_measured, kernels_of
 from .perceptron import Block, Packed, Perceptron
 
+SOFT = 0.1
+"""Share of the strain scale by which the corner of the deviator's norm is rounded off."""
 SHARE = 2
 """Blocks are by this factor smaller than those of laws that ask a network once a point."""
 
@@ -66,10 +68,13 @@ class StretchNetwork(nn.Module):
 
 
 class Part(NamedTuple):
-    """One of the two networks of a law, and the unit of its output."""
+    """One of the two networks of a law."""
 
     network: StretchNetwork
     scale: float
+    """Unit of the network's output."""
+    strain: float
+    """Strain at which hidden units bend at first [-]."""
 
 
 class _Asked:
@@ -183,7 +188,9 @@ class PrincipalPass:
         )
         self.flow, self.stress = self.space.asked
         self.parts = [part for part in (stress, flow) if part is not None]
-        self.scales = [0.0 if part is None else part.scale for part in (stress, flow)]
+        scales = [0.0 if part is None else part.scale for part in (stress, flow)]
+        self.soft = [1.0 if part is None else SOFT * part.strain for part in (stress, flow)]
+        self.scales = types(precision(F)).vec4(*scales, *self.soft)
         for asked, network in zip(self.space.asked, networks, strict=True):
             if asked is not None and network is not None:
                 asked.weights.load(network.perceptron, backward=backward)
@@ -222,23 +229,23 @@ class PrincipalPass:
         )
         y = s.none
         if self.flow is not None:
-            self.launch(k.inputs, points, [s.e, self.flow.x_view])
+            self.launch(k.inputs, points, [s.e, self.soft[1], self.flow.x_view])
             self.flow.ask(points, codes)
             y = self.flow.y_view
         x = s.unused_x if self.stress is None else self.stress.x_view
         place, F = (0, s.unused_F) if F_out is None else (start, F_out)
-        self.launch(k.flow, points, [place, *frame[1:], s.e, y, self.scales[1], F, s.g, x])
+        self.launch(k.flow, points, [place, *frame[1:], s.e, y, self.scales, F, s.g, x])
         if self.stress is not None:
             self.stress.ask(points, codes)
             if tau_out is not None:
-                known_here = [*frame, s.g, self.stress.y_view, self.scales[0]]
+                known_here = [*frame, s.g, self.stress.y_view, self.scales]
                 self.launch(k.stress, points, [*known_here, tau_out])
 
     def _slopes(self) -> list[Any]:
         """Outputs and slopes of the elasticity, slopes of the plasticity, scales."""
         none, flow, stress = self.space.none, self.flow, self.stress
         y, slopes = (none, none) if stress is None else (stress.y_view, stress.slopes_view)
-        return [y, slopes, none if flow is None else flow.slopes_view, *self.scales]
+        return [y, slopes, none if flow is None else flow.slopes_view, self.scales]
 
     def pull(self, start: int, points: int, tau_bar: Any, F_bar: Any) -> Tensor | None:
         """After `answer`: turn the gradient by F into that by F_trial, in place.
@@ -250,12 +257,12 @@ class PrincipalPass:
         frame, found = self._frame(start), []
         if self.stress is not None:
             heads = self.stress.heads_view
-            known = [*frame, s.g, self.scales[0], tau_bar, heads]
+            known = [*frame, s.g, self.scales, tau_bar, heads]
             self.launch(k.stress_heads, points, known)
             found.append(self.stress.differentiate(codes, heads=True))
         y, slopes, *_ = self._slopes()
         if self.flow is not None:
-            known = [*frame, s.g, y, slopes, *self.scales, tau_bar, F_bar, self.flow.heads_view]
+            known = [*frame, s.g, y, slopes, self.scales, tau_bar, F_bar, self.flow.heads_view]
             self.launch(k.flow_heads, points, known)
             found.append(self.flow.differentiate(codes, heads=True))
         self.launch(k.pull, points, [*frame, s.e, s.g, *self._slopes(), tau_bar, F_bar])

@@ -50,10 +50,17 @@ STRAIN = {"jelly": (0.3, 1.0), "plasticine": (0.1, 0.3), "sand": (0.1, 0.1), "wa
 PRINCIPAL = {
     "jelly": (0.3, 1.0),
     "plasticine": (0.03, 0.03),
-    "sand": (0.03, 0.03),
+    "sand": (0.03, 0.001),
     "water": (0.1, 0.1),
 }
 """Likewise, of laws in principal stretches: of the strain at which a user would guess a yield."""
+RATES = {
+    "jelly": (3e-3, 3e-4),
+    "plasticine": (1e-2, 1e-2),
+    "sand": (3e-3, 3e-3),
+    "water": (1e-2, 1e-2),
+}
+"""Rates of Adam at the start in the recipe "segments", for the stress and for the flow."""
 FLOW = {"jelly": 1e-3, "plasticine": 1e-2, "sand": 1e-2, "water": 1e-2}
 """Unit of the flow of laws in principal stretches [-]."""
 LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex")
@@ -131,12 +138,13 @@ def run(material: str, options: argparse.Namespace) -> dict[str, Any]:
     seen = simulate(truth, solver, steps=STEPS, every=EVERY)
     started = options.start and options.start / f"{material}.safetensors"
     law = ConstitutiveLaw.load(started) if started else new_law(options.law, material)
+    rate, flow_rate = RATES[material]
     recipes = {
         "rheograd": partial(Recipe.suited, law, states=options.states),
         "published": Recipe.published,
         "polish": Recipe.polish,
         "segments": partial(
-            Recipe, updates=4, smallest=8, rate_elasticity=1e-2, rate_plasticity=1e-2
+            Recipe, updates=4, smallest=8, rate_elasticity=rate, rate_plasticity=flow_rate
         ),
     }
     recipe = recipes[options.recipe](options.epochs)
