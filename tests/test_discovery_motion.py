@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from rheograd.engine.discovery.corrected import CorrectedEquations, Factor
-from rheograd.engine.discovery.from_motion import MeasuredMotion, held_by
+from rheograd.engine.discovery import motion_search
+from rheograd.engine.discovery.corrected import CorrectedEquations, Factor, Unsettled
+from rheograd.engine.discovery.from_motion import InvertedElement, MeasuredMotion, held_by
 from rheograd.engine.discovery.library import Candidate, candidates, library
 from rheograd.engine.discovery.motion_search import FoundInMotion, found_in_motion, law_of
 from rheograd.engine.discovery.selection import Chosen
@@ -219,7 +220,7 @@ def test_what_does_not_do_is_refused(pulled: Trajectory) -> None:
         MeasuredMotion(replace(pulled, x=x), force, held)
     mirrored = pulled.x.clone()
     mirrored[1:, :, 0] *= -1
-    with pytest.raises(ValueError, match="inside out"):
+    with pytest.raises(InvertedElement, match="inside out"):
         MeasuredMotion(replace(pulled, x=mirrored), force, held)
     with pytest.raises(ValueError, match="no field reaction"):
         held_by(replace(pulled, fields={}))
@@ -234,8 +235,38 @@ def test_a_law_without_stiffness_is_refused(pulled: Trajectory) -> None:
     measured = MeasuredMotion(pulled, replace(force, noise=-1.0), held_by(pulled))
     with pytest.raises(ValueError, match="a noise of the force of -1 N"):
         found_in_motion(measured)
-    with pytest.raises(ValueError, match="no stiffness in some direction"):
+    with pytest.raises(Unsettled, match="no stiffness in some direction"):
         Factor.of(csr_array(np.diag([1.0, 0.0, 2.0])))
     backward = MeasuredMotion(pulled, replace(force, force=-force.force), held_by(pulled))
     with pytest.raises(ValueError, match="check the sign of the force"):
         found_in_motion(backward, families=["mooney-rivlin", "volume"], draws=0)
+
+
+def test_only_what_is_meant_goes_on(pulled: Trajectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terms that do not settle and elements that turn are met; anything else is an error."""
+    measured = MeasuredMotion(pulled, gripped(pulled), held_by(pulled))
+    mirrored = pulled.x.clone()
+    mirrored[1:, :, 0] *= -1
+    part = motion_search._moved(measured, mirrored)
+    assert not part.inverted and not torch.equal(part.motion.x, pulled.x)
+    with pytest.raises(ValueError, match="not finite"):
+        motion_search._moved(measured, torch.full_like(pulled.x, torch.nan))
+    (square,) = (t for t in library(0.5) if t.name == "(I1bar - 3)**2")
+    with pytest.raises(Unsettled, match="the moduli at rest are"):
+        law_of(Chosen((Candidate(square, None),), np.array([1e5]), 0.0))
+
+    settled, calls = motion_search._Search.settled, []
+
+    def second(search: Any, *words: Any) -> Any:
+        calls.append(words)
+        if len(calls) > 1:
+            raise error
+        return settled(search, *words)
+
+    monkeypatch.setattr(motion_search._Search, "settled", second)
+    error: ValueError = ValueError("a wrong argument")
+    with pytest.raises(ValueError, match="a wrong argument"):
+        found(pulled, pulled, most=1)
+    calls.clear()
+    error = Unsettled("too far")
+    assert any("too far from the motion" in note for note in found(pulled, pulled, most=1).notes)

@@ -296,30 +296,47 @@ class TestKnownMaterials:
         assert KNOWN[name].source and KNOWN[name].numbers
 
     def test_figures_of_the_sources(self) -> None:
-        """Half the sum of μα; Ecoflex doubled at 10 psi; μ of brain."""
-        assert rest_shear(known_law("natural-rubber")) == pytest.approx(0.4225e6, rel=1e-6)
+        """Half the sum of μα, Ogden's 4.225 kgf/cm²; silicones pulled to twice; μ of brain."""
+        kgf_cm2 = 9.80665 / 1e-4
+        assert rest_shear(known_law("natural-rubber")) == pytest.approx(4.225 * kgf_cm2, rel=1e-6)
         twice = torch.tensor([1.5, 2.0], dtype=torch.float64)
         (UT,) = made(known_law("ecoflex-00-30"), kinds="UT", stretch=twice)
         assert float(UT.stress[1, 0, 0]) == pytest.approx(68947.57, rel=1e-6)
         assert rest_shear(known_law("brain")) == pytest.approx(842.0, rel=1e-6)
-        assert rest_shear(known_law("natural-rubber-small")) == pytest.approx(0.39e6, rel=1e-6)
+        small = rest_shear(known_law("natural-rubber-small"))
+        assert small == pytest.approx(4.0 * kgf_cm2, rel=1e-6)
+        (UT,) = made(known_law("dragon-skin-10"), kinds="UT", stretch=twice)
+        assert float(UT.stress[1, 0, 0]) == pytest.approx(22 * 6894.757, rel=0.02), "the maker's"
         for name, young in (("dragon-skin-10", 263.8e3), ("pdms", 1.32e6)):
             assert rest_shear(known_law(name)) == pytest.approx(young / 3, rel=1e-6), "E = 3μ"
         with pytest.raises(ValueError, match="expected one of natural-rubber"):
             known_law("wood")
 
     def test_stresses_of_the_sources(self) -> None:
-        """Yeoh's three numbers of VHB; Arruda and Boyce's chains by Cohen's inverse Langevin."""
+        """Arruda and Boyce's chains of rubber and of VHB, by Cohen's inverse Langevin."""
         s = torch.tensor([1.5, 3.0], dtype=torch.float64)
         e = s**2 + 2 / s - 3
-        (vhb,) = made(known_law("vhb-4910"), kinds="UT", stretch=s)
-        slope = 69.3e3 - 2 * 888.0 * e + 3 * 16.7 * e**2
-        assert torch.allclose(vhb.stress[:, 0, 0], 2 * (s - s**-2) * slope, rtol=1e-9)
-        (chains,) = made(known_law("natural-rubber-chains"), kinds="UT", stretch=s)
-        y = ((e + 3) / (3 * 26.5)).sqrt()
-        langevin = y * (3 - y**2) / (1 - y**2)
-        expected = 0.27e6 / 3 * langevin / y * (s - s**-2)
-        assert torch.allclose(chains.stress[:, 0, 0], expected, rtol=4e-3), "of Cohen's, 1/15N off"
+        for name, modulus, links in (
+            ("natural-rubber-chains", 0.27e6, 26.5),
+            ("vhb-4910", 15.36e3, 5.99**2),
+        ):
+            (chains,) = made(known_law(name), kinds="UT", stretch=s)
+            y = ((e + 3) / (3 * links)).sqrt()
+            langevin = y * (3 - y**2) / (1 - y**2)
+            expected = modulus / 3 * langevin / y * (s - s**-2)
+            assert torch.allclose(chains.stress[:, 0, 0], expected, rtol=4e-3), "1/15N off Cohen's"
+
+    def test_vhb_is_between_loading_and_unloading(
+        self, reference_data: Callable[[str], Path]
+    ) -> None:
+        """Of the slowest test to 2.5 (kPa): what is added going up has relaxed, and pulls back."""
+        path = reference_data("vhb4910/stretch_2.5/0.01.txt")
+        (test,) = read_stress(path, Reading(unit="kPa")).tests
+        P = test.predicted(known_law("vhb-4910"), incompressible=True).detach()[:, 0, 0]
+        ratio, s, top = P / test.stress[:, 0, 0], test.amount, int(test.amount.argmax())
+        assert bool((ratio[1:top] < 1.0).all()) and float(ratio[top]) > 0.8
+        back = ratio[top:][s[top:] < 1.9]
+        assert len(back) > 5 and bool(((back > 1.0) | (back < 0.0)).all())
 
 
 class TestTreloar:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rheograd.engine.observations.stress_files import read_stress
+from rheograd.engine.observations.stress_files import Reading, read_stress
 
 ROWS = ((0.0, 0.0), (10.0, 0.11), (25.0, 0.2))
 """Strains [%] and nominal stresses [MPa]."""
@@ -84,6 +84,21 @@ def test_a_column_of_shear_is_simple_shear(tmp_path: Path) -> None:
         ("time [d],stretch,stress [kPa]\n0,1,0\n1,2,1\n", "one of s, ms, min, h"),
         ("displacement [mm],force [N]\n0,0\n1,2\n", "a force over the area at rest is a stress"),
         ("strain [%],stretch,stress [kPa]\n0,1,0\n", "expected one column that tells"),
+        (
+            "stretch,stress [kPa]\n0,0\n350,1\n700,2\n",
+            "from 0 to 700, .* these are strains",
+        ),
+        ("stretch,stress [kPa]\n0,0\n0.5,1\n", r"strain \[%\], or strain \[-\] where 1 is 100 %"),
+        ("stretch,stress [kPa]\n1,0\n700,1\n", r"above 0 and up to 30, .* name the column strain"),
+        ("stretch,stress [kPa]\n100,0\n150,1\n", "100 is the length at rest, divide the numbers"),
+        (
+            "strain [-],stress [kPa]\n0,0\n700,1\n",
+            r"got strain \[-\] from 0 to 700, .*: write strain \[%",
+        ),
+        ("true strain [-],stress [kPa]\n0,0\n900,1\n", r"write true strain \[%\]"),
+        ("strain [%],stress [kPa]\n0,0\n7000,1\n", r"check the unit of strain \[%\]"),
+        ("strain [%],stress [kPa]\n0,0\n-100,-1\n", "from -100 to 0, expected stretches above 0"),
+        ("shear,stress [kPa]\n0,0\n-80,-1\n", r"expected shears up to 30, .*: write shear \[%\]"),
         ("stretch,stress [kPa],true stress [kPa]\n1,0,0\n", "expected one of them"),
         ("stretch,stretch,stress [kPa]\n1,0,0\n", "leave one of them out"),
         ("stretch,stress [kPa]\n1,0\n", "UT has 1 point, expected two or more"),
@@ -102,3 +117,24 @@ def test_what_cannot_be_read_is_told_in_one_sentence(tmp_path: Path, text: str, 
     with pytest.raises(ValueError, match=words) as caught:
         read_stress(path)
     assert "\n" not in str(caught.value)
+
+
+def test_large_stretches_that_can_be_meant_are_read(tmp_path: Path) -> None:
+    """Of a gel, of shears that begin at 0 beside a pull, and with gaps in the stress."""
+    path = tmp_path / "a.csv"
+    path.write_text("stretch,stress [kPa],loading\n1,0,UT\n22,1,UT\n0,0,SS\n-2,nan,SS\n-3,1,SS\n")
+    pull, shear = read_stress(path).tests
+    assert pull.amount.tolist() == [1.0, 22.0] and shear.amount.tolist() == [0.0, -2.0, -3.0]
+
+
+def test_a_text_file_of_strains_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for text, words in (
+        ("0 0\n350 1\n700 2\n", r"a first column from 0 to 700, .* a \.csv with strain \[%\]"),
+        ("100 0\n700 2\n", "100 is the length at rest"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            read_stress(path, Reading(unit="kPa"))
+    path.write_text("0 0\n0.5 1\n")
+    assert read_stress(path, Reading(unit="kPa", loading="SS")).tests[0].amount.tolist() == [0, 0.5]

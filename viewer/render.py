@@ -54,7 +54,7 @@ def screenshot(
     count = len(view.times)
     if not -count <= frame < count:
         raise ValueError(f"frame: got {frame}, expected {-count} to {count - 1}")
-    with _off_screen(view, asked) as draw:
+    with off_screen(view, asked) as draw:
         picture = draw(frame % count)
     if out is not None:
         import imageio.v3
@@ -107,7 +107,7 @@ def movie(
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         with (
-            _off_screen(view, asked) as draw,
+            off_screen(view, asked) as draw,
             _encoder(partial, size, rate) as write,
         ):
             for count, frame in enumerate(frames, 1):
@@ -141,8 +141,19 @@ def _writable(path: str | Path, suffixes: tuple[str, ...]) -> Path:
 
 
 @contextmanager
-def _off_screen(view: View, asked: Presentation) -> Iterator[Callable[[int], np.ndarray]]:
-    """A function from a frame to its picture (height, width, 3), uint8."""
+def off_screen(view: View, asked: Presentation) -> Iterator[Callable[[int], np.ndarray]]:
+    """A plotter without a window, for as many frames as are asked for; closed at the end.
+
+    Args:
+        view: what is shown.
+        asked: how, and in which size.
+
+    Yields:
+        A function from a frame of the view's timeline to its picture (height, width, 3), uint8.
+
+    Raises:
+        DisplayError: where nothing can be drawn.
+    """
     looks, picked = asked.settled(view)
     require_renderer()
     many, size = _OVERSAMPLING, asked.size

@@ -43,12 +43,20 @@ UNSEEN = 100.0
 """Error of a displacement that was not seen about the last guess of it, by that of others."""
 
 
+class Unsettled(ValueError):
+    """Terms that displacements cannot be corrected by, so far from the motion as they are.
+
+    Their law has no stiffness, at rest or in the equilibrium of the free nodes, or none of them
+    goes with the forces with a weight above 0.
+    """
+
+
 @dataclass(frozen=True, eq=False)
 class CorrectedEquations:
     """`Equations` about a guess; see the module.
 
     Raises:
-        ValueError: The law is not stable enough there: the rows are not independent.
+        Unsettled: The law is not stable enough there: the rows are not independent.
     """
 
     about: MeasuredMotion
@@ -158,7 +166,7 @@ class Factor:
         """Factorize.
 
         Raises:
-            ValueError: The matrix is not positive definite.
+            Unsettled: The matrix is not positive definite.
         """
         from scipy.sparse.linalg import splu
 
@@ -170,7 +178,7 @@ class Factor:
         except RuntimeError:
             pivots = np.zeros(1)
         if found is None or not (pivots > 0.0).all() or (found.perm_r != found.perm_c).any():
-            raise ValueError(
+            raise Unsettled(
                 "the equilibrium of the free nodes does not determine their displacements under the"
                 " law so far: it has no stiffness in some direction; add terms of the volume, or"
                 " take a mesh of which more nodes were seen"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sparse energy of measurements: the best few terms of a library, and how surely they are these.
 
-For each number of terms the best subset is searched for (selection.py), its exponents, limits and
-rates are refined, and among the near-best ones (but for those with a number at the end of its
+For each number of terms the best subset is searched for (engine/subsets.py), its exponents, limits
+and rates are refined, and among the near-best ones (but for those with a number at the end of its
 range: limits of simpler terms) that of the least extended Bayesian information
 criterion is kept (Chen and Chen 2008),
 
@@ -176,7 +176,7 @@ def ladder(
 ) -> list[Chosen]:  # fmt: skip
     """The best refined subset of each size on some rows."""
     part = columns if rows is None else columns.rows(rows)
-    floor = _floor(part.y)
+    floor = _floor(part.problem.y)
     found: list[Chosen] = []
     for order in part.best(most, 40 * near):
         tried: dict[tuple[str, ...], int] = Counter()
@@ -191,7 +191,7 @@ def ladder(
         rivals = [c for c in rivals if not c.at_an_end] or rivals
         if not rivals:
             break
-        best = min(rivals, key=lambda c: ebic(c, len(part.y), prices, noise, floor))
+        best = min(rivals, key=lambda c: ebic(c, len(part.problem.y), prices, noise, floor))
         found.append(refined(equations, best.parts, rows))
     return found
 

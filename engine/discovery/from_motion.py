@@ -36,13 +36,18 @@ FEWEST = 20
 """Nodes that displacements of others are interpolated from."""
 
 
+class InvertedElement(ValueError):
+    """Positions that turn an element of the mesh inside out."""
+
+
 @dataclass(frozen=True, eq=False)
 class MeasuredMotion:
     """See the module.
 
     Raises:
-        ValueError: The motion has no cells, its frames are not those of the force, a position or
-            an element is bad, no force was measured, or nothing is free.
+        ValueError: The motion has no cells, its frames are not those of the force, a position is
+            bad, no force was measured, or nothing is free.
+        InvertedElement: An element is turned inside out.
     """
 
     motion: Trajectory
@@ -90,7 +95,7 @@ class MeasuredMotion:
         if not bool(self.free.any()):
             raise ValueError("every node is held: no equilibrium is left to tell terms apart")
         if self.inverted:
-            raise ValueError(
+            raise InvertedElement(
                 "an element is turned inside out by the measured motion: smooth it, or take a"
                 " coarser mesh"
             )

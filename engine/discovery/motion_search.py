@@ -22,12 +22,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from rheograd.materials.energies.symbolic import UnstableAtRest
 from rheograd.materials.law import ConstitutiveLaw
 
-from .corrected import CorrectedEquations
+from .corrected import CorrectedEquations, Unsettled
 from .discover import DRAWS, Discovery, Tell, discover, doubts, inclusion_of
 from .formula import Formula, formula
-from .from_motion import MeasuredMotion
+from .from_motion import InvertedElement, MeasuredMotion
 from .library import FAMILIES, Candidate, candidates, library
 from .selection import Chosen, Columns, solved
 
@@ -117,7 +118,7 @@ def found_in_motion(
             break
         try:
             equations, _ = search.settled(equations, found.chosen.parts, found.chosen)
-        except ValueError:
+        except Unsettled:
             search.stuck = True
             break
     assert found is not None
@@ -168,7 +169,11 @@ class _Search:
     def settled(
         self, start: CorrectedEquations, parts: Sequence[Candidate], chosen: Chosen | None = None
     ) -> tuple[CorrectedEquations, Chosen]:
-        """Weights of given terms and displacements, in turn until these stand still."""
+        """Weights of given terms and displacements, in turn until these stand still.
+
+        Raises:
+            Unsettled: The terms cannot correct the displacements.
+        """
         equations = start if chosen is None else self.about(start.about, law_of(chosen))
         self.settles = False
         for _ in range(MOST_STEPS):
@@ -197,17 +202,24 @@ def law_of(chosen: Chosen) -> ConstitutiveLaw:
     """The law of the terms alone.
 
     Raises:
-        ValueError: It is not stable at rest.
+        Unsettled: It is not stable at rest.
     """
     nothing = np.zeros((chosen.numbers, chosen.numbers))
-    return formula(chosen, nothing, QUANTILE, volume=True).law
+    try:
+        return formula(chosen, nothing, QUANTILE, volume=True).law
+    except UnstableAtRest as unstable:
+        raise Unsettled(str(unstable)) from None
 
 
 def _positive(chosen: Chosen) -> Chosen:
-    """Without the terms of weight 0."""
+    """Without the terms of weight 0.
+
+    Raises:
+        Unsettled: There are no others.
+    """
     kept = np.flatnonzero(chosen.weights > 0.0)
     if not len(kept):
-        raise ValueError(
+        raise Unsettled(
             "no term of the library goes with what was measured with a weight above 0: check the"
             " sign of the force and the side it acts on"
         )
@@ -221,7 +233,7 @@ def _moved(motion: MeasuredMotion, x: Tensor) -> MeasuredMotion:
     for _ in range(HALVINGS):
         try:
             return motion.at(start + share * (x - start))
-        except ValueError:
+        except InvertedElement:
             share /= 2
     return motion
 

@@ -1,31 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which few columns of a linear least-squares problem tell it best, with weights >= 0.
+"""Terms of a library, their weights, and their numbers once they are chosen.
 
-The best subset of each size (Bertsimas, King and Mazumder 2016): all subsets as long as there are
-few, from then on those that extend the best ones of the size before. A subset is solved by its
-normal equations, many at once, and left out if a weight is negative: then a smaller one does as
-well. Columns that were refined are solved by non-negative least squares (Lawson and Hanson 1974).
+Subsets of the columns of all candidates are ranked by engine/subsets.py; the exponents, limits and
+rates of a few of them are then moved to where the residual is least.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import combinations
-from math import comb
 from typing import Protocol
 
 import numpy as np
 
-from .library import Candidate, Term
+from ..subsets import Problem, Search, positive
+from .library import Candidate
 
 MOST = 12_000
 """Subsets of one size that are all tried."""
 WIDTH = 250
 """Best subsets that are extended."""
-RIDGE = 1e-14
-"""Of the normal equations of columns of length 1."""
 EDGE = 1e-3
 """A logarithm of a number no closer to its bound is inside."""
 
@@ -86,88 +80,38 @@ class Columns:
     """Columns of all candidates on some rows."""
 
     parts: tuple[Candidate, ...]
-    A: np.ndarray
-    """Shape (m, p)."""
-    y: np.ndarray
-    """Shape (m,)."""
+    problem: Problem
+    """A column for each of them."""
 
     @classmethod
     def of(cls, equations: Equations, parts: Sequence[Candidate]) -> Columns:
         """Of all rows; a column that is not finite or nothing is left out."""
         found = [(p, equations.column(p)) for p in parts]
         kept = [(p, a) for p, a in found if np.isfinite(a).all() and np.linalg.norm(a) > 0.0]
+        terms = tuple(p.term for p, _ in kept)
         A = np.stack([a for _, a in kept], 1)
-        return cls(tuple(p for p, _ in kept), A, equations.seen)
+        problem = Problem(A, equations.seen, terms, tuple(t.most for t in terms))
+        return cls(tuple(p for p, _ in kept), problem)
 
     def rows(self, chosen: np.ndarray) -> Columns:
-        """The same problem on fewer rows, or on rows that repeat."""
-        return replace(self, A=self.A[chosen], y=self.y[chosen])
-
-    @cached_property
-    def scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Gram matrix and right-hand side of columns of length 1, and their lengths."""
-        size = np.linalg.norm(self.A, axis=0)
-        size = np.where(size > 0.0, size, 1.0)
-        A = self.A / size
-        y = self.y / max(np.linalg.norm(self.y), 1e-300)
-        return A.T @ A, A.T @ y, size
+        """The same on fewer rows, or on rows that repeat."""
+        return replace(self, problem=self.problem.rows(chosen))
 
     def best(self, sizes: int, keep: int) -> list[np.ndarray]:
         """The best subsets of 1 to `sizes` columns, a row each, the best first, (<= keep, k)."""
-        found: list[np.ndarray] = []
-        order = np.zeros((1, 0), dtype=np.int64)
-        for k in range(1, sizes + 1):
-            everything = comb(len(self.parts), k) <= MOST
-            tried = self._all(k) if everything else self._extended(order)
-            tried = tried[self._allowed(tried)]
-            rss = self._rss(tried)
-            tried = tried[np.isfinite(rss)]
-            order = tried[np.argsort(rss[np.isfinite(rss)], kind="stable")]
-            found.append(order[:keep])
-            order = order[:WIDTH]
-        return found
-
-    def _all(self, k: int) -> np.ndarray:
-        return np.array(list(combinations(range(len(self.parts)), k)), dtype=np.int64)
-
-    def _extended(self, order: np.ndarray) -> np.ndarray:
-        p = len(self.parts)
-        more = np.tile(np.arange(p), len(order))[:, None]
-        both = np.concatenate([np.repeat(order, p, 0), more], 1)
-        both = np.sort(both, 1)
-        return np.unique(both[(np.diff(both, axis=1) > 0).all(1)], axis=0)
-
-    def _allowed(self, tried: np.ndarray) -> np.ndarray:
-        kinds: list[Term] = list(dict.fromkeys(p.term for p in self.parts))
-        kind = np.array([kinds.index(p.term) for p in self.parts])
-        counts = (kind[tried][..., None] == np.arange(len(kinds))).sum(1)
-        return (counts <= np.array([t.most for t in kinds])).all(1)
-
-    def _rss(self, tried: np.ndarray) -> np.ndarray:
-        """Relative to |y|², inf where a weight is not positive."""
-        G, b, _ = self.scaled
-        k = tried.shape[1]
-        inner = G[tried[:, :, None], tried[:, None, :]] + RIDGE * np.eye(k)
-        right = b[tried]
-        weights = np.linalg.solve(inner, right[..., None])[..., 0]
-        energy = np.einsum("ni,nij,nj->n", weights, inner, weights)
-        rss = 1.0 - 2 * (weights * right).sum(1) + energy
-        return np.where((weights > 0.0).all(1), rss, np.inf)
+        found = self.problem.best(Search(sizes, WIDTH, exhaustive=MOST))
+        return [order[:keep] for order in found]
 
 
 def solved(equations: Equations, parts: Sequence[Candidate], rows: np.ndarray | None) -> Chosen:
     """Weights of given terms by non-negative least squares on some rows, all if None."""
-    from scipy.optimize import nnls
-
     A = np.stack([equations.column(p) for p in parts], 1)
     y = equations.seen
     if rows is not None:
         A, y = A[rows], y[rows]
-    size = np.linalg.norm(A, axis=0)
-    if not np.isfinite(A).all() or not (size > 0.0).all():
+    if not (np.isfinite(A).all() and (np.linalg.norm(A, axis=0) > 0.0).all()):
         return Chosen(tuple(parts), np.zeros(len(parts)), float("inf"))
-    weights, norm = nnls(A / size, y)
-    return Chosen(tuple(parts), weights / size, float(norm) ** 2)
+    return Chosen(tuple(parts), *positive(A, y))
 
 
 def refined(

@@ -36,6 +36,13 @@ OTHERS: Mapping[str, str] = {
     "true stress": "cauchy stress", "cauchy stress": "cauchy stress", "time": "time",
     "loading": "loading",
 }  # fmt: skip
+LARGEST = 30.0
+"""Stretch, or shear, beyond which numbers are taken for percentages [-].
+
+Rubber ends below 10, and tough gels near 20 (Sun et al. 2012, Nature 489, 133).
+"""
+LEAST_PERCENTAGE = 50.0
+"""Numbers above it throughout are percentages of the length at rest, where 100 is rest."""
 PURE: Mapping[str, float] = {"%": 0.01, "-": 1.0, "1": 1.0, "mm/mm": 1.0, "m/m": 1.0}
 """Units of strain [-]."""
 SECONDS: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
@@ -103,14 +110,31 @@ class Columns:
             )
         return found[0].quantity
 
-    def deformed(self, shear: bool) -> np.ndarray:
-        """Stretches λ [-], or where that is asked for shears γ [-], shape (rows,).
+    def deformed(self, shear: bool, rows: np.ndarray) -> np.ndarray:
+        """Stretches λ [-], or where that is asked for shears γ [-], shape (k,).
+
+        Args:
+            shear: Which of them.
+            rows: Which rows, shape (rows,), bool.
 
         Raises:
-            ValueError: A strain has no unit, or one that is not known.
+            ValueError: A strain has no unit, or one that is not known, or the numbers can be no
+                stretches or shears.
         """
         column = self.columns[self.amount()]
-        values = self.numbers([column.quantity])[:, 0]
+        values = self.numbers([column.quantity])[rows, 0]
+        with np.errstate(over="ignore"):
+            found = self._deformed(column, values, shear)
+        percent = column.unit == "%"
+        remedy = f"check the unit of {column.head}" if percent else f"write {column.quantity} [%]"
+        if column.quantity == "stretch":
+            remedy = (
+                "if these are strains, name the column strain [%], or strain [-] where 1 is 100 %"
+            )
+        require_plausible(found, shear, values, f"{self.path}: got {column.head}", remedy)
+        return found
+
+    def _deformed(self, column: Column, values: np.ndarray, shear: bool) -> np.ndarray:
         if column.quantity == "stretch":
             self._unit(column, {u: f for u, f in PURE.items() if u != "%"}, "-")
             return values
@@ -158,6 +182,38 @@ class Columns:
                 " expected a number, or nan for a gap"
             )
         return value
+
+
+def require_plausible(
+    amount: np.ndarray, shear: bool, written: np.ndarray, name: str, remedy: str
+) -> None:
+    """Refuse what can be no stretches or shears.
+
+    Args:
+        amount: Stretches λ, or shears γ [-], NaN for gaps, shape (n,).
+        shear: Which of them.
+        written: The numbers of the file that they come from, shape (n,).
+        name: Of the file and the column, the begin of the error.
+        remedy: What to do if the numbers are strains.
+
+    Raises:
+        ValueError: A stretch is not above 0, or a stretch or shear is beyond `LARGEST`.
+    """
+    known = amount[~np.isnan(amount)]
+    if not len(known):
+        return
+    least, largest = float(known.min()), float(np.abs(known).max())
+    if largest <= LARGEST and (shear or least > 0.0):
+        return
+    got = f"{name} from {np.nanmin(written):g} to {np.nanmax(written):g}"
+    if shear:
+        raise ValueError(f"{got}, expected shears up to {LARGEST:g}, 1 where it is 100 %: {remedy}")
+    if least > LEAST_PERCENTAGE:
+        remedy = "if 100 is the length at rest, divide the numbers by 100"
+    raise ValueError(
+        f"{got}, expected stretches above 0 and up to {LARGEST:g}, the length over the length at"
+        f" rest: {remedy}"
+    )
 
 
 def read_columns(path: Path) -> Columns:

@@ -29,7 +29,7 @@ from torch import Tensor
 from rheograd.materials.elastic import det3
 
 from ..suggestion import did_you_mean
-from .stress_columns import Columns, loading_of, read_columns
+from .stress_columns import Columns, loading_of, read_columns, require_plausible
 from .stress_test import KINDS, REST, StressTest
 
 UNITS: Mapping[str, float] = {
@@ -269,7 +269,7 @@ def _simple(table: Columns, reading: Reading, factor: float) -> Iterator[StressT
         if kind in KINDS and kind != "SS" and amount == "shear":
             raise ValueError(f"{path}: got a shear of {name}, expected stretch or strain of it")
         rows = np.array([other == name for other in kinds])
-        moved = table.deformed(shear=kind == "SS")[rows]
+        moved = table.deformed(shear=kind == "SS", rows=rows)
         if "compression" in name.lower() and bool((moved > 1.0).any()):
             raise ValueError(
                 f"{path}: {name} has a stretch of {np.nanmax(moved):g}, expected none above 1:"
@@ -347,5 +347,9 @@ def _txt(path: Path, reading: Reading) -> StressFile:
         raise ValueError(f"{path} has no line of numbers: expected stretch and stress")
     unit, factor = _stated(reading.unit, path, "as a .csv with a line of names")
     table = torch.tensor(rows, dtype=torch.float64)
+    amount = table[:, 0].numpy()
+    shear = loading_of(reading.loading) == "SS"
+    remedy = "if these are strains, make it a .csv with strain [%],stress [MPa] in its first line"
+    require_plausible(amount, shear, amount, f"{path}: got a first column", remedy)
     test = _one(path, reading.loading, table, reading, factor)
     return StressFile((replace(test, name=path.stem),), unit, False)

@@ -63,6 +63,10 @@ class Constant(NamedTuple):
     """It stays below; None: no bound."""
 
 
+class UnstableAtRest(ValueError):
+    """A law without stiffness at rest, or with one below 0."""
+
+
 class Symbolic(InvariantEnergy):
     """The energy of this module.
 
@@ -77,8 +81,9 @@ class Symbolic(InvariantEnergy):
 
     Raises:
         TypeError: The text is no string.
-        ValueError: The text is no formula in these names, a constant is bad, rest is not free of
-            stress, or not stable; the message says which, and how large the stress is.
+        ValueError: The text is no formula in these names, a constant is bad, or rest is not free of
+            stress; the message says which, and how large the stress is.
+        UnstableAtRest: Rest is not stable.
     """
 
     name: ClassVar[str] = "symbolic"
@@ -181,6 +186,7 @@ class Symbolic(InvariantEnergy):
 
         Raises:
             ValueError: See the class.
+            UnstableAtRest: Likewise.
         """
         rest = Invariants(*(torch.tensor([v], dtype=torch.float64) for v in (3.0, 3.0, 1.0)))
         generator = torch.Generator().manual_seed(0)
@@ -202,7 +208,7 @@ class Symbolic(InvariantEnergy):
         tangent = self.tangent(*(torch.eye(3).double()[None], torch.zeros(1, 0).double(), 1.0))[0]
         shear, wave = float(tangent[0, 1, 0, 1]), float(tangent[0, 0, 0, 0])
         if not (wave > 0 and shear >= -ROUNDING * wave):
-            raise ValueError(
+            raise UnstableAtRest(
                 f"{self._at()}the moduli at rest are μ = {shear:.4g} Pa and λ + 2μ = {wave:.4g} Pa,"
                 " expected μ >= 0 and λ + 2μ > 0: mend the signs"
             )

@@ -51,12 +51,12 @@ def resident() -> float:
 def played(path: Path, size: tuple[int, int]) -> dict[str, float]:
     """Resident memory while every frame is drawn [MB], and frames a second."""
     from rheograd.viewer.presentation import Presentation
-    from rheograd.viewer.render import _off_screen
+    from rheograd.viewer.render import off_screen
     from rheograd.viewer.view import describe
 
     view = describe(path)
     opened, after, peak = resident(), 0.0, 0.0
-    with _off_screen(view, Presentation(size=size)) as draw:
+    with off_screen(view, Presentation(size=size)) as draw:
         begun = time.perf_counter()
         for k in range(len(view.times)):
             draw(k)

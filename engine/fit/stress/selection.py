@@ -2,8 +2,8 @@
 """Which terms of a CANN the tests ask for, and what other terms would have told them as well.
 
 **Search.** With its rate given, the stress of a term is linear in its weight, w ≥ 0. So every term
-is drawn once at each rate of a grid, and subsets grow one term at a time by non-negative least
-squares (Lawson and Hanson 1974); the `BEAM` best of each size go on, up to `MOST` terms. (That is
+is drawn once at each rate of a grid, and subsets grow one term at a time (engine/subsets.py); the
+`BEAM` best of each size go on, `ALIKE` of the same terms at most, up to `MOST` terms. (That is
 best-subset selection, the L₀ of McCulloch, St. Pierre, Linka and Kuhl 2024, "On sparse regression,
 Lp-regularization, and automated model discovery".) Rates between those of the grid are made up for
 by more terms: of data with little noise more may be chosen than made them.
@@ -44,6 +44,7 @@ from rheograd.materials.energies.cann import CANN
 from rheograd.materials.law import ConstitutiveLaw
 
 from ...observations.stress_test import StressTest
+from ...subsets import Problem, Search
 from ..report import FittedParameter
 from .families import STIFF, Bulk, Scales
 from .judge import criteria
@@ -51,8 +52,8 @@ from .numbers import NumbersFit, _predicted, along, fit_numbers
 from .task import Task
 from .terms import Piece, Terms, at_rest, formula, grid, second
 
-BEAM, MOST, RATES = 40, 4, 12
-"""Subsets that grow, terms at most, and rates of each term that are tried."""
+BEAM, ALIKE, MOST, RATES = 40, 2, 4, 12
+"""Subsets that grow, those of the same terms among them, most terms, and rates of each to try."""
 TIE, TOLD = 2.0, 10.0
 """Differences of the criterion: too close to call, and out of the question."""
 MEMBERS = 30
@@ -233,49 +234,24 @@ def subsets(task: Task, scales: Scales, one: bool) -> list[Subset]:
         one: Whether these are on one curve; then of Ī₂ only powers are tried, for exponentials of
             what nothing tells say nothing anywhere else.
     """
-    from scipy.optimize import nnls
-
     pieces, A, y = _dictionary(task, scales, one)
-    m, terms = len(y), len({p.name for p in pieces})
+    names = tuple(p.name for p in pieces)
+    problem = Problem(A, y, names, (1,) * len(names))
     best: dict[tuple[str, ...], Subset] = {}
-    beam: list[tuple[int, ...]] = [()]
-    for _ in range(MOST):
-        grown: dict[tuple[int, ...], float] = {}
-        for held in beam:
-            names = {pieces[j].name for j in held}
-            for k, piece in enumerate(pieces):
-                columns = tuple(sorted((*held, k)))
-                if piece.name in names or columns in grown:
-                    continue
-                w, norm = nnls(A[:, columns], y)
-                told = tuple(pieces[j]._replace(weight=v * scales.shear)
-                             for j, v in zip(columns, w, strict=True))  # fmt: skip
-                if not (w > 0).all():
-                    continue
-                misfit = norm**2 / m
-                grown[columns] = misfit
-                one_of = Subset(told, misfit, 0.0, math.comb(terms, len(told)))
-                criterion = criteria(misfit, m, one_of.count)[0]
-                key = tuple(p.name for p in told)
-                sound = math.isfinite(criterion) and any(at_rest(name) for name in key)
-                if sound and (key not in best or criterion < best[key].criterion):
-                    best[key] = one_of._replace(criterion=criterion)
-        beam = _beam(grown, pieces)
+    for order in problem.best(Search(MOST, BEAM, alike=ALIKE)):
+        for columns in order:
+            key = tuple(names[j] for j in columns)
+            if key in best or not any(at_rest(name) for name in key):
+                continue
+            weights, rss = problem.solved(columns)
+            told = tuple(pieces[j]._replace(weight=w * scales.shear)
+                         for j, w in zip(columns, weights.tolist(), strict=True))  # fmt: skip
+            misfit, rivals = rss / len(y), math.comb(len(set(names)), len(key))
+            subset = Subset(told, misfit, 0.0, rivals)
+            criterion = criteria(misfit, len(y), subset.count)[0]
+            if math.isfinite(criterion) and (weights > 0.0).all():
+                best[key] = subset._replace(criterion=criterion)
     return sorted(best.values(), key=lambda s: s.criterion)
-
-
-def _beam(grown: dict[tuple[int, ...], float], pieces: Sequence[Piece]) -> list[tuple[int, ...]]:
-    """The best few, two of a kind at most."""
-    kept: dict[tuple[str, ...], int] = {}
-    found = []
-    for columns in sorted(grown, key=lambda c: grown[c]):
-        key = tuple(pieces[j].name for j in columns)
-        kept[key] = kept.get(key, 0) + 1
-        if kept[key] <= 2:
-            found.append(columns)
-        if len(found) == BEAM:
-            break
-    return found
 
 
 def _dictionary(
