@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_experiments import SIZE, front, motion, seen_by, side
+from test_experiments import SIZE, SOLVER, build, front, motion, seen_by, side
 
 from rheograd.engine.fit import identify
 from rheograd.engine.moving_surface import MovingSurface
 from rheograd.engine.observations.silhouettes import Silhouettes
+from rheograd.engine.simulate import simulate
 from rheograd.engine.vision.camera_files import save_camera
 from rheograd.engine.vision.tracks import Tracks
 from rheograd.engine.vision.video import VideoWriter
@@ -107,12 +108,12 @@ def test_two_motions_from_a_file_of_experiments(thrown: Path, said: Callable[[],
 
 def test_a_video_of_masks(thrown: Path) -> None:
     """What the simulated cover says is written as a video, and fitted to."""
-    run = motion(young=2e4)
+    run = simulate(build(young=2e4), SOLVER, steps=200, every=40)
     blank = [np.ones(SIZE[::-1], bool)] * len(run.time)
     bound = Silhouettes.bind(
         blank, run.time.numpy(), MovingSurface.of(run), run.x[0], camera=front(), lines=SIZE[1]
     )  # fmt: skip
-    with VideoWriter(thrown.with_name("mask.mp4"), SIZE, 1 / 0.01, crf=0) as film:
+    with VideoWriter(thrown.with_name("mask.mp4"), SIZE, 1 / 0.02, crf=0) as film:
         for cover in bound.cover(run):
             film.write(np.repeat(255 * (cover.numpy() > 0.5).astype(np.uint8)[..., None], 3, -1))
     out = thrown.parent / "fit"

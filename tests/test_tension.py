@@ -137,7 +137,7 @@ def test_gaps_are_filled_in_time_but_not_at_the_end() -> None:
 @pytest.mark.parametrize("lack", [0.002, 0.02])
 def test_bands_hold_the_truth_as_often_as_they_say(lack: float) -> None:
     """Of 20 draws of noise; a band of 95 % misses more than three times in one case of 60."""
-    strains = strains_of_bar(0.3, lack=lack)
+    strains = strains_of_bar(0.3, lack=lack, frames=40)
     found = [told(bar(*strains, noise=0.05, seed=seed)) for seed in range(20)]
     assert sum(f.ratio.low <= POISSON <= f.ratio.high for f in found) >= 17
     onsets = [f.onset for f in found if f.onset is not None]

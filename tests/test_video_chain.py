@@ -3,6 +3,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def test_truths_are_fixed_and_starts_are_far_off(plastic: bool) -> None:
 
 def test_a_truth_has_other_particles_than_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "DURATION", 0.02)
+    monkeypatch.setattr(chain, "SOLVER", replace(chain.SOLVER, cell=1 / 25))
     truth = chain.Truth.draw(False, 0)
     model = chain.SOLVER.discretize(chain.build(**truth.hidden))
     for doubled in (False, True):

@@ -31,10 +31,13 @@ class DeviceFactor(Factor):
         size = b.detach().norm()
         if not float(size) > 0.0:
             return torch.zeros_like(b)
-        vec3 = types(precision(b)).vec3
-        b, x = (b.detach() / size).contiguous(), torch.zeros_like(b)  # rtol is atol there too
+        # as numbers, for which Warp has its kernels ready: each of vectors would be one more, and
+        # all of them would be compiled again with every one that is new
+        scalar = types(precision(b)).scalar
+        right = (b.detach() / size).reshape(-1).contiguous()  # rtol is atol there too
+        x = torch.zeros_like(right)
         with wp.ScopedStream(current_stream(b.device)):
-            out = self._iterate(as_warp(b, vec3), as_warp(x, vec3), rtol, transposed)
+            out = self._iterate(as_warp(right, scalar), as_warp(x, scalar), rtol, transposed)
         count, error, goal = out
         if not float(error) <= 1.01 * float(goal):
             raise LinearFailure(
@@ -43,7 +46,7 @@ class DeviceFactor(Factor):
                 "stiffness matrix is singular, not positive definite or very ill-conditioned; try "
                 "more load steps, or device='cpu' with linear='lu'"
             )
-        return x * size
+        return x.reshape(b.shape) * size
 
     @property
     def bytes(self) -> int:

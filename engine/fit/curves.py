@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -163,20 +163,23 @@ def _stretched(
 ) -> Curve:  # fmt: skip
     if law.dim == 2:
         mode = _IN_PLANE[mode.name]
-    halves = []
-    for end in _range("stretch", stretch, 1.0):
-        point = _start(law, fields)
-        increment, count = _increments(point.strain(end), dt, rate)
-        rows, lateral = [(0.0, point.tau()[0, 0])], 0.0
-        for k in range(1, count + 1):
-            lateral = point.free_sides(mode, increment, lateral, dt)
-            tau = point.load(point.stretched(mode, increment, lateral), dt)
-            rows.append((k * increment, tau[0, 0]))
-        halves.append(rows)
-    strain, tau_xx = _join(halves)
-    x = point.stretch(strain)
+    points, increments, counts = _halves(law, "stretch", stretch, dt, rate, fields)
+    lateral = torch.zeros_like(increments)
+
+    def further() -> Tensor:
+        which = points.which
+        lateral[which] = points.free_sides(mode, increments[which], lateral[which], dt)
+        points.keep(lateral[which].isfinite())
+        which = points.which
+        if len(which) == 0:
+            return lateral[which]
+        return points.load(points.stretched(mode, increments[which], lateral[which]), dt)[:, 0, 0]
+
+    tau_xx = _driven(points, points.tau()[:, 0, 0], counts, further)
+    strain, tau_xx = _join(increments, counts, tau_xx)
+    x = points.stretch(strain)
     return Curve(
-        mode.name, x, tau_xx if point.small else tau_xx / x, ("-", "Pa"),
+        mode.name, x, tau_xx if points.small else tau_xx / x, ("-", "Pa"),
         ("stretch λ", "nominal stress P"), mode.loading, dt, rate,
     )  # fmt: skip
 
@@ -207,21 +210,45 @@ def simple_shear(
     Raises:
         ValueError: An argument is out of range.
     """
+    (curve,) = simple_shears(law, (compression,), shear=shear, dt=dt, rate=rate, fields=fields)
+    return curve
+
+
+def simple_shears(
+    law: ConstitutiveLaw,
+    compressions: Sequence[float],
+    *,
+    shear: float = 0.5,
+    dt: float = STEP,
+    rate: float = RATE,
+    fields: Tensor | None = None,
+) -> list[Curve]:
+    """What `simple_shear` gives for each of several compressions, computed together."""
     if not (math.isfinite(shear) and shear > 0):
         raise ValueError(f"got shear = {shear:g}, expected a largest shear above 0, such as 0.5")
-    if not 0 <= compression < 1:
-        raise ValueError(f"got compression = {compression:g}, expected a share, 0 <= share < 1")
-    point = _start(law, fields)
-    if compression:
-        squeeze, count = _increments(point.strain(1 - compression), dt, rate)
-        for _ in range(count):
-            point.load(point.swollen(squeeze), dt)
+    started = []
+    for compression in compressions:
+        if not 0 <= compression < 1:
+            raise ValueError(f"got compression = {compression:g}, expected a share, 0 <= share < 1")
+        point = _start(law, fields)
+        if compression:
+            squeeze, count = _increments(point.strain(1 - compression), dt, rate)
+            for _ in range(count):
+                point.load(point.swollen(squeeze), dt)
+        started.append(point)
+    points = _Points.together(started)
     increment, count = _increments(shear, dt, rate)
     move = torch.eye(3, dtype=torch.float64)
     move[0, 1] = increment
-    rows = [(0.0, point.tau()[0, 1])]
-    rows += [(k * increment, point.load(move, dt)[0, 1]) for k in range(1, count + 1)]
-    x, y = _columns(rows)
+    counts = torch.full((len(started),), count)
+    rows = _driven(
+        points, points.tau()[:, 0, 1], counts, lambda: points.load(move, dt)[:, 0, 1]
+    )  # fmt: skip
+    x = increment * torch.arange(count + 1, dtype=torch.float64)
+    return [_shear_curve(x, y, c, dt, rate) for y, c in zip(rows, compressions, strict=True)]
+
+
+def _shear_curve(x: Tensor, y: Tensor, compression: float, dt: float, rate: float) -> Curve:
     squeezed = f" after taking {100 * compression:.3g} % of its volume away" if compression else ""
     return Curve(
         "sheared under pressure" if compression else "simple shear",
@@ -259,20 +286,19 @@ def volumetric(
     Raises:
         ValueError: An argument is out of range.
     """
-    halves = []
-    for end in _range("volume", volume, 1.0):
-        point = _start(law, fields)
-        increment, count = _increments(point.strain(end), dt, rate)
-        move = point.swollen(increment)
-        rows = [(0.0, point.tau().trace() / 3)]
-        rows += [(k * increment, point.load(move, dt).trace() / 3) for k in range(1, count + 1)]
-        halves.append(rows)
-    strain, tau = _join(halves)
-    x = point.stretch(strain)
+    points, increments, counts = _halves(law, "volume", volume, dt, rate, fields)
+    moves = torch.stack([points.swollen(float(strain)) for strain in increments])
+
+    def further() -> Tensor:
+        return _mean(points.load(moves[points.which], dt))
+
+    tau = _driven(points, _mean(points.tau()), counts, further)
+    strain, tau = _join(increments, counts, tau)
+    x = points.stretch(strain)
     return Curve(
         "volumetric",
         x,
-        tau if point.small else tau / x,
+        tau if points.small else tau / x,
         ("-", "Pa"),
         ("volume ratio J", "mean stress"),
         "Squeezed or expanded equally in all directions.",
@@ -281,17 +307,30 @@ def volumetric(
     )
 
 
-class _Point:
-    """One material point on its way through a loading.
+class _Points:
+    """Material points on their ways through loadings that are computed together.
 
     Strains are logarithmic, or for laws of small strains changes of length by that at rest.
     """
 
-    def __init__(self, law: ConstitutiveLaw, fields: Tensor | None):
+    def __init__(self, law: ConstitutiveLaw, F: Tensor, internal: Tensor) -> None:
         self.law = law
         self.small = law.kinematics == "small"
-        self.F = torch.eye(3, dtype=torch.float64)[None]
-        self.internal = at_rest(law, 1, self.F, fields)
+        self.F, self.internal = F, internal
+        self.which = torch.arange(len(F))
+        """Numbers of those that are still on their way, shape (q,), in the order of F."""
+
+    @classmethod
+    def together(cls, points: Sequence[_Points]) -> _Points:
+        """Those of several, of one law."""
+        F, internal = (torch.cat([getattr(p, n) for p in points]) for n in ("F", "internal"))
+        return cls(points[0].law, F, internal)
+
+    def keep(self, going: Tensor) -> None:
+        """Leave the others where they are; shape (q,)."""
+        if not bool(going.all()):
+            self.F, self.internal = self.F[going], self.internal[going]
+            self.which = self.which[going]
 
     def strain(self, stretch: float) -> float:
         """Of a stretch or a volume ratio."""
@@ -301,10 +340,12 @@ class _Point:
         """Undoes `strain`."""
         return 1 + strain if self.small else strain.exp()
 
-    def stretched(self, mode: _Mode, axial: float, lateral: float | Tensor) -> Tensor:
-        """What deforms by a driven and a free strain, shape (..., 3, 3)."""
+    def stretched(self, mode: _Mode, axial: Tensor | float, lateral: Tensor | float) -> Tensor:
+        """What deforms by a driven and a free strain of one shape, shape (..., 3, 3)."""
         driven, free = (torch.tensor(v, dtype=torch.float64) for v in (mode.driven, mode.free))
-        lateral = torch.as_tensor(lateral, dtype=torch.float64)[..., None]
+        axial, lateral = (
+            torch.as_tensor(v, dtype=torch.float64)[..., None] for v in (axial, lateral)
+        )
         strains = axial * driven + torch.where(free > 0, lateral * free, 0.0)
         return torch.diag_embed(1 + strains if self.small else strains.exp())
 
@@ -314,73 +355,115 @@ class _Point:
         each = _Mode("volumetric", axes, (0, 0, 0), "")
         return self.stretched(each, strain / sum(axes), 0.0)
 
-    def moved(self, move: Tensor) -> Tensor:
-        """The present deformation and then `move`, shape (..., 3, 3)."""
+    def moved(self, move: Tensor, F: Tensor) -> Tensor:
+        """The deformation F and then `move`, shape (..., 3, 3)."""
         if self.small:
-            return self.F + move - torch.eye(3, dtype=torch.float64)
-        return move @ self.F
+            return F + move - torch.eye(3, dtype=torch.float64)
+        return move @ F
 
     @torch.no_grad()
     def tau(self) -> Tensor:
-        """Kirchhoff stress of the state as it is [Pa], shape (3, 3)."""
-        return self.law.stress(self.F, self.internal)[0]
+        """Kirchhoff stress of the states as they are [Pa], shape (q, 3, 3)."""
+        return self.law.stress(self.F, self.internal)
 
     @torch.no_grad()
     def load(self, move: Tensor, dt: float) -> Tensor:
-        """Deform by `move` (3, 3) from the present state; the stress then [Pa], shape (3, 3)."""
-        response = self.law.update(self.moved(move), self.internal, dt)
+        """Deform by `move`, shape (3, 3) or (q, 3, 3); the stress then [Pa], shape (q, 3, 3)."""
+        response = self.law.update(self.moved(move, self.F), self.internal, dt)
         self.F, self.internal = response.F_elastic, response.internal
-        return response.tau[0]
+        return response.tau
 
-    def free_sides(self, mode: _Mode, axial: float, near: float, dt: float) -> float:
-        """Lateral strain, next to `near`, that leaves the sides without stress.
+    def free_sides(self, mode: _Mode, axial: Tensor, near: Tensor, dt: float) -> Tensor:
+        """Lateral strains, next to `near`, that leave the sides without stress, shape (q,).
 
-        NaN if there is none up to WIDEST on either side; 0 where no side is free.
+        NaN where there is none up to WIDEST on either side; 0 where no side is free.
         """
         sides = [i for i, free in enumerate(mode.free) if free]
         if not sides:
-            return 0.0
-
-        @torch.no_grad()
-        def pressing(lateral: Tensor) -> Tensor:
-            internal = self.internal.expand(len(lateral), -1)
-            moved = self.moved(self.stretched(mode, axial, lateral))
-            tau = self.law.update(moved, internal, dt).tau
-            return tau[:, sides, sides].mean(1)
-
-        if not (math.isfinite(near) and self.F.isfinite().all()):
-            return math.nan
-        width = 2 * abs(axial)
-        while width <= WIDEST:
-            found = _root(pressing, near, width)
-            if not math.isnan(found):
+            return torch.zeros_like(axial)
+        found = torch.full_like(axial, math.nan)
+        sought = near.isfinite() & self.F.isfinite().all(2).all(1)
+        width = 2 * axial.abs()
+        while True:
+            at = torch.nonzero(found.isnan() & sought & (width <= WIDEST)).flatten()
+            if len(at) == 0:
                 return found
-            width *= 8
-        return math.nan
+
+            @torch.no_grad()
+            def pressing(lateral: Tensor, at: Tensor = at) -> Tensor:
+                move = self.stretched(mode, axial[at, None].expand_as(lateral), lateral)
+                moved = self.moved(move, self.F[at, None]).flatten(0, 1)
+                internal = self.internal[at, None].expand(*lateral.shape, -1).flatten(0, 1)
+                tau = self.law.update(moved, internal, dt).tau
+                return tau[:, sides, sides].mean(1).view(lateral.shape)
+
+            found[at] = _roots(pressing, near[at], width[at])
+            width = 8 * width
 
 
-def _start(law: ConstitutiveLaw, fields: Tensor | None) -> _Point:
-    return _Point(copy.deepcopy(law).to("cpu", torch.float64), fields)
+def _start(law: ConstitutiveLaw, fields: Tensor | None, count: int = 1) -> _Points:
+    """So many points at rest."""
+    law = copy.deepcopy(law).to("cpu", torch.float64)
+    F = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
+    return _Points(law, F, at_rest(law, count, F, fields))
 
 
-def _root(residual: Callable[[Tensor], Tensor], near: float, width: float) -> float:
-    """The sign change of `residual` within near ± width that is closest to `near`, else NaN."""
-    middle = near
+def _halves(
+    law: ConstitutiveLaw, name: str, ends: tuple[float, float], dt: float, rate: float,
+    fields: Tensor | None,
+) -> tuple[_Points, Tensor, Tensor]:  # fmt: skip
+    """Two points at rest, the strain of a step of each (2,) and the steps (2,) to either end."""
+    points = _start(law, fields, 2)
+    pairs = [_increments(points.strain(end), dt, rate) for end in _range(name, ends, 1.0)]
+    increments, counts = zip(*pairs, strict=True)
+    return points, torch.tensor(increments, dtype=torch.float64), torch.tensor(counts)
+
+
+def _driven(
+    points: _Points, first: Tensor, counts: Tensor, further: Callable[[], Tensor]
+) -> Tensor:
+    """A stress of each point (q,) at rest and in each of its steps, shape (q, t).
+
+    What comes after a point's last step, or where the law has no answer, is not a number.
+    """
+    last = int(counts.max())
+    rows = torch.full((len(counts), last + 1), math.nan, dtype=torch.float64)
+    rows[:, 0] = first
+    for k in range(1, last + 1):
+        points.keep((counts[points.which] >= k) & points.F.isfinite().all(2).all(1))
+        if len(points.which) == 0:
+            break
+        rows[points.which, k] = further()
+    return rows
+
+
+def _mean(tau: Tensor) -> Tensor:
+    return tau.diagonal(dim1=1, dim2=2).sum(1) / 3
+
+
+def _roots(residual: Callable[[Tensor], Tensor], near: Tensor, width: Tensor) -> Tensor:
+    """The sign changes of `residual` within near ± width that are closest to `near`, else NaN.
+
+    Args:
+        residual: Of numbers of shape (q, CANDIDATES), a row for each root.
+        near: Shape (q,).
+        width: Shape (q,).
+    """
+    middle, row, lost = near, torch.arange(len(near)), torch.zeros(len(near), dtype=torch.bool)
+    ticks = torch.linspace(-1, 1, CANDIDATES, dtype=torch.float64)
     for _ in range(ROUNDS):
-        grid = torch.linspace(middle - width, middle + width, CANDIDATES, dtype=torch.float64)
+        grid = middle[:, None] + width[:, None] * ticks
         values = residual(grid)
-        low, high = values[:-1], values[1:]
-        changes = torch.nonzero((low * high <= 0) & low.isfinite() & high.isfinite()).flatten()
-        if len(changes) == 0:
-            return math.nan
-        centres = 0.5 * (grid[changes] + grid[changes + 1])
-        k = int(changes[(centres - middle).abs().argmin()])
-        rise = float(high[k] - low[k])
-        share = -float(low[k]) / rise if rise else 0.5
-        spacing = float(grid[1] - grid[0])
-        middle = float(grid[k]) + share * spacing
-        width = spacing
-    return middle
+        low, high = values[:, :-1], values[:, 1:]
+        changes = (low * high <= 0) & low.isfinite() & high.isfinite()
+        off = (0.5 * (grid[:, :-1] + grid[:, 1:]) - middle[:, None]).abs()
+        k = torch.where(changes, off, math.inf).argmin(1)
+        a, rise = low[row, k], (high - low)[row, k]
+        share = torch.where(rise == 0, 0.5, -a / rise)
+        width = grid[:, 1] - grid[:, 0]
+        lost = lost | ~changes[row, k]
+        middle = torch.where(lost, middle, grid[row, k] + share * width)
+    return torch.where(lost, math.nan, middle)
 
 
 def _range(name: str, ends: tuple[float, float], rest: float) -> tuple[float, float]:
@@ -401,12 +484,10 @@ def _increments(strain: float, dt: float, rate: float) -> tuple[float, int]:
     return strain / count, count
 
 
-def _columns(rows: list[tuple[float, Tensor]]) -> tuple[Tensor, Tensor]:
-    x = torch.tensor([strain for strain, _ in rows], dtype=torch.float64)
-    return x, torch.stack([stress for _, stress in rows])
-
-
-def _join(halves: list[list[tuple[float, Tensor]]]) -> tuple[Tensor, Tensor]:
-    """From rest to either end, made one curve from low to high."""
-    (x_low, y_low), (x_high, y_high) = (_columns(rows) for rows in halves)
+def _join(increments: Tensor, counts: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Strain and stress of two points from rest to either end, made one from low to high."""
+    (x_low, y_low), (x_high, y_high) = (
+        (strain * torch.arange(int(count) + 1, dtype=torch.float64), row[: int(count) + 1])
+        for strain, count, row in zip(increments, counts, rows, strict=True)
+    )
     return torch.cat([x_low.flip(0)[:-1], x_high]), torch.cat([y_low.flip(0)[:-1], y_high])

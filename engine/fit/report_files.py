@@ -19,7 +19,7 @@ import torch
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..atomic import replacing
-from .curves import RATE, STEP, Curve, simple_shear, uniaxial, volumetric
+from .curves import RATE, STEP, Curve, simple_shears, uniaxial, volumetric
 from .page import page
 from .report import FitReport
 from .strains import Run, fitted_to, seen_strains
@@ -107,8 +107,7 @@ def law_curves(law: ConstitutiveLaw, dt: float, rate: float) -> list[Curve]:
     return [
         uniaxial(law, dt=dt, rate=rate),
         volumetric(law, dt=dt, rate=rate),
-        simple_shear(law, dt=dt, rate=rate),
-        simple_shear(law, compression=SQUEEZED, dt=dt, rate=rate),
+        *simple_shears(law, (0.0, SQUEEZED), dt=dt, rate=rate),
     ]
 
 
