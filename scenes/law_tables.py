@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rheograd.engine.audit.audit import Audit
     from rheograd.engine.audit.finding import Finding
     from rheograd.engine.audit.stiffness import Moduli
-    from rheograd.engine.fit.curves import Curve
+    from rheograd.engine.curves import Curve
     from rheograd.materials.law import ConstitutiveLaw
 
 ROWS = 4

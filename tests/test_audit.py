@@ -18,7 +18,7 @@ from rheograd.engine.audit.audit import Audit, audit, extrapolation
 from rheograd.engine.audit.probe import Probe
 from rheograd.engine.audit.stiffness import acoustic, least_acoustic, moduli_at_rest
 from rheograd.engine.audit.strain_box import StrainBox, suited
-from rheograd.engine.fit.curves import uniaxial
+from rheograd.engine.curves import uniaxial
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import (
     Corotated,

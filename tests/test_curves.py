@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from rheograd.engine.fit.curves import (
+from rheograd.engine.curves import (
     Curve,
     equibiaxial,
     pure_shear,

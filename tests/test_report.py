@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from rheograd.engine.curves import Curve
 from rheograd.engine.fit import report_files
-from rheograd.engine.fit.curves import Curve
 from rheograd.engine.fit.page import headline, page, verdict
 from rheograd.engine.fit.plots import limits, log_marks, loss_plot
 from rheograd.engine.fit.quantity import duration, number, quantity

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..fit.curves import STEP, Curve
+from ..curves import STEP, Curve
 from . import invariance, loadings, stiffness, work
 from .finding import Finding, not_applicable
 from .probe import Probe

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..fit.curves import RATE, STEP, Curve, equibiaxial, pure_shear, simple_shear, uniaxial
-from ..fit.curves import volumetric as volume_curve
+from ..curves import RATE, STEP, Curve, equibiaxial, pure_shear, simple_shear, uniaxial
+from ..curves import volumetric as volume_curve
 from .finding import Finding, not_applicable
 from .stiffness import Moduli
 from .strain_box import StrainBox

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..atomic import replacing
-from ..fit.curves import Curve
+from ..curves import Curve
 from ..fit.plots import FITTED, INK, MUTED, STYLE, frame, limits
 from ..fit.quantity import scale
 from .finding import Finding

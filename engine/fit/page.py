@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from .curves import Curve
+from ..curves import Curve
 from .page_parameters import parameters, plain_name
 from .plots import LINES, curve_plot, loss_plot
 from .quantity import duration, number, percent, quantity

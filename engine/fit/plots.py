@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .curves import Curve
+from ..curves import Curve
 from .quantity import Scale, number, scale
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from .curves import STEP
+from ..curves import STEP
 
 Law = ConstitutiveLaw | Path | str
 

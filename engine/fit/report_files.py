@@ -19,7 +19,7 @@ import torch
 from rheograd.materials.law import ConstitutiveLaw
 
 from ..atomic import replacing
-from .curves import RATE, STEP, Curve, simple_shears, uniaxial, volumetric
+from ..curves import RATE, STEP, Curve, simple_shears, uniaxial, volumetric
 from .page import page
 from .report import FitReport
 from .strains import Run, fitted_to, seen_strains

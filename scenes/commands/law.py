@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rheograd.engine.audit.audit import Audit
     from rheograd.engine.audit.stiffness import Moduli
     from rheograd.engine.audit.strain_box import StrainBox
-    from rheograd.engine.fit.curves import Curve
+    from rheograd.engine.curves import Curve
     from rheograd.materials.law import ConstitutiveLaw
 
 RANK = 4
@@ -107,7 +107,7 @@ def run(found: argparse.Namespace, kind: Any, options: Sequence[Parameter]) -> i
     from rheograd.engine.audit.audit import audit, box_for
     from rheograd.engine.audit.probe import Probe
     from rheograd.engine.audit.stiffness import moduli_at_rest
-    from rheograd.engine.fit.curves import STEP
+    from rheograd.engine.curves import STEP
 
     from .. import law_tables, named_laws
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw
 
-from ..constant_fields import at_rest
+from .constant_fields import at_rest
 
 STEP = 5e-4
 """Length of a loading step [s]."""
