@@ -86,8 +86,10 @@ def tied() -> Tensor:
 def by_definition(law: PrincipalLaw, F: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
     """tau and F written down again, by torch's own decomposition and automatic differentiation."""
 
-    def phi(part: Part, e: Tensor, m: Tensor) -> Tensor:
-        shared = torch.stack([e.sum(1), m, (1 + e).prod(1) - 1], 1)
+    def phi(part: Part, e: Tensor, soft: float) -> Tensor:
+        J = (1 + e).prod(1)
+        deviator = (e - e.mean(1, keepdim=True)).square().sum(1)
+        shared = torch.stack([e.sum(1), (deviator + soft**2).sqrt() - soft, J - 1], 1)
         answers = []
         for axis in range(3):
             x = torch.cat([e[:, axis : axis + 1], shared], 1)
@@ -98,10 +100,8 @@ def by_definition(law: PrincipalLaw, F: Tensor, code: Tensor) -> tuple[Tensor, T
     U, sigma, Vh = torch.linalg.svd(F)
     e = sigma - 1
     if law.plastic_part is not None:
-        deviator, soft = e - e.mean(1, keepdim=True), law.plastic_part.strain / 10
-        m = (deviator.square().sum(1) + soft**2).sqrt() - soft
-        e = e + law.plastic_part.scale * phi(law.plastic_part, e, m)
-    P = law.elastic_part.scale * phi(law.elastic_part, e, e.square().sum(1))
+        e = e + law.plastic_part.scale * phi(law.plastic_part, e, law.plastic_part.strain / 10)
+    P = law.elastic_part.scale * phi(law.elastic_part, e, law.elastic_part.strain)
     return U @ torch.diag_embed(P * (1 + e)) @ U.mT, U @ torch.diag_embed(1 + e) @ Vh
 
 

@@ -4,18 +4,15 @@
 With F = U diag(1 + e) V^T (decompose.py), e the principal Biot strains, one function phi of a
 strain and of symmetric functions of all three serves each axis,
 
-    y_a = phi(x_a),   x_a = (e_a, e1 + e2 + e3, m, J - 1)
+    y_a = phi(x_a),   x_a = (e_a, t, sqrt(d^2 + soft^2) - soft, J - 1)
+    t = e1 + e2 + e3,   d^2 = ((e1 - e2)^2 + (e2 - e3)^2 + (e3 - e1)^2) / 3
 
     plasticity:  g = e + flow_scale y(e),             F = U diag(1 + g) V^T
     elasticity:  P = stress_scale U diag(y(g)) V^T,   tau = P F^T = U diag(b) U^T,
                  b_a = stress_scale (1 + g_a) y_a(g)
 
-    elasticity:  m = g1^2 + g2^2 + g3^2
-    plasticity:  m = sqrt(d^2 + soft^2) - soft,
-                 d^2 = ((e1 - e2)^2 + (e2 - e3)^2 + (e3 - e1)^2) / 3
-
-d is the norm of the deviator: what yields, yields by it. `soft` [-] rounds off its corner, where
-stretches coincide.
+d is the norm of the deviator: what yields, yields by it. It has a corner where stretches coincide,
+which `soft` [-] rounds off, a strain for the elasticity and one for the plasticity.
 
 As phi is one for all axes, y commutes with permutations: tau and F are smooth functions of F_trial
 wherever phi is smooth, also where stretches coincide. Their derivatives are those of spectral
@@ -48,7 +45,7 @@ class PrincipalKernels(NamedTuple):
     Thread i takes point p = start + i of arrays over all points, row f = row + i of R, row i of
     arrays over a block (V, e, g) and rows 3 i to 3 i + 2 of those over its axes (x, y, slopes,
     heads). e are the first three columns of an array that has more. `scales` are the stress_scale,
-    the flow_scale and `soft`.
+    the flow_scale, and `soft` of the elasticity and of the plasticity.
     """
 
     inputs: wp.Kernel
@@ -85,28 +82,37 @@ def principal_kernels(dtype: Any) -> PrincipalKernels:
 def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
     t = types(dtype)
     scalar, vec3 = t.scalar, t.vec3
-    one = scalar(1.0)
+    third, one = scalar(1.0 / 3.0), scalar(1.0)
 
     @wp.func
-    def write(i: int, e: vec3, size: scalar, x_out: wp.array2d[scalar]):
+    def rounded(e: vec3, soft: scalar):
+        """sqrt(d^2 + soft^2), of differences of strains: equal ones give soft to the last bit."""
+        p = e[0] - e[1]
+        q = e[1] - e[2]
+        r = e[2] - e[0]
+        return wp.sqrt(third * (p * p + q * q + r * r) + soft * soft)
+
+    @wp.func
+    def write(i: int, e: vec3, soft: scalar, x_out: wp.array2d[scalar]):
         """The inputs of phi; J - 1 without a difference of large numbers."""
         sum1 = e[0] + e[1] + e[2]
         sum2 = e[0] * e[1] + e[0] * e[2] + e[1] * e[2]
+        deviator = rounded(e, soft) - soft
         for a in range(3):
             x_out[3 * i + a, 0] = e[a]
             x_out[3 * i + a, 1] = sum1
-            x_out[3 * i + a, 2] = size
+            x_out[3 * i + a, 2] = deviator
             x_out[3 * i + a, 3] = sum1 + sum2 + e[0] * e[1] * e[2]
 
     @wp.func
-    def pull(i: int, e: vec3, size_slope: vec3, heads: vec3, slopes: wp.array2d[scalar]):
+    def pull(i: int, e: vec3, soft: scalar, heads: vec3, slopes: wp.array2d[scalar]):
         """Gradient by e of the sum of heads_a y_a."""
         by_sum = scalar(0.0)
-        by_size = scalar(0.0)
+        by_deviator = scalar(0.0)
         by_volume = scalar(0.0)
         for a in range(3):
             by_sum += heads[a] * slopes[3 * i + a, 1]
-            by_size += heads[a] * slopes[3 * i + a, 2]
+            by_deviator += heads[a] * slopes[3 * i + a, 2]
             by_volume += heads[a] * slopes[3 * i + a, 3]
         own = vec3(
             heads[0] * slopes[3 * i, 0],
@@ -116,7 +122,11 @@ def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
         x = one + e[0]
         y = one + e[1]
         z = one + e[2]
-        shared = by_size * size_slope + by_volume * vec3(y * z, x * z, x * y)
+        rise = third * by_deviator / rounded(e, soft)
+        by_one = rise * (e[0] - e[1] + e[0] - e[2])
+        by_two = rise * (e[1] - e[2] + e[1] - e[0])
+        by_three = rise * (e[2] - e[0] + e[2] - e[1])
+        shared = vec3(by_one, by_two, by_three) + by_volume * vec3(y * z, x * z, x * y)
         return own + shared + vec3(by_sum, by_sum, by_sum)
 
     @wp.func
@@ -128,46 +138,16 @@ def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
 
 
 @factory
-def _deviator(dtype: Any) -> tuple[wp.Function, wp.Function]:
-    """The size of a strain that the plasticity is told, and its slope by the strain.
-
-    Of differences of strains: where these are equal it is 0 to the last bit.
-    """
-    t = types(dtype)
-    scalar, vec3 = t.scalar, t.vec3
-    third = scalar(1.0 / 3.0)
-
-    @wp.func
-    def rounded(p: scalar, q: scalar, r: scalar, soft: scalar):
-        return wp.sqrt(third * (p * p + q * q + r * r) + soft * soft)
-
-    @wp.func
-    def size(e: vec3, soft: scalar):
-        return rounded(e[0] - e[1], e[1] - e[2], e[2] - e[0], soft) - soft
-
-    @wp.func
-    def slope(e: vec3, soft: scalar):
-        p = e[0] - e[1]
-        q = e[1] - e[2]
-        r = e[2] - e[0]
-        return third / rounded(p, q, r, soft) * vec3(p - r, q - p, r - q)
-
-    return size, slope
-
-
-@factory
 def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     one = vec3(1.0, 1.0, 1.0)
     write, _pull_rows, axes = _rows(dtype)
-    deviator, _slope = _deviator(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
     def inputs(e: wp.array2d[scalar], soft: scalar, x_out: wp.array2d[scalar]):
         i = wp.tid()
-        strain = vec3(e[i, 0], e[i, 1], e[i, 2])
-        write(i, strain, deviator(strain, soft), x_out)
+        write(i, vec3(e[i, 0], e[i, 1], e[i, 2]), soft, x_out)
 
     @wp.kernel(module=module, enable_backward=False)
     def flow(
@@ -177,7 +157,7 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
         V: wp.array[mat33],
         e: wp.array2d[scalar],
         y: wp.array2d[scalar],
-        scales: vec3,
+        scales: vec4,
         F_out: wp.array[mat33],
         g_out: wp.array[vec3],
         x_out: wp.array2d[scalar],
@@ -187,7 +167,7 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
         stretch = V[i] * wp.diag(one + g) * wp.transpose(V[i])
         F_out[start + i] = R[row + i] * stretch
         g_out[i] = g
-        write(i, g, wp.dot(g, g), x_out)
+        write(i, g, scales[2], x_out)
 
     @wp.kernel(module=module, enable_backward=False)
     def stress(
@@ -197,7 +177,7 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
         V: wp.array[mat33],
         g: wp.array[vec3],
         y: wp.array2d[scalar],
-        scales: vec3,
+        scales: vec4,
         tau_out: wp.array[mat33],
     ):
         i = wp.tid()
@@ -212,8 +192,7 @@ def _forward(dtype: Any, module: str) -> tuple[wp.Kernel, ...]:
 def _gradients(dtype: Any) -> tuple[wp.Function, wp.Function]:
     """Gradients by the outputs of the networks, from B = U^T tau_bar U and H = U^T F_bar V."""
     t = types(dtype)
-    two = t.scalar(2.0)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     one = vec3(1.0, 1.0, 1.0)
     _write, pull_rows, axes = _rows(dtype)
 
@@ -229,12 +208,12 @@ def _gradients(dtype: Any) -> tuple[wp.Function, wp.Function]:
         slopes: wp.array2d[scalar],
         B: mat33,
         H: mat33,
-        scales: vec3,
+        scales: vec4,
     ):
         """By g."""
         direct = scales[0] * wp.cw_mul(axes(i, y), wp.get_diag(B))
         heads = by_stress(g, B, scales[0])
-        return wp.get_diag(H) + direct + pull_rows(i, g, two * g, heads, slopes)
+        return wp.get_diag(H) + direct + pull_rows(i, g, scales[2], heads, slopes)
 
     return by_stress, by_strain
 
@@ -242,7 +221,7 @@ def _gradients(dtype: Any) -> tuple[wp.Function, wp.Function]:
 @factory
 def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     by_stress, by_strain = _gradients(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
@@ -252,7 +231,7 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         R: wp.array[mat33],
         V: wp.array[mat33],
         g: wp.array[vec3],
-        scales: vec3,
+        scales: vec4,
         tau_bar: wp.array[mat33],
         heads_out: wp.array2d[scalar],
     ):
@@ -271,7 +250,7 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         g: wp.array[vec3],
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
-        scales: vec3,
+        scales: vec4,
         tau_bar: wp.array[mat33],
         F_bar: wp.array[mat33],
         heads_out: wp.array2d[scalar],
@@ -290,11 +269,10 @@ def _heads(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
 @factory
 def _frame_gradient(dtype: Any) -> wp.Function:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
     near = scalar(5.0e-3 if dtype is wp.float32 else 6.0e-6)
     _write, pull_rows, axes = _rows(dtype)
-    _size, slope = _deviator(dtype)
     _by_stress, by_strain = _gradients(dtype)
 
     @wp.func
@@ -305,14 +283,14 @@ def _frame_gradient(dtype: Any) -> wp.Function:
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
         flow_slopes: wp.array2d[scalar],
-        scales: vec3,
+        scales: vec4,
         B: mat33,
         H: mat33,
     ):
         """D with F_trial_bar = U D V^T."""
         outputs = axes(i, y)
         by_g = by_strain(i, g, y, slopes, B, H, scales)
-        D = wp.diag(by_g + pull_rows(i, e, slope(e, scales[2]), scales[1] * by_g, flow_slopes))
+        D = wp.diag(by_g + pull_rows(i, e, scales[3], scales[1] * by_g, flow_slopes))
         tied = near * (wp.abs(e[0]) + wp.abs(e[1]) + wp.abs(e[2]))
         for k in range(3):
             m = wp.where(k == 2, 1, 0)
@@ -350,7 +328,7 @@ def _frame_gradient(dtype: Any) -> wp.Function:
 @factory
 def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
     t = types(dtype)
-    scalar, vec3, mat33 = t.scalar, t.vec3, t.mat33
+    scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     frame_gradient = _frame_gradient(dtype)
 
     @wp.kernel(module=module, enable_backward=False)
@@ -364,7 +342,7 @@ def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
         flow_slopes: wp.array2d[scalar],
-        scales: vec3,
+        scales: vec4,
         tau_bar: wp.array[mat33],
         F_bar: wp.array[mat33],
     ):
@@ -389,7 +367,7 @@ def _pull(dtype: Any, module: str) -> tuple[wp.Kernel, wp.Kernel]:
         y: wp.array2d[scalar],
         slopes: wp.array2d[scalar],
         flow_slopes: wp.array2d[scalar],
-        scales: vec3,
+        scales: vec4,
         tangent_out: wp.array2d[mat33],
     ):
         thread = wp.tid()

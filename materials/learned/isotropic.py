@@ -5,10 +5,11 @@ With F = U diag(1 + e) V^T, one network phi serves each axis (kernels/learned/pr
 
     elasticity:  P = stress_scale U diag(phi_a) V^T,       tau = P F^T
     plasticity:  F = U diag(1 + e + flow_scale phi_a) V^T,
-    phi_a = phi(e_a, e1 + e2 + e3, m, J - 1)
-    elasticity:  m = e1^2 + e2^2 + e3^2,   plasticity:  m = sqrt(|dev e|^2 + s^2) - s
+    phi_a = phi(e_a, e1 + e2 + e3, m, J - 1),   m = sqrt(|dev e|^2 + s^2) - s
 
-Materials yield by the norm of the deviator; s, a tenth of the strain scale, rounds off its corner.
+m is the norm of the deviator with its corner at equal stretches rounded off. Materials yield by it:
+s of the plasticity is a tenth of the strain scale; of the elasticity it is the strain scale, so
+that m begins as a square, and far away grows no faster than the strain.
 
 For any weights: tau and F are isotropic, tau is symmetric (what InvariantSmooth has to learn),
 tau(Q F) = Q tau(F) Q^T, a body at rest is free of stress, and all derivatives exist, also where

@@ -28,8 +28,9 @@ from .blockwise import blocks, reused
 from .featured import empty_measured, kernels_of
 from .perceptron import Block, Packed, Perceptron
 
-SOFT = 0.1
-"""Share of the flow's strain scale by which the corner of the deviator's norm is rounded off."""
+SOFT_STRESS, SOFT_FLOW = 1.0, 0.1
+"""Shares of the strain scale by which the corner of the deviator's norm is rounded off: what is
+elastic has none."""
 SHARE = 2
 """Blocks are by this factor smaller than those of laws that ask a network once a point."""
 
@@ -189,8 +190,12 @@ class PrincipalPass:
         self.flow, self.stress = self.space.asked
         self.parts = [part for part in (stress, flow) if part is not None]
         scales = [0.0 if part is None else part.scale for part in (stress, flow)]
-        self.soft = SOFT if flow is None else SOFT * flow.strain
-        self.scales = types(precision(F)).vec3(*scales, self.soft)
+        shares = (SOFT_STRESS, SOFT_FLOW)
+        self.soft = [
+            share if part is None else share * part.strain
+            for part, share in zip((stress, flow), shares, strict=True)
+        ]
+        self.scales = types(precision(F)).vec4(*scales, *self.soft)
         for asked, network in zip(self.space.asked, networks, strict=True):
             if asked is not None and network is not None:
                 asked.weights.load(network.perceptron, backward=backward)
@@ -229,7 +234,7 @@ class PrincipalPass:
         )
         y = s.none
         if self.flow is not None:
-            self.launch(k.inputs, points, [s.e, self.soft, self.flow.x_view])
+            self.launch(k.inputs, points, [s.e, self.soft[1], self.flow.x_view])
             self.flow.ask(points, codes)
             y = self.flow.y_view
         x = s.unused_x if self.stress is None else self.stress.x_view
