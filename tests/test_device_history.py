@@ -13,7 +13,7 @@ import pytest
 import torch
 import warp as wp
 from finite_elements import relative
-from test_laws import check_pullback, strained
+from material_states import check_pullback, strained
 from torch import Tensor, nn
 
 from rheograd.kernels.dtypes import types

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from finite_elements import NOTHING, relative
-from test_laws import check_pullback, rotations, strained
+from material_states import check_pullback, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.boundaries import Floor

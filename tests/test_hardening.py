@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from finite_elements import NOTHING, block, relative
-from test_laws import check_pullback, rotations, strained
+from material_states import check_pullback, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.boundaries import Floor

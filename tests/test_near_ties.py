@@ -14,8 +14,8 @@ from typing import Any
 import mpmath
 import pytest
 import torch
+from material_states import relative, rotations
 from mpmath import mp
-from test_laws import relative, rotations
 from torch import Tensor
 
 from rheograd.materials.composition import ElastoPlastic

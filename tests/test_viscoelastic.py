@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from analytic_formulas import triple
 from finite_elements import NOTHING, relative
-from test_laws import check_pullback, rotations, strained, triple
+from material_states import check_pullback, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.audit.audit import audit

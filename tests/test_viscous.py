@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 from finite_elements import NOTHING, relative
-from test_laws import check_pullback, history, strained
+from material_states import check_pullback, history, strained
 
 from rheograd.engine.boundaries import FACES, Wall
 from rheograd.engine.mpm import MPMSolver
