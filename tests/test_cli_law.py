@@ -306,7 +306,7 @@ def test_words_that_are_no_law_say_what_they_are(
 
 def test_a_material_and_the_fields_of_a_law_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["law", "pdms"]) == 0
-    assert "Johnston et al. 2014" in capsys.readouterr().out
+    assert "Johnston, McCluskey, Tan and Tracey 2014" in capsys.readouterr().out
     assert main(["law", "active"]) == 0
     said = capsys.readouterr().out
     assert "fibre (3 numbers), activation (1 number), which a body gives" in said

@@ -29,6 +29,7 @@ from .stream import Stream, png
 _TICK = 0.008
 _CALM = 0.25
 _READING = 0.012
+_QUICK = 0.05
 _TURN = 0.4
 _NEARER = 1.1
 _LEAST, _MOST = 64, 4096
@@ -338,11 +339,15 @@ class Site:
     # drawing
 
     async def _play(self) -> None:
-        """Draw and send whatever is due, until this is cancelled."""
+        """Draw and send whatever is due, until this is cancelled.
+
+        Drawing that takes long is followed by a pause as long: pages load and ask meanwhile.
+        """
         loop = asyncio.get_running_loop()
-        sent = loop.time()
+        sent, rest = loop.time(), _TICK
         while True:
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(rest)
+            began, rest = loop.time(), _TICK
             if not self._stream.free:
                 continue
             more = self._stage.inspector.read(_READING)
@@ -353,6 +358,7 @@ class Site:
             elif self._still and loop.time() - sent > _CALM:
                 self._still = False
                 self._stream.send(drawn(self._plotter.render_window), still=True)
+            rest = max(_TICK, loop.time() - began - _QUICK)
 
     def _draw(self) -> None:
         """Draw what is shown and tell the pages and who watches."""
