@@ -5,7 +5,8 @@ The metadata of a file are strings:
 
     format    "rheograd-law"
     version   "1"
-    law       JSON {"name": ..., "arguments": {...}}; an argument may be a law again
+    law       JSON {"name": ..., "arguments": {...}}; an argument may be a law again; a "revision"
+              where the formula of that name is not the first one
     units     "SI"
     written   the names of the files of classes that are not the project's, if there are any
     provenance  JSON: what the law was fitted to, if that is known; see provenance.py
@@ -163,7 +164,7 @@ def _arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
 
 
 def describe(law: nn.Module) -> dict[str, Any]:
-    """The architecture of a law as its file has it: name and arguments, tensors left out.
+    """The architecture of a law as its file has it: name, arguments, revision; no tensors.
 
     Raises:
         TypeError: The law does not keep an argument of its constructor.
@@ -180,7 +181,8 @@ def describe(law: nn.Module) -> dict[str, Any]:
             arguments[name] = describe(value)
         elif not isinstance(value, Tensor):
             arguments[name] = list(value) if isinstance(value, tuple) else value
-    return {"name": law.name, "arguments": arguments}
+    found = {"name": law.name, "arguments": arguments}
+    return found if law.revision == 1 else {**found, "revision": law.revision}
 
 
 def _architecture(metadata: Mapping[str, str], path: Path) -> Any:
@@ -235,6 +237,12 @@ def _build(spec: Any, file: _File, prefix: str, depth: int = 0) -> nn.Module:
         raise ValueError(
             f"{path} holds a law of the architecture {spec['name'][:80]!r}, expected one of "
             f"{', '.join(sorted(kinds))}: {remedy}"
+        )
+    if (revision := spec.get("revision", 1)) != kind.revision:
+        raise ValueError(
+            f"{path} has numbers of {spec['name']!r} of revision {revision}, whose formula is not"
+            f" that of this version, expected revision {kind.revision}: fit the law again, or take"
+            " the version of rheograd that wrote it"
         )
     given = dict(spec["arguments"])
     known = _arguments_of(kind)

@@ -63,6 +63,8 @@ class ConstitutiveLaw(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    revision: ClassVar[int] = 1
+    """Of the formula: one more where it changes, so that numbers fitted to another are refused."""
     n_internal: int = 0
     """Numbers per material point: constant fields, then history variables."""
     fields: Mapping[str, int] = MappingProxyType({})
@@ -342,6 +344,8 @@ class Plasticity(nn.Module, ABC):
     """A return mapping: which elastic deformation is left of a trial deformation."""
 
     name: ClassVar[str]
+    revision: ClassVar[int] = 1
+    """See `ConstitutiveLaw.revision`."""
 
     @abstractmethod
     def return_map(self, F_trial: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from rheograd.materials.learned.invariant import (
     InvariantSmooth,
     InvariantSmoothPlasticity,
 )
+from rheograd.materials.learned.isotropic import Isotropic, IsotropicPlasticity
 from rheograd.materials.plastic import HardeningVonMises, VonMises
 
 MESHED = (FE2, Hybrid)
@@ -168,6 +169,23 @@ def test_foreign_descriptions_are_refused(
 ) -> None:
     rewritten(saved, metadata=metadata)
     refused(saved, said)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [Isotropic(seed=1), ElastoPlastic(Hencky(1e5, 0.3), IsotropicPlasticity(seed=1))],
+    ids=lambda law: law.name,
+)
+def test_numbers_of_another_formula_are_refused(law: ConstitutiveLaw, tmp_path: Path) -> None:
+    path = tmp_path / "law.safetensors"
+    law.save(path)
+
+    def forget(spec: dict[str, Any]) -> None:
+        part = spec if "revision" in spec else spec["arguments"]["plasticity"]
+        assert part.pop("revision") > 1
+
+    rewritten(path, metadata=described(forget))
+    refused(path, "of revision 1, whose formula is not that .*expected revision 2: fit the law aga")
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,7 @@ class IsotropicElasticity(PrincipalLaw, Elasticity):
     """
 
     name = "isotropic-elasticity"
+    revision = 2
 
     def __init__(
         self,
@@ -185,6 +186,7 @@ class IsotropicPlasticity(Plasticity):
     """F = U diag(1 + e + flow_scale phi_a) V^T; new, it leaves F_trial as it is."""
 
     name = "isotropic-plasticity"
+    revision = 2
 
     def __init__(
         self,
@@ -248,6 +250,7 @@ class Isotropic(PrincipalLaw, TwoParts):
     """
 
     name = "isotropic"
+    revision = 2
     elasticity: IsotropicElasticity
     plasticity: IsotropicPlasticity
 
