@@ -121,7 +121,7 @@ def _provenance(metadata: Mapping[str, str], path: Path) -> Provenance | None:
         ) from None
 
 
-def registered() -> dict[str, type[nn.Module]]:
+def registered() -> dict[str, type[ConstitutiveLaw | Plasticity]]:
     """The laws and plasticities that are loaded, by name.
 
     The project's come first; of others of one name the last counts, as where a cell of a notebook
@@ -130,7 +130,7 @@ def registered() -> dict[str, type[nn.Module]]:
     package = import_module(__package__ or "rheograd.materials")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
-    found: dict[str, type[nn.Module]] = {}
+    found: dict[str, type[ConstitutiveLaw | Plasticity]] = {}
     for base in (ConstitutiveLaw, Plasticity):
         for kind in _descendants(base):
             if not hasattr(kind, "name") or inspect.isabstract(kind):
