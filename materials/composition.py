@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from . import bridge
 from .elastic import Corotated, Hencky, positive
-from .law import ConstitutiveLaw, Elasticity, Plasticity, Response, Twin
+from .law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response, Twin
 from .plastic import AnalyticPlasticity, VonMises
 
 OWN = 9
@@ -125,6 +125,41 @@ class ElastoPlastic(ConstitutiveLaw):
         if self.twin is not None:
             return bridge.update(self.twin, self.coefficients(), F_trial, internal, dt)
         return self.elasticity.update(self.plasticity.return_map(F_trial), internal, dt)
+
+    @torch.no_grad()
+    def update_into(
+        self, F_trial: Tensor, internal: Tensor, dt: float, out: Response, kept: Any = None
+    ) -> None:
+        """See `ConstitutiveLaw.update_into`."""
+        if self.twin is not None:
+            return super().update_into(F_trial, internal, dt, out, kept)
+        self.elasticity.update_into(self.plasticity.return_map(F_trial), internal, dt, out)
+
+    def pullback(
+        self,
+        F_trial: Tensor,
+        internal: Tensor,
+        dt: float,
+        tau_bar: Tensor,
+        F_bar: Tensor,
+        internal_bar: Tensor,
+        *,
+        kept: Any = None,
+        F_elastic: Tensor | None = None,
+        out: Tensor | None = None,
+    ) -> Pullback:
+        """See `ConstitutiveLaw.pullback`; through the elasticity, then through the flow."""
+        if self.twin is not None:
+            return super().pullback(
+                F_trial, internal, dt, tau_bar, F_bar, internal_bar,
+                kept=kept, F_elastic=F_elastic, out=out,
+            )  # fmt: skip
+        if F_elastic is None:
+            with torch.no_grad():
+                F_elastic = self.plasticity.return_map(F_trial)
+        found = self.elasticity.pullback(F_elastic, internal, dt, tau_bar, F_bar, internal_bar)
+        by_trial, flow = self.plasticity.pullback(F_trial, found.F_trial, out)
+        return Pullback(by_trial, found.internal, (*found.parameters, *flow))
 
     def rest_internal(self, q: int, like: Tensor) -> Tensor:
         """As of the elasticity, then of the plasticity; shape (q, n_internal)."""

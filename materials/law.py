@@ -9,7 +9,7 @@ a homogenized cell.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -169,23 +169,19 @@ class ConstitutiveLaw(nn.Module, ABC):
             F_elastic: What `update_into` gave.
             out: Memory for the gradient with respect to F_trial, possibly F_bar itself.
         """
-        parameters = tuple(self.parameters())
-        free = [p for p in parameters if p.requires_grad]
         with torch.enable_grad():
             F_in = F_trial.detach().requires_grad_()
             h_in = internal.detach().requires_grad_()
             found = self.update(F_in, h_in, dt)
             grads = torch.autograd.grad(
                 (found.tau, found.F_elastic, found.internal),
-                (F_in, h_in, *free),
+                (F_in, h_in, *free(self)),
                 (tau_bar, F_bar, internal_bar),
                 allow_unused=True,
                 materialize_grads=True,
             )
         F_trial_bar = grads[0] if out is None else out.copy_(grads[0])
-        own = iter(grads[2:])
-        rest = tuple(next(own) if p.requires_grad else torch.zeros_like(p) for p in parameters)
-        return Pullback(F_trial_bar, grads[1], rest)
+        return Pullback(F_trial_bar, grads[1], with_frozen(self, grads[2:]))
 
     def new_kept(self, q: int, like: Tensor) -> Any:
         """Memory in which `update_into` keeps what shortens `pullback`; None: nothing to keep."""
@@ -350,3 +346,48 @@ class Plasticity(nn.Module, ABC):
     @abstractmethod
     def return_map(self, F_trial: Tensor) -> Tensor:
         """Elastic deformation gradient, shape (q, 3, 3), of a trial one of the same shape."""
+
+    def pullback(
+        self, F_trial: Tensor, F_bar: Tensor, out: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Gradients of `return_map` given that of its result; by autograd unless overridden.
+
+        Args:
+            F_trial: As in `return_map`.
+            F_bar: Gradient with respect to the result, shape (q, 3, 3).
+            out: Memory for the gradient with respect to F_trial, possibly F_bar itself.
+
+        Returns:
+            That by F_trial, shape (q, 3, 3), and one per entry of `parameters()`.
+        """
+        with torch.enable_grad():
+            F_in = F_trial.detach().requires_grad_()
+            by_F, *found = torch.autograd.grad(
+                self.return_map(F_in), (F_in, *free(self)), F_bar, allow_unused=True,
+                materialize_grads=True,
+            )  # fmt: skip
+        return by_F if out is None else out.copy_(by_F), with_frozen(self, found)
+
+
+def free(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that a gradient is asked for."""
+    return [p for p in module.parameters() if p.requires_grad]
+
+
+def with_frozen(module: nn.Module, found: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of all parameters: those of `free`, and zeros."""
+    own = iter(found)
+    return tuple(next(own) if p.requires_grad else torch.zeros_like(p) for p in module.parameters())
+
+
+def carried(F_bar: Tensor, out: Tensor | None) -> Tensor:
+    """Memory for the gradient by F_trial of a `pullback`, which holds that by F_elastic at first.
+
+    Args:
+        F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
+        out: The memory, contiguous, possibly F_bar itself; None: new memory.
+    """
+    total = torch.empty_like(F_bar, memory_format=torch.contiguous_format) if out is None else out
+    if total is not F_bar:
+        total.copy_(F_bar)
+    return total

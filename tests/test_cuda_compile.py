@@ -24,6 +24,7 @@ from rheograd.kernels.laws.rubber import RUBBERS
 from rheograd.kernels.laws.tangents import linearize_kernel, piola_kernels
 from rheograd.kernels.laws.update import law_kernels
 from rheograd.kernels.learned.features import feature_kernels
+from rheograd.kernels.learned.invariants import invariant_kernels
 from rheograd.kernels.learned.principal import principal_kernels
 from rheograd.kernels.mpm.grid import grid
 from rheograd.kernels.mpm.grid_adjoint import grid_adjoint
@@ -71,6 +72,7 @@ FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     ("features-smooth", lambda: feature_kernels("smooth", wp.float32, False)),
     ("features-polar", lambda: feature_kernels("polar", wp.float32, False)),
     ("features-scalar", lambda: feature_kernels("scalar", wp.float32, False)),
+    ("invariants", lambda: invariant_kernels(wp.float32)),
     ("principal", lambda: principal_kernels(wp.float32)),
     ("principal-float64", lambda: principal_kernels(wp.float64)),
     ("grid", lambda: grid(wp.float32)),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +30,9 @@ from rheograd.materials.energies.invariant_energy import InvariantEnergy, Invari
 from rheograd.materials.energies.polyconvex import ConvexNetwork, Polyconvex
 from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.files import load_law
-from rheograd.materials.law import ConstitutiveLaw
+from rheograd.materials.law import ConstitutiveLaw, Plasticity, Response
 from rheograd.materials.learned.invariant import InvariantSmoothPlasticity
+from rheograd.materials.learned.isotropic import IsotropicPlasticity
 from rheograd.materials.rubber import MooneyRivlin, volume_energy
 
 LAWS = (Polyconvex, CANN, Symbolic)
@@ -125,12 +127,77 @@ def test_six_rows_make_the_tangent(kind: type[InvariantEnergy]) -> None:
     assert torch.allclose(tangent, whole, rtol=1e-12, atol=1e-12 * float(whole.abs().max()))
 
 
+def without_stretches() -> list[InvariantEnergy]:
+    formula = "c1*(I1 - 3 - 2*log(J)) + c2*(I2bar - 3)**2 + c3*(J - 1)**2"
+    constants = {"c1": 2e4, "c2": 3e4, "c3": 5e4}
+    return [Polyconvex.example(), CANN(1e5), CANN.example(), Symbolic(formula, constants)]
+
+
+def solved(law: ConstitutiveLaw, F: Tensor) -> Response:
+    """What a solver asks for."""
+    out = Response(torch.empty_like(F), torch.empty_like(F), F.new_zeros(len(F), 0))
+    law.update_into(F, out.internal, 1e-3, out)
+    return out
+
+
+@pytest.mark.parametrize("law", without_stretches(), ids=lambda law: law.name)
+@pytest.mark.parametrize("flow", [None, IsotropicPlasticity, InvariantSmoothPlasticity])
+def test_solvers_get_what_the_graph_of_the_stress_gives(
+    law: InvariantEnergy, flow: type[Plasticity] | None
+) -> None:
+    law = copy.deepcopy(law)
+    whole = (law if flow is None else ElastoPlastic(law, flow(1e-2, seed=2))).double()
+    with torch.no_grad():
+        for weight in whole.parameters():
+            weight += 0.2 * weight.abs().mean() * torch.randn_like(weight)
+    F = strained(30)
+    none = F.new_zeros(len(F), 0)
+    found, expected = solved(whole, F), whole.update(F, none, 1e-3)
+    assert relative(found.tau, expected.tau.detach()) < 1e-13
+    assert torch.equal(found.F_elastic, expected.F_elastic.detach())
+    bars = torch.randn_like(F), 1e5 * torch.randn_like(F), none
+    own = whole.pullback(F, none, 1e-3, *bars)
+    graph = ConstitutiveLaw.pullback(whole, F, none, 1e-3, *bars)
+    assert relative(own.F_trial, graph.F_trial) < 1e-12
+    for got, wanted in zip(own.parameters, graph.parameters, strict=True):
+        assert float((got - wanted).norm()) <= 1e-11 * float(wanted.norm())
+    memory = bars[1].clone()
+    known = whole.pullback(
+        F, none, 1e-3, bars[0], memory, none, F_elastic=found.F_elastic, out=memory
+    )
+    assert known.F_trial is memory
+    assert torch.equal(memory, own.F_trial)
+
+
+def test_what_is_frozen_has_no_gradient_in_solvers() -> None:
+    law = ElastoPlastic(Polyconvex.example(), InvariantSmoothPlasticity(1e-2, seed=2)).double()
+    frozen = next(law.elasticity.parameters()), next(law.plasticity.parameters())
+    for parameter in law.parameters():
+        parameter.requires_grad_(all(parameter is not p for p in frozen))
+        parameter.data += 0.1
+    F = strained(5)
+    none = F.new_zeros(5, 0)
+    for parameter, gradient in zip(
+        law.parameters(), law.pullback(F, none, 1e-3, F, F, none).parameters, strict=True
+    ):
+        assert bool((gradient != 0).any()) != any(parameter is p for p in frozen)
+
+
+@EACH
+def test_collapse_is_not_hidden_from_solvers(kind: type[InvariantEnergy]) -> None:
+    F = torch.diag(torch.tensor([1.0, 1.0, -0.1]))[None]
+    assert bool(solved(kind.example().float(), F).tau.isnan().any())
+
+
 def test_no_points() -> None:
     for kind in LAWS:
         law = kind.example().double()
         F = EYE.expand(0, 3, 3)
         assert law.stress(F, NONE).shape == (0, 3, 3)
         assert law.energy(F, NONE).shape == (0,)
+        none = F.new_zeros(0, 0)
+        assert solved(law, F).tau.shape == (0, 3, 3)
+        assert law.pullback(F, none, 1.0, F, F, none).F_trial.shape == (0, 3, 3)
 
 
 # Polyconvexity. ψ as a function of F, of its cofactors H and of J, each on its own:

@@ -251,6 +251,11 @@ class CANN(InvariantEnergy):
         pressure = 0.5 * self.bulk_modulus().to(x) * (at.J - 1) * (at.J + 1)
         return Slopes(one, two, pressure)
 
+    @property
+    def of_invariants(self) -> bool:
+        """Not with terms of the stretches."""
+        return not self.exponents
+
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
         found = super().energy(F_elastic, internal)

@@ -123,6 +123,11 @@ class Symbolic(InvariantEnergy):
         pressure = at.J * J + 2 / 3 * at.I1 * one + 4 / 3 * at.I2 * two
         return Slopes(I1bar + one, I2bar + two, pressure)
 
+    @property
+    def of_invariants(self) -> bool:
+        """Not with terms of the stretches."""
+        return not self.exponents
+
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
         found = super().energy(F_elastic, internal)

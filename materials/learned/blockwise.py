@@ -67,19 +67,6 @@ def traced(module: nn.Module, *inputs: Tensor) -> bool:
     )
 
 
-def carried(F_bar: Tensor, out: Tensor | None) -> Tensor:
-    """Memory for the gradient by F_trial of a `pullback`, which holds that by F_elastic at first.
-
-    Args:
-        F_bar: Gradient with respect to F_elastic, shape (q, 3, 3).
-        out: The memory, contiguous, possibly F_bar itself; None: new memory.
-    """
-    total = torch.empty_like(F_bar, memory_format=torch.contiguous_format) if out is None else out
-    if total is not F_bar:
-        total.copy_(F_bar)
-    return total
-
-
 class BlockwiseLaw(ConstitutiveLaw):
     """A law whose `update_into` and `pullback` go block by block and need no graph."""
 

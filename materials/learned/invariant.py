@@ -29,8 +29,8 @@ from torch import Tensor
 from rheograd.kernels.learned.features import WIDTH
 
 from ..arrays import matrices, plain
-from ..law import Pullback, Response
-from .blockwise import BlockwiseLaw, blocks, carried, traced
+from ..law import Pullback, Response, carried
+from .blockwise import BlockwiseLaw, blocks, traced
 from .featured import FeaturedNetwork, FlowPass, StressPass
 from .two_parts import (
     LAME,

@@ -33,10 +33,10 @@ import torch
 from torch import Tensor
 
 from ..arrays import plain
-from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response
+from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response, carried
 from ..scales import above_zero
 from . import principal
-from .blockwise import BlockwiseLaw, carried, traced
+from .blockwise import BlockwiseLaw, traced
 from .principal import Part, StretchNetwork
 from .two_parts import LAME, SHEAR, TwoParts
 
@@ -240,6 +240,15 @@ class IsotropicPlasticity(Plasticity):
         F = torch.empty_like(F_trial)
         principal.answer(self.part, None, F_trial, none, F_out=F)
         return F
+
+    @torch.no_grad()
+    def pullback(
+        self, F_trial: Tensor, F_bar: Tensor, out: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `Plasticity.pullback`; without a graph."""
+        total, none = carried(F_bar, out), F_trial.new_empty(len(F_trial), 0)
+        tau_bar = torch.zeros_like(total)
+        return total, principal.pull(self.part, None, F_trial, none, tau_bar, total)[1]
 
 
 class Isotropic(PrincipalLaw, TwoParts):
