@@ -87,11 +87,10 @@ def test_on_the_device_where_bicgstab_breaks_down(device: str) -> None:
 
 @DEVICES
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("symmetric", [True, False])
-def test_on_the_device_a_singular_matrix_is_refused(device: str, symmetric: bool) -> None:
+def test_on_the_device_a_singular_matrix_is_refused(device: str) -> None:
     """One whose end nodes nothing holds: b is no combination of its columns."""
     K = definite()
     K[:3], K[:, :3] = 0.0, 0.0
-    made = factor(K.to(device), "warp", symmetric)
+    made = factor(K.to(device), "warp", True)
     with pytest.raises(LinearFailure, match=r"on the device stalled after .* singular"):
         made.solve(torch.ones(NODES, 3, dtype=torch.float64, device=device), 1e-10)

@@ -110,13 +110,12 @@ def test_nothing_goes_with_a_y_of_the_other_sign() -> None:
 
 
 def test_columns_that_are_nearly_one_are_told_apart() -> None:
-    """y is of two columns at an angle of 1e-3; another pair leaves 1e-10 of |y|²."""
+    """Of two at an angle of 1e-3, and of one and a third; the other pair leaves 1e-10 of |y|²."""
     a, n, m = np.eye(3)
-    near = a + 1e-3 * n
-    y = 0.1 * a + 0.9 * near
-    rival = n + 1e-5 / 0.9e-3 * m
-    found = Problem(np.stack([a, near, rival], 1), y, tuple("abc"), (1,) * 3).best(Search(2, 3))
-    assert found[1][0].tolist() == [0, 1] and [0, 2] in found[1].tolist()
+    A = np.stack([a, a + 1e-3 * n, n + 1e-5 / 0.9e-3 * m], 1)
+    for best, other, weights in (([0, 1], [0, 2], (0.1, 0.9)), ([0, 2], [0, 1], (1.0, 0.9e-3))):
+        some = Problem(A, A[:, best] @ weights, tuple("abc"), (1,) * 3)
+        assert some.best(Search(2, 3))[1][:2].tolist() == [best, other]
 
 
 def test_columns_that_are_equal_or_nothing() -> None:
