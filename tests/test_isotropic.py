@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from material_states import relative, rotations
 from torch import Tensor
 
 from rheograd.engine.fem import FESolver, Static
@@ -58,11 +59,6 @@ def trained(kind: type[PrincipalLaw], dtype: torch.dtype = torch.float64) -> Pri
     return law
 
 
-def rotations(q: int) -> Tensor:
-    A = 3.0 * torch.randn(q, 3, 3, dtype=torch.float64)
-    return torch.matrix_exp(A - A.mT)
-
-
 def diagonal(*stretches: float) -> Tensor:
     return torch.tensor(stretches, dtype=torch.float64).diag()
 
@@ -73,10 +69,6 @@ def strained(q: int) -> Tensor:
 
 def codes(law: ConstitutiveLaw, q: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return 0.5 * torch.randn(q, law.n_internal, dtype=torch.float64).to(dtype)
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).detach().abs().max() / b.detach().abs().max())
 
 
 TIES = [

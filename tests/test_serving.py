@@ -193,6 +193,7 @@ class Slow:
         self.now += self.left.pop(0)
 
     async def sleep(self, seconds: float) -> None:
+        assert seconds > 0.0
         self.pauses.append(seconds)
         self.now += seconds
         if self.now > 9.0:
