@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_sides_of_a_body_with_fibres() -> None:
 
     for k in (0, 40, -1):
         x = float(curve.x[k])
-        side = brentq(lambda a, x=x: float(tau(x, a)[1:].sum()), 0.7, 1.4, xtol=1e-15)
+        side: Any = brentq(lambda a, x=x: float(tau(x, a)[1:].sum()), 0.7, 1.4, xtol=1e-15)
         assert float(curve.y[k]) == pytest.approx(float(tau(x, side)[0]) / x, abs=1e-9 * YOUNG)
         along, across = tau(x, side)[1:]
         assert x > 1 or along - across > 1e-2 * YOUNG, "the fibres pull"

@@ -73,7 +73,7 @@ def test_only_the_best_are_extended_and_few_of_the_same_kinds(alike: int | None)
         kept: list[tuple[int, ...]] = []
         told: list[str] = []
         for columns in expected:
-            kinds = "".join(sorted(some.kinds[j] for j in columns))
+            kinds = "".join(sorted(str(some.kinds[j]) for j in columns))
             if alike is None or told.count(kinds) < alike:
                 kept.append(columns)
             told.append(kinds)
