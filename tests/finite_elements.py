@@ -122,8 +122,3 @@ def mean_over(mesh: VolumeMesh, sides: str, u: Tensor) -> Tensor:
     N = group.rule(u).N
     weight = group.normals(mesh.nodes).norm(dim=2)
     return torch.einsum("fq,qb,fbi->i", weight, N, u[group.nodes]) / weight.sum()
-
-
-def relative(found: Tensor, expected: Tensor) -> float:
-    """Largest difference by the largest expected number."""
-    return float((found - expected).detach().abs().max() / expected.detach().abs().max())

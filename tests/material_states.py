@@ -44,6 +44,7 @@ def history(law: ConstitutiveLaw, F: Tensor) -> Tensor:
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
+    """Largest difference by the largest expected number; 0 of nothing, as without a history."""
     found, expected = found.detach(), expected.detach()
     if not expected.numel():
         return 0.0

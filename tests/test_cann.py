@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from material_states import relative
 from torch import Tensor
 
 from rheograd.materials.energies.cann import CANN
@@ -28,10 +29,6 @@ LOADS: dict[str, Callable[[Tensor], list[Tensor]]] = {
 
 def strained(q: int, amount: float = 0.15) -> Tensor:
     return torch.eye(3, dtype=torch.float64) + amount * torch.randn(q, 3, 3).double()
-
-
-def relative(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).detach().abs().max() / expected.detach().abs().max())
 
 
 def principal(law: Elasticity, load: str, s: Tensor) -> Tensor:

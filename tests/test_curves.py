@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from rheograd.engine.curves import (
     equibiaxial,
     pure_shear,
     simple_shear,
+    simple_shears,
     uniaxial,
     volumetric,
 )
 from rheograd.materials.composition import Damped, ElastoPlastic
 from rheograd.materials.elastic import Corotated, Hencky, NeoHookean, Volumetric
+from rheograd.materials.fibres import FibreReinforced
 from rheograd.materials.homogenized.equino import EquiNO
 from rheograd.materials.j2_plasticity import J2Plasticity
 from rheograd.materials.law import ConstitutiveLaw
@@ -78,6 +81,24 @@ def test_equibiaxial_and_pure_shear() -> None:
         np.testing.assert_allclose(curve.y.numpy(), expected, rtol=0, atol=1e-9 * YOUNG)
 
 
+def test_sides_of_a_body_with_fibres() -> None:
+    """Fibres along y: both sides have one stretch, at which the mean of their stresses is 0."""
+    law = FibreReinforced(NeoHookean(YOUNG, POISSON), 2e4, 3.0, 0.0)
+    fields = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    curve = uniaxial(law, stretch=(0.8, 1.1), fields=fields)
+
+    def tau(x: float, side: float) -> torch.Tensor:
+        F = torch.tensor([x, side, side], dtype=torch.float64).diag()[None]
+        return law.double().stress(F, fields[None])[0].detach().diagonal()
+
+    for k in (0, 40, -1):
+        x = float(curve.x[k])
+        side: Any = brentq(lambda a, x=x: float(tau(x, a)[1:].sum()), 0.7, 1.4, xtol=1e-15)
+        assert float(curve.y[k]) == pytest.approx(float(tau(x, side)[0]) / x, abs=1e-9 * YOUNG)
+        along, across = tau(x, side)[1:]
+        assert x > 1 or along - across > 1e-2 * YOUNG, "the fibres pull"
+
+
 def test_small_strains() -> None:
     """Of Hooke's law E ε; E/(1 − ν) ε; E/(1 − ν²) ε; μ γ; K tr ε; and a metal's yield stress."""
     law, reach = LinearElastic(YOUNG, POISSON), (0.98, 1.03)
@@ -121,6 +142,22 @@ def test_elastic_shear() -> None:
     squeezed = simple_shear(NeoHookean(YOUNG, POISSON), compression=0.1)
     torch.testing.assert_close(squeezed.y, MU * 0.9 ** (2 / 3) * curve.x, rtol=1e-11, atol=1e-6)
     assert squeezed.name != curve.name
+
+
+def test_shears_under_several_pressures_are_those_of_each_alone() -> None:
+    shares = (0.0, 0.1, 0.05)
+    words = ("at constant volume, planes", "10 % of its volume away", "5 % of its volume away")
+    for curve, share, said in zip(
+        simple_shears(NeoHookean(YOUNG, POISSON), shares, shear=0.1), shares, words, strict=True
+    ):
+        expected = MU * (1 - share) ** (2 / 3) * curve.x
+        torch.testing.assert_close(curve.y, expected, rtol=1e-11, atol=1e-6)
+        assert said in curve.loading
+    damped = Damped(NeoHookean(YOUNG, POISSON), time=1e-3)  # with a history of its own
+    together = simple_shears(damped, shares, shear=0.02)
+    for curve, share in zip(together, shares, strict=True):
+        alone = simple_shear(damped, shear=0.02, compression=share)
+        assert torch.equal(curve.y, alone.y) and torch.equal(curve.x, alone.x)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +239,29 @@ def test_a_law_without_an_answer_ends_its_curve() -> None:
     curve = uniaxial(InvariantFull(1e5, 1e-1, seed=3))
     assert not curve.complete
     assert curve.x.isfinite().all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.1), (0.93, 9.9), (0.93, 1.1)])
+def test_an_end_of_a_curve_leaves_the_other_as_it_is(low: float, high: float) -> None:
+    """Beyond a stretch nothing frees the sides."""
+
+    class Torn(NeoHookean):
+        name = "torn"
+
+        def stress(self, F_elastic: torch.Tensor, internal: torch.Tensor) -> torch.Tensor:
+            whole = NeoHookean(YOUNG, POISSON).double().stress(F_elastic, internal)
+            x = F_elastic[:, 0, 0]
+            push = torch.where((x > high) | (x < low), 1e3 * YOUNG, 0.0)
+            return whole + push[:, None, None] * torch.eye(3, dtype=torch.float64)
+
+    torn, sound = (
+        uniaxial(Torn(YOUNG, POISSON), stretch=SHORT),
+        uniaxial(NeoHookean(YOUNG, POISSON), stretch=SHORT),
+    )
+    inside = (torn.x < high) & (torn.x > low)
+    assert not torn.complete and torch.equal(torn.x, sound.x)
+    assert torch.equal(torn.y.isfinite(), inside)
+    torch.testing.assert_close(torn.y[inside], sound.y[inside], rtol=0, atol=1e-9 * YOUNG)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Self
 import pytest
 import torch
 import warp as wp
-from finite_elements import relative
-from material_states import check_pullback, strained
+from material_states import check_pullback, relative, strained
 from torch import Tensor, nn
 
 from rheograd.kernels.dtypes import types

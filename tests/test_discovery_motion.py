@@ -238,7 +238,7 @@ def test_a_law_without_stiffness_is_refused(pulled: Trajectory) -> None:
     with pytest.raises(Unsettled, match="no stiffness in some direction"):
         Factor.of(csr_array(np.diag([1.0, 0.0, 2.0])))
     backward = MeasuredMotion(pulled, replace(force, force=-force.force), held_by(pulled))
-    with pytest.raises(ValueError, match="check the sign of the force"):
+    with pytest.raises(Unsettled, match="check the sign of the force"):
         found_in_motion(backward, families=["mooney-rivlin", "volume"], draws=0)
 
 
@@ -254,6 +254,9 @@ def test_only_what_is_meant_goes_on(pulled: Trajectory, monkeypatch: pytest.Monk
     (square,) = (t for t in library(0.5) if t.name == "(I1bar - 3)**2")
     with pytest.raises(Unsettled, match="the moduli at rest are"):
         law_of(Chosen((Candidate(square, None),), np.array([1e5]), 0.0))
+    with pytest.raises(ValueError, match="nan") as wrong:
+        law_of(Chosen((Candidate(square, None),), np.array([np.nan]), 0.0))
+    assert not isinstance(wrong.value, Unsettled)
 
     settled, calls = motion_search._Search.settled, []
 

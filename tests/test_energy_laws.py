@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from finite_elements import block
+from material_states import relative, rotations
 from scipy.optimize import brentq
 from torch import Tensor, nn
 
@@ -53,15 +54,6 @@ def moved(kind: type[InvariantEnergy], amount: float = 0.3) -> InvariantEnergy:
 
 def strained(q: int, amount: float = 0.1) -> Tensor:
     return EYE + amount * torch.randn(q, 3, 3, dtype=torch.float64)
-
-
-def rotations(q: int) -> Tensor:
-    A = 3 * torch.randn(q, 3, 3, dtype=torch.float64)
-    return torch.matrix_exp(A - A.mT)
-
-
-def relative(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).detach().abs().max() / expected.detach().abs().max())
 
 
 @EACH

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from finite_elements import Fung, Hooke, block, network, relative
+from finite_elements import Fung, Hooke, block, network
+from material_states import relative
 from torch import Tensor
 from volume_meshes import every_element
 from walk import every

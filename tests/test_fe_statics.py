@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from finite_elements import NOTHING, at, block, mean_over, network, relative
+from finite_elements import NOTHING, at, block, mean_over, network
+from material_states import relative
 from scipy.optimize import brentq
 from torch import Tensor
 from torch.func import jacrev, vmap

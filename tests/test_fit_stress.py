@@ -314,7 +314,7 @@ class TestKnownMaterials:
 
     def test_stresses_of_the_sources(self) -> None:
         """Arruda and Boyce's chains of rubber and of VHB, by Cohen's inverse Langevin."""
-        s = torch.tensor([1.5, 3.0], dtype=torch.float64)
+        s = torch.tensor([1.5, 3.0, 6.0], dtype=torch.float64)
         e = s**2 + 2 / s - 3
         for name, modulus, links in (
             ("natural-rubber-chains", 0.27e6, 26.5),
@@ -325,6 +325,19 @@ class TestKnownMaterials:
             langevin = y * (3 - y**2) / (1 - y**2)
             expected = modulus / 3 * langevin / y * (s - s**-2)
             assert torch.allclose(chains.stress[:, 0, 0], expected, rtol=4e-3), "1/15N off Cohen's"
+
+    def test_sums_of_powers_of_the_sources(self) -> None:
+        """ψ = Σ μ/α (Σ λ^α − 3): a pull is P = Σ μ (λ^(α − 1) − λ^(−α/2 − 1))."""
+        s = torch.tensor([0.8, 1.5, 3.0, 6.0], dtype=torch.float64)
+        kgf_cm2 = 9.80665 / 1e-4
+        for name, unit, terms in (
+            ("natural-rubber", kgf_cm2, ((6.3, 1.3), (0.012, 5.0), (-0.1, -2.0))),
+            ("brain", 842.0, ((2 / -4.7, -4.7),)),
+        ):
+            (UT,) = made(known_law(name), kinds="UT", stretch=s)
+            each = [mu * (s ** (a - 1) - s ** (-a / 2 - 1)) for mu, a in terms]
+            expected = unit * torch.stack(each).sum(0)
+            assert torch.allclose(UT.stress[:, 0, 0], expected, rtol=1e-9)
 
     def test_vhb_is_between_loading_and_unloading(
         self, reference_data: Callable[[str], Path]

@@ -7,8 +7,7 @@ import math
 
 import pytest
 import torch
-from finite_elements import relative
-from material_states import check_pullback, rotations, strained
+from material_states import check_pullback, relative, rotations, strained
 from torch import Tensor
 
 from rheograd.materials.composition import ElastoPlastic

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from finite_elements import NOTHING, block, relative
-from material_states import check_pullback, rotations, strained
+from finite_elements import NOTHING, block
+from material_states import check_pullback, relative, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.boundaries import Floor

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 import pytest
 import torch
+from material_states import relative
 from torch import Tensor
 
 from rheograd.materials.law import ConstitutiveLaw, Pullback, Response
@@ -60,10 +61,6 @@ def bars(F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def respond(law: ConstitutiveLaw, F: Tensor) -> tuple[Tensor, Tensor]:
     out = law.update(F, law.rest_internal(len(F), F), 1e-3)
     return out.tau, out.F_elastic
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).detach().abs().max() / b.detach().abs().max())
 
 
 @pytest.mark.parametrize("law", [*LAWS, *PARTS])

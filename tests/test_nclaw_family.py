@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from material_states import relative
 from torch import Tensor
 
 from rheograd.engine.fem import FESolver
@@ -49,10 +50,6 @@ def rotation() -> Tensor:
 
 def diagonal(*stretches: float) -> Tensor:
     return torch.tensor(stretches, dtype=torch.float64).diag()[None]
-
-
-def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).detach().abs().max() / b.detach().abs().max())
 
 
 def stress(law: ConstitutiveLaw, F: Tensor) -> Tensor:

@@ -167,6 +167,79 @@ class TestStream:
         assert errors[1] < 0.6 * errors[0]
 
 
+class Slow:
+    """What a `Site` plays with: a clock by hand that drawing and sleep move on."""
+
+    def __init__(self, drawing: list[float], takes: Callable[[float], bool]) -> None:
+        self.now, self.left, self.takes = 0.0, list(drawing), takes
+        self.pauses: list[float] = []
+        self.sent: list[tuple[float, bool]] = []
+        """When, and whether a still picture."""
+        self._due, self._still = True, False
+        self._plotter = SimpleNamespace(render_window=None)
+        self._stage = SimpleNamespace(inspector=SimpleNamespace(read=lambda seconds: False))
+        self._playback = SimpleNamespace(advance=lambda: bool(self.left))
+        self._stream = self
+
+    @property
+    def free(self) -> bool:
+        return self.takes(self.now)
+
+    def send(self, pixels: None, *, still: bool) -> None:
+        self.sent.append((self.now, still))
+
+    def _draw(self) -> None:
+        self._due = False
+        self.now += self.left.pop(0)
+
+    async def sleep(self, seconds: float) -> None:
+        assert seconds > 0.0
+        self.pauses.append(seconds)
+        self.now += seconds
+        if self.now > 9.0:
+            raise asyncio.CancelledError
+
+    def play(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("trame_rca")
+        from rheograd.viewer.page import browser
+
+        loop = SimpleNamespace(time=lambda: self.now)
+        mine = SimpleNamespace(get_running_loop=lambda: loop, sleep=self.sleep)
+        monkeypatch.setattr(browser, "asyncio", mine)
+        monkeypatch.setattr(browser, "drawn", lambda window: None)
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(browser.Site._play(self))  # type: ignore[arg-type]
+
+
+class TestPace:
+    def test_slow_drawing_leaves_about_as_much_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And a quick one none that would be seen."""
+        drawing = [0.002, 0.4, 0.03, 1.2, 0.005, 0.6, 0.01]
+        site = Slow(drawing, lambda now: True)
+        site.play(monkeypatch)
+        assert not site.left
+        for took, pause in zip(drawing, site.pauses[1:], strict=False):
+            if took > 0.3:
+                assert 0.8 * took < pause <= took
+            else:
+                assert 0.0 < pause < 0.01
+
+    def test_a_page_that_takes_nothing_is_asked_again_soon(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a slow picture, whose pause is over."""
+        site = Slow([0.5, 0.001], lambda now: now < 0.5 or now > 2.0)
+        site.play(monkeypatch)
+        waited = [p for p in site.pauses[2:] if p > 0.01]
+        assert not waited and [round(at, 1) for at, _ in site.sent[:2]] == [0.5, 2.0]
+
+    def test_what_stands_still_is_sent_once_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        site = Slow([0.002] * 5, lambda now: True)
+        site.play(monkeypatch)
+        assert [still for _, still in site.sent] == [False] * 5 + [True]
+        assert 0.2 < site.sent[-1][0] - site.sent[-2][0] < 0.4
+
+
 class TestPlayback:
     def test_time_goes_by_the_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = [10.0]

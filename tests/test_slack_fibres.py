@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from finite_elements import NOTHING, relative
+from finite_elements import NOTHING
+from material_states import relative
 from torch import Tensor
 
 from rheograd.engine.fem import FESolver, Static

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from finite_elements import NOTHING, relative
-from material_states import check_pullback, rotations, strained
+from finite_elements import NOTHING
+from material_states import check_pullback, relative, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.boundaries import Floor

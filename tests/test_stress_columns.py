@@ -102,6 +102,8 @@ def test_a_column_of_shear_is_simple_shear(tmp_path: Path) -> None:
         ("stretch,stress [kPa],true stress [kPa]\n1,0,0\n", "expected one of them"),
         ("stretch,stretch,stress [kPa]\n1,0,0\n", "leave one of them out"),
         ("stretch,stress [kPa]\n1,0\n", "UT has 1 point, expected two or more"),
+        ("stretch,stress [kPa]\n1,0\nnan,1\n2,1\n", "a stretch is missing: leave that line out"),
+        ("strain [%],stress [kPa]\nnan,0\nnan,1\n", "a stretch is missing: leave that line out"),
         ("stretch;stress [kPa]\n1;0\n1,5;a\n", "line 3: got 'a' in column stress"),
         ("stretch,stress [kPa]\n1,0\n1.5\n", "line 3: got 'nothing' in column stress"),
         ("shear,stress [kPa],loading\n0,0,UT\n1,1,UT\n", "expected stretch or strain of it"),
@@ -122,9 +124,9 @@ def test_what_cannot_be_read_is_told_in_one_sentence(tmp_path: Path, text: str, 
 def test_large_stretches_that_can_be_meant_are_read(tmp_path: Path) -> None:
     """Of a gel, of shears that begin at 0 beside a pull, and with gaps in the stress."""
     path = tmp_path / "a.csv"
-    path.write_text("stretch,stress [kPa],loading\n1,0,UT\n22,1,UT\n0,0,SS\n-2,nan,SS\n-3,1,SS\n")
+    path.write_text("stretch,stress [kPa],loading\n1,0,UT\n22,1,UT\n0,0,SS\n-2,nan,SS\n-30,1,SS\n")
     pull, shear = read_stress(path).tests
-    assert pull.amount.tolist() == [1.0, 22.0] and shear.amount.tolist() == [0.0, -2.0, -3.0]
+    assert pull.amount.tolist() == [1.0, 22.0] and shear.amount.tolist() == [0.0, -2.0, -30.0]
 
 
 def test_a_text_file_of_strains_is_refused(tmp_path: Path) -> None:
@@ -137,4 +139,8 @@ def test_a_text_file_of_strains_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             read_stress(path, Reading(unit="kPa"))
     path.write_text("0 0\n0.5 1\n")
-    assert read_stress(path, Reading(unit="kPa", loading="SS")).tests[0].amount.tolist() == [0, 0.5]
+    for loading in ("SS", "simple shear"):
+        assert read_stress(path, Reading("kPa", loading=loading)).tests[0].amount.tolist() == [
+            0,
+            0.5,
+        ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from material_states import relative
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -48,10 +49,6 @@ TEXTS: list[tuple[Elasticity, str, dict[str, float]]] = [
 
 def strained(q: int, amount: float = 0.15) -> Tensor:
     return torch.eye(3, dtype=torch.float64) + amount * torch.randn(q, 3, 3).double()
-
-
-def relative(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).detach().abs().max() / expected.detach().abs().max())
 
 
 @pytest.mark.parametrize(("law", "text", "constants"), TEXTS, ids=lambda x: getattr(x, "name", ""))

@@ -7,8 +7,7 @@ import math
 
 import pytest
 import torch
-from finite_elements import relative
-from material_states import check_pullback, history, rotations, strained
+from material_states import check_pullback, history, relative, rotations, strained
 
 from rheograd.materials.composition import ElastoPlastic
 from rheograd.materials.elastic import Volumetric, det3

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from analytic_formulas import triple
-from finite_elements import NOTHING, relative
-from material_states import check_pullback, rotations, strained
+from finite_elements import NOTHING
+from material_states import check_pullback, relative, rotations, strained
 from torch import Tensor
 
 from rheograd.engine.audit.audit import audit

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from finite_elements import NOTHING, relative
-from material_states import check_pullback, history, strained
+from finite_elements import NOTHING
+from material_states import check_pullback, history, relative, strained
 
 from rheograd.engine.boundaries import FACES, Wall
 from rheograd.engine.mpm import MPMSolver

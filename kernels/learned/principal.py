@@ -85,19 +85,24 @@ def _rows(dtype: Any) -> tuple[wp.Function, wp.Function, wp.Function]:
     third, one = scalar(1.0 / 3.0), scalar(1.0)
 
     @wp.func
-    def rounded(e: vec3, soft: scalar):
-        """sqrt(d^2 + soft^2), of differences of strains: equal ones give soft to the last bit."""
+    def squared(e: vec3):
+        """d^2, of differences of strains: 0 of equal ones."""
         p = e[0] - e[1]
         q = e[1] - e[2]
         r = e[2] - e[0]
-        return wp.sqrt(third * (p * p + q * q + r * r) + soft * soft)
+        return third * (p * p + q * q + r * r)
+
+    @wp.func
+    def rounded(e: vec3, soft: scalar):
+        """sqrt(d^2 + soft^2)."""
+        return wp.sqrt(squared(e) + soft * soft)
 
     @wp.func
     def write(i: int, e: vec3, soft: scalar, x_out: wp.array2d[scalar]):
-        """The inputs of phi; J - 1 without a difference of large numbers."""
+        """The inputs of phi, without a difference of large numbers."""
         sum1 = e[0] + e[1] + e[2]
         sum2 = e[0] * e[1] + e[0] * e[2] + e[1] * e[2]
-        deviator = rounded(e, soft) - soft
+        deviator = squared(e) / (rounded(e, soft) + soft)
         for a in range(3):
             x_out[3 * i + a, 0] = e[a]
             x_out[3 * i + a, 1] = sum1
@@ -309,9 +314,9 @@ def _frame_gradient(dtype: Any) -> wp.Function:
                 by_stretch = gm * slopes[3 * i + m, 0] + gn * slopes[3 * i + n, 0]
                 pb = half * p * scales[0] * (outputs[m] + outputs[n] + by_stretch)
             total = two + e[m] + e[n]
-            q = zero
+            q = one
             qb = zero
-            if gm + gn != zero:
+            if gm + gn != total:
                 q = (gm + gn) / total
             if rise != zero:
                 qb = rise / total
