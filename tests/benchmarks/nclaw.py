@@ -40,6 +40,7 @@ from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.learned.invariant import InvariantFull, InvariantSmooth
 from rheograd.materials.learned.isotropic import Isotropic, IsotropicPlasticity
+from rheograd.materials.learned.spline import SplineElasticity
 from rheograd.scenes import nclaw
 
 EVERY, STEPS = 5, 1000
@@ -63,7 +64,7 @@ RATES = {
 """Rates of Adam at the start in the recipe "segments", for the stress and for the flow."""
 FLOW = {"jelly": 1e-3, "plasticine": 1e-2, "sand": 1e-2, "water": 1e-2}
 """Unit of the flow of laws in principal stretches [-]."""
-LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex")
+LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex", "spline")
 RECIPES = ("rheograd", "published", "polish", "segments")
 
 
@@ -77,15 +78,18 @@ def draw(seed: int) -> tuple[Vector, Vector]:
 
 
 def new_law(kind: str, material: str) -> ConstitutiveLaw:
-    """A law before its fit; "polyconvex" is one with the learned flow of "isotropic"."""
+    """A law before its fit; "polyconvex" and "spline" are with the learned flow of "isotropic"."""
     if kind == "invariant-full":
         return InvariantFull(seed=0)
     elastic, plastic = (STRAIN if kind == "invariant-smooth" else PRINCIPAL)[material]
     scale, flow = STRESS[material], FLOW[material]
     if kind == "isotropic":
         return Isotropic(scale, flow, elastic_strain=elastic, plastic_strain=plastic, seed=0)
-    if kind == "polyconvex":
-        energy = Polyconvex(0.4 * scale, strain_scale=elastic, seed=0)  # μ of Poisson's ratio 0.25
+    if kind in ("polyconvex", "spline"):
+        energy = (
+            SplineElasticity(scale) if kind == "spline"
+            else Polyconvex(0.4 * scale, strain_scale=elastic, seed=0)  # μ of Poisson's ratio 0.25
+        )  # fmt: skip
         return ElastoPlastic(energy, IsotropicPlasticity(flow, strain_scale=plastic, seed=1))
     return InvariantSmooth(STRESS[material], elastic_strain=elastic, plastic_strain=plastic, seed=0)
 
