@@ -28,6 +28,15 @@ from ..scales import above_zero
 from .spectral import Stretches, decompose, kirchhoff, mixed
 from .two_parts import LAME, SHEAR, TwoParts
 
+BASIS = ((1, 4, 1, 0), (-3, 0, 3, 0), (3, -6, 3, 0), (-1, 3, -3, 1))
+"""Six times the four B-splines of an interval, a row for each power of where it is in that."""
+SLOPES = ((-1, 0, 1, 0), (2, -4, 2, 0), (-1, 3, -3, 1))
+"""Twice their derivatives, likewise."""
+NEXT, LAST = [1, 2, 0], [2, 0, 1]
+"""The two other axes of each."""
+WITHOUT = [3, 2, 1, 2, 3, 0, 1, 0, 3]
+"""The axis that is neither of two, row by row; 3 on the diagonal."""
+
 
 class Curve(NamedTuple):
     """A uniform cubic B-spline, straight beyond its ends."""
@@ -36,28 +45,34 @@ class Curve(NamedTuple):
     """In units of the distance of knots, shape (n + 3,) for n intervals."""
     lower: float
     upper: float
+    curves: int = 1
+    """Of which `coefficients` has those, one after another."""
 
     @property
     def width(self) -> float:
         """Distance of knots."""
-        return (self.upper - self.lower) / (len(self.coefficients) - 3)
+        return (self.upper - self.lower) / self.intervals
+
+    @property
+    def intervals(self) -> int:
+        """Between knots."""
+        return len(self.coefficients) // self.curves - 3
 
     def _place(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The nearest argument between the ends, its interval, and where it is in that, 0 to 1."""
         inside = x.clamp(self.lower, self.upper)
         place = (inside - self.lower) / self.width
-        cell = place.detach().floor().long().clamp(0, len(self.coefficients) - 4)
+        cell = place.detach().floor().long().clamp(0, self.intervals - 1)
         return inside, cell, place - cell
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and slopes at x, of its shape."""
+    def __call__(self, x: Tensor, first: Tensor | int = 0) -> tuple[Tensor, Tensor]:
+        """Values and slopes at x, of its shape, where each has its first coefficient."""
         inside, cell, u = self._place(x)
-        v, width = 1.0 - u, self.width
-        c = [self.coefficients[cell + k] for k in range(4)]
-        value = v**3 * c[0] + (3 * u**3 - 6 * u**2 + 4) * c[1]
-        value = (value + (3 * v**3 - 6 * v**2 + 4) * c[2] + u**3 * c[3]) * (width / 6)
-        slope = v**2 * (c[1] - c[0]) + (1 + 2 * u * v) * (c[2] - c[1]) + u**2 * (c[3] - c[2])
-        slope = 0.5 * slope
+        four = torch.arange(4, device=x.device)
+        c = self.coefficients[(first + cell)[..., None] + four]
+        powers = torch.stack([torch.ones_like(u), u, u * u, u * u * u], -1)
+        value = (powers @ x.new_tensor(BASIS) * c).sum(-1) * (self.width / 6)
+        slope = (powers[..., :3] @ x.new_tensor(SLOPES) * c).sum(-1) / 2
         return value + slope * (x - inside), slope
 
     def integral(self, x: Tensor) -> Tensor:
@@ -130,36 +145,31 @@ class Curves(nn.Module):
 
     def forward(self, e: Tensor) -> tuple[Tensor, Tensor]:
         """Principal stresses (q, 3) of strains e (q, 3); their limits at ties, see `mixed`."""
-        a, b, c = self._curves(e)
         s = 1.0 + e
-        others = torch.stack([s[:, [1, 2, 0]], s[:, [2, 0, 1]]])  # s_j and s_k of each axis
-        areas = s * others
-        volume = s.prod(1, keepdim=True)
-        own, own_slope = a(s)
-        by_area, area_slope = b(areas)
-        by_volume, _ = c(volume)
-        one = torch.ones((), dtype=e.dtype, device=e.device)
-        rest = a(one)[0] + 2 * b(one)[0] + c(one)[0]
-        p = own + (others * by_area).sum(0) + others.prod(0) * by_volume - rest
+        areas = s[:, NEXT] * s[:, LAST]  # without each axis
+        x = torch.cat([s, areas, s.prod(1, keepdim=True)], 1)
+        x = nn.functional.pad(x, (0, 0, 0, 1), value=1.0)  # and at rest
+        size = self.coefficients.shape[1]
+        every = Curve(self.coefficients.to(e).flatten(), self.lower, self.upper, 3)
+        which = torch.tensor([0, 0, 0, 1, 1, 1, 2], device=e.device)
+        values, slopes = every(x, size * which)
+        a, b, c = values[:-1].split((3, 3, 1), 1)
+        rest = values[-1, 0] + 2 * values[-1, 3] + values[-1, 6]
+        p = a + s[:, NEXT] * b[:, LAST] + s[:, LAST] * b[:, NEXT] + areas * c - rest
         with torch.no_grad():
-            limits = _limits(s, own_slope, area_slope, by_area, by_volume)
+            limits = _limits(s, slopes[:-1, :3], slopes[:-1, 3:6], b, c)
         return p, limits
 
 
 def _limits(s: Tensor, a_slope: Tensor, b_slope: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """(p_j - p_i) / (s_j - s_i) as s_i and s_j come together, shape (q, 3, 3).
+    """(p_j - p_i) / (s_j - s_i) as s_i and s_j come together, shape (q, 3, 3), 0 on the diagonal.
 
-    With k the third axis, a' + s_k^2 b'(s_k s) - b(s_i s_j) - s_k c(J), a' and b' in the mean.
+    With k the third axis, a' + s_k^2 b'(s_k s) - b(s_i s_j) - s_k c(J), a' and b' in the mean;
+    columns of b and its slope are of the areas without an axis.
     """
-    out = torch.zeros(*s.shape, 3, dtype=s.dtype, device=s.device)
-    for k in range(3):
-        i, j = (k + 1) % 3, (k + 2) % 3
-        third = s[:, k]
-        to_k = 0.5 * (b_slope[1, :, i] + b_slope[0, :, j])  # of s_i s_k and s_j s_k
-        own = 0.5 * (a_slope[:, i] + a_slope[:, j])
-        limit = own + third.square() * to_k - b[0, :, i] - third * c[:, 0]
-        out[:, i, j] = out[:, j, i] = limit
-    return out
+    own, to_k = (0.5 * (slope[:, NEXT] + slope[:, LAST]) for slope in (a_slope, b_slope))
+    limit = own + s.square() * to_k - b - s * c
+    return nn.functional.pad(limit, (0, 1))[:, WITHOUT].unflatten(1, (3, 3))
 
 
 class SplineElasticity(Elasticity):
