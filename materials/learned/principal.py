@@ -29,8 +29,9 @@ from .featured import empty_measured, kernels_of
 from .perceptron import Block, Packed, Perceptron
 
 SOFT_STRESS, SOFT_FLOW = 1.0, 0.1
-"""Shares of the strain scale by which the corner of the deviator's norm is rounded off: what is
-elastic has none."""
+"""Shares of the strain scale by which the corner of the deviator's norm is rounded off, wide in an
+elasticity, whose stress has no corner. Of a part that is missing it is this, not 0, which would be
+divided by."""
 SHARE = 2
 """Blocks are by this factor smaller than those of laws that ask a network once a point."""
 

@@ -341,7 +341,7 @@ class Site:
     async def _play(self) -> None:
         """Draw and send whatever is due, until this is cancelled.
 
-        Drawing that takes long is followed by a pause as long: pages load and ask meanwhile.
+        A pause follows as long as drawing took beyond `_QUICK`: pages load and ask meanwhile.
         """
         loop = asyncio.get_running_loop()
         sent, rest = loop.time(), _TICK
