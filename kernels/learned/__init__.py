@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What learned laws are made of besides their networks: features, principal stretches."""
+"""What learned laws are made of besides their networks: features, invariants, principal stretches."""
