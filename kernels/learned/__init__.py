@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What learned laws are made of besides their networks: features, invariants, principal stretches."""
+"""Learned laws but for their networks: features, invariants, principal stretches."""
