@@ -34,7 +34,8 @@ class Figures(NamedTuple):
     @property
     def row(self) -> str:
         """Cells of a table."""
-        return " | ".join(f"{100 * value:.2g} %" if value > 1e-6 else "0" for value in self)
+        shares = (float(f"{100 * value:.2g}") for value in self)  # two digits, without a power
+        return " | ".join(f"{share:g} %" if share > 1e-4 else "0" for share in shares)
 
 
 HEADS = "work of loops, median | worst | skew | anisotropy"
