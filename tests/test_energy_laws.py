@@ -161,8 +161,9 @@ def test_solvers_get_what_the_graph_of_the_stress_gives(
     assert torch.equal(memory, own.F_trial)
 
 
-def test_what_is_frozen_has_no_gradient_in_solvers() -> None:
-    law = ElastoPlastic(Polyconvex.example(), InvariantSmoothPlasticity(1e-2, seed=2)).double()
+@pytest.mark.parametrize("flow", [IsotropicPlasticity, InvariantSmoothPlasticity])
+def test_what_is_frozen_has_no_gradient_in_solvers(flow: type[Plasticity]) -> None:
+    law = ElastoPlastic(Polyconvex.example(), flow(1e-2, seed=2)).double()
     frozen = next(law.elasticity.parameters()), next(law.plasticity.parameters())
     for parameter in law.parameters():
         parameter.requires_grad_(all(parameter is not p for p in frozen))

@@ -248,7 +248,9 @@ class IsotropicPlasticity(Plasticity):
         """See `Plasticity.pullback`; without a graph."""
         total, none = carried(F_bar, out), F_trial.new_empty(len(F_trial), 0)
         tau_bar = torch.zeros_like(total)
-        return total, principal.pull(self.part, None, F_trial, none, tau_bar, total)[1]
+        _, found = principal.pull(self.part, None, F_trial, none, tau_bar, total)
+        own = zip(self.parameters(), found, strict=True)
+        return total, tuple(g if p.requires_grad else torch.zeros_like(p) for p, g in own)
 
 
 class Isotropic(PrincipalLaw, TwoParts):

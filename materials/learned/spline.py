@@ -76,7 +76,7 @@ class Curve(NamedTuple):
         return value + slope * (x - inside), slope
 
     def integral(self, x: Tensor) -> Tensor:
-        """From the lower end to x, of its shape."""
+        """From the lower end to x, of its shape; of one curve alone."""
         inside, cell, u = self._place(x)
         v, square = 1.0 - u, self.width**2 / 24
         c = self.coefficients
