@@ -10,6 +10,10 @@ is there already; "kept" also keeps the rotations, "hidden" the last hidden laye
 
 On a CPU processor time, best of some repeats, since others may use the machine; set
 OMP_NUM_THREADS=1 for one core.
+
+A second table is of the other learned laws: the same update and pullback by what they bring of
+their own (kernels around the network) and by the graph that any law without that gets, and the
+ratio of both.
 """
 
 import argparse
@@ -20,9 +24,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rheograd.materials.composition import ElastoPlastic
+from rheograd.materials.energies.cann import CANN
+from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.law import ConstitutiveLaw, Response
 from rheograd.materials.learned import blockwise
 from rheograd.materials.learned.invariant import InvariantFull, InvariantLaw, InvariantSmooth
+from rheograd.materials.learned.isotropic import Isotropic, IsotropicPlasticity
+from rheograd.materials.learned.spline import SplineElasticity
 
 REPEATS = 7
 MACS = 13 * 64 + 64 * 64 + 64 * 9
@@ -125,6 +134,37 @@ def row(name: str, seconds: tuple[float, ...], floors: tuple[float, float], case
     )
 
 
+def others() -> dict[str, ConstitutiveLaw]:
+    """Laws in principal stretches and of an energy, with scales of soft bodies."""
+    flow = IsotropicPlasticity(1e-2, strain_scale=0.03, seed=1)
+    return {
+        "isotropic": Isotropic(1e5, 1e-2),
+        "polyconvex": Polyconvex(4e4, seed=0),
+        "cann": CANN(1e5),
+        "polyconvex + isotropic flow": ElastoPlastic(Polyconvex(4e4, seed=0), flow),
+        "spline + isotropic flow": ElastoPlastic(SplineElasticity(), flow),
+    }
+
+
+def beside_graph(law: ConstitutiveLaw, clock: Clock, particles: int) -> tuple[float, float]:
+    """Seconds of one update and one pullback: of the law's own, and of those by the graph."""
+    torch.manual_seed(0)
+    device = next(law.parameters()).device
+    F = torch.eye(3, device=device) + 0.02 * torch.randn(particles, 3, 3, device=device)
+    tau_bar, F_bar, none = 1e-5 * torch.randn_like(F), torch.randn_like(F), F.new_zeros(len(F), 0)
+    out = Response(torch.empty_like(F), torch.empty_like(F), none)
+
+    def step(update_into: Callable[..., object], pullback: Callable[..., object]) -> None:
+        update_into(law, F, none, 1e-3, out)
+        pullback(law, F, none, 1e-3, tau_bar, F_bar, none, F_elastic=out.F_elastic)
+
+    own, graph = type(law), ConstitutiveLaw
+    return (
+        clock.best(lambda: step(own.update_into, own.pullback), 20),
+        clock.best(lambda: step(graph.update_into, graph.pullback), 20),
+    )
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -159,6 +199,11 @@ def main() -> None:
             few = Case(law, 1000, device)
             times = [1e3 * clock.best(call, 100) for call in (few.update, few.pullback)]
             print(f"  1000 particles: update {times[0]:.2f} ms, pullback {times[1]:.2f} ms")
+    for particles in (1000, given.particles):
+        print(f"{particles} particles, update and pullback [ms]         own   graph   ratio")
+        for name, law in others().items():
+            own, graph = beside_graph(law.float().to(device), clock, particles)
+            print(f"  {name:42s} {own * 1e3:7.2f} {graph * 1e3:7.2f} {own / graph:7.2f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of the process {peak:.0f} MB")
 
