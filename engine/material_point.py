@@ -27,6 +27,8 @@ from torch import Tensor
 from rheograd.materials.elastic import det3
 from rheograd.materials.law import ConstitutiveLaw, Elasticity
 
+from .constant_fields import at_rest
+
 ISOCHORIC = 1e-6
 """Deformations whose determinant is no farther from 1 count as incompressible."""
 LONGEST = 0.2
@@ -58,6 +60,7 @@ def drive(
     *,
     time: Tensor | None = None,
     incompressible: bool | None = None,
+    fields: Tensor | None = None,
 ) -> Driven:
     """Stress of a law in a test, differentiable in the law's parameters.
 
@@ -69,6 +72,8 @@ def drive(
         time: Of each point, from rest at 0 [s], shape (n,), increasing; a law with history
             needs it.
         incompressible: See above; by default as F is.
+        fields: Constant fields of the law, shape (w,), such as the direction of its fibres; None:
+            zeros.
 
     Raises:
         ValueError: The law is of small strains, needs times, or no direction is free to set the
@@ -88,14 +93,14 @@ def drive(
         )
     axes = torch.tensor([i for i in range(3) if free[i]], dtype=torch.int64, device=F.device)
     if isinstance(law, Elasticity) and law.conservative:
-        internal = law.rest_internal(len(F), F)
+        internal = at_rest(law, len(F), F, fields)
         return _answer(lambda G: law.stress(G, internal), F, axes, incompressible)
     if time is None:
         raise ValueError(
             f"{type(law).__name__} remembers its past, so that its stress depends on the time that"
             " the test takes: give times, or the rate by --rate"
         )
-    return _stepped(law, F, axes, time, incompressible)
+    return _stepped(law, F, axes, time, incompressible, fields)
 
 
 def released(tau: Tensor, F: Tensor, free: Tensor) -> Tensor:
@@ -181,11 +186,12 @@ def _solved(A: Tensor, g: Tensor) -> Tensor:
 
 
 def _stepped(
-    law: ConstitutiveLaw, F: Tensor, axes: Tensor, time: Tensor, incompressible: bool
-) -> Driven:
+    law: ConstitutiveLaw, F: Tensor, axes: Tensor, time: Tensor, incompressible: bool,
+    fields: Tensor | None,
+) -> Driven:  # fmt: skip
     """Step by step from rest at time 0."""
     before = torch.eye(3, dtype=F.dtype, device=F.device)[None]
-    elastic, internal = before, law.rest_internal(1, before)
+    elastic, internal = before, at_rest(law, 1, before, fields)
     rows: list[Driven] = []
     now = 0.0
     for k, then in enumerate(time.tolist()):

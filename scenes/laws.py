@@ -13,6 +13,7 @@ error, and never runs it.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 import hashlib
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from rheograd.engine.suggestion import did_you_mean
 
+from .options import number
 from .user_files import import_file
 
 if TYPE_CHECKING:
@@ -208,6 +210,30 @@ def energy_law(name: str, young: float, seed: int) -> ConstitutiveLaw:
     return Polyconvex(shear, bulk, seed=seed)
 
 
+def constant_values(words: Iterable[str]) -> dict[str, list[float]]:
+    """What --constant says, by name.
+
+    Args:
+        words: Such as fibre=1,0,0.
+
+    Raises:
+        ValueError: One is not NAME=X,Y,... of finite numbers.
+    """
+    found: dict[str, list[float]] = {}
+    for word in words:
+        name, equals, numbers = word.partition("=")
+        try:
+            found[name] = [number(x) for x in numbers.split(",")]
+        except argparse.ArgumentTypeError:
+            equals = ""
+        if not equals:
+            raise ValueError(
+                f"--constant: got {word!r}, expected NAME=X,Y,... such as fibre=1,0,0 or"
+                " code=0.2,-0.1"
+            )
+    return found
+
+
 def with_constants(scene: Scene, words: Iterable[str]) -> Scene:
     """The scene with constant fields of its laws.
 
@@ -220,16 +246,7 @@ def with_constants(scene: Scene, words: Iterable[str]) -> Scene:
     """
     from rheograd.engine.constant_fields import with_values
 
-    found: dict[str, dict[int, float]] = {}
-    for word in words:
-        name, equals, numbers = word.partition("=")
-        try:
-            values = [float(number) for number in numbers.split(",")]
-        except ValueError:
-            values = []
-        if not equals or not values:
-            raise ValueError(f"--constant: got {word!r}, expected NAME=X,Y such as code=0.2,-0.1")
-        found[name] = dict(enumerate(values))
+    found = {name: dict(enumerate(row)) for name, row in constant_values(words).items()}
     told = with_values(scene, found)
     for body in scene.bodies:
         for name, width in body.law.fields.items():

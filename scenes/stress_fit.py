@@ -51,7 +51,7 @@ def main(tokens: Sequence[str]) -> int:
         kept = [folder / name for name in WRITTEN]
         require_new(kept, force=True, inputs=read_by(found, ("out",)))
     files = read(found)
-    tests = named(found.file, files)
+    tests = with_constants(named(found.file, files), found.constant)
     comparison = fitted(found, tests)
     notes = assumed(found, files, tests)
     again = repeated(PROGRAM, [t for t in tokens if t != "--force"], folder)
@@ -68,8 +68,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--law", action="append", metavar="NAME|FILE|FILE.py:CLASS",
         help="neo-hookean, mooney-rivlin, yeoh, gent, arruda-boyce, ogden-1, -2, -3, viscoelastic,"
-        " -2, -3 or such as 'viscoelastic-2(gent)', any other law by its name, a law.safetensors to"
-        " start from, or a class of your own; may be repeated",
+        " -2, -3 or such as 'viscoelastic-2(gent)', fibre-reinforced or 'fibre-reinforced(gent)',"
+        " any other law by its name, a law.safetensors to start from, or a class of your own; may"
+        " be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--train", metavar="A,B", help="loadings to fit to, such as UT,PS (default: all)"
@@ -92,9 +93,14 @@ def add_arguments(parser: Parser) -> None:
         "--weight", action="append", default=[], metavar="NAME=X", help="of a loading's errors"
     )
     group.add_argument(
+        "--constant", action="append", default=[], metavar="NAME[@LOADING]=X,Y",
+        help="constant field that the law reads, such as the direction of its fibres in all"
+        " specimens, fibre=1,0,0, or in those of a loading, fibre@across=0,1,0",
+    )  # fmt: skip
+    group.add_argument(
         "--volume", type=volume, metavar="incompressible|free",
         help="whether a pressure frees the sides, or their stretch is solved for (default:"
-        " incompressible where the measured volume stays)",
+        " incompressible where the measured volume stays, free with --constant)",
     )  # fmt: skip
     group.add_argument(
         "--bulk", type=bulk_option, metavar="PA|fit",
@@ -173,14 +179,13 @@ def _rate(word: str) -> float:
 
 def named(paths: Sequence[Path], files: Sequence[StressFile]) -> list[StressTest]:
     """All loadings, each with a name of its own: that of its file comes first where names clash."""
-    pairs = [(path, test) for path, file in zip(paths, files, strict=True) for test in file.tests]
-    names = [test.name for _, test in pairs]
+    rows = [(p, f, t) for p, f in zip(paths, files, strict=True) for t in f.tests]
+    names = [test.name for *_, test in rows]
     if len(set(names)) < len(names):
-        names = [
-            f"{path.parent.name}/{path.stem}" if test.name == path.stem else
-            f"{path.stem} {test.name}" for path, test in pairs
-        ]  # fmt: skip
-    return [replace(test, name=name) for name, (_, test) in zip(names, pairs, strict=True)]
+        names = [p.stem if len(f.tests) == 1 else f"{p.stem} {t.name}" for p, f, t in rows]
+    if len(set(names)) < len(names):
+        names = [f"{p.parent.name}/{name}" for (p, *_), name in zip(rows, names, strict=True)]
+    return [replace(test, name=name) for (*_, test), name in zip(rows, names, strict=True)]
 
 
 def chosen(words: str | None, tests: Sequence[StressTest]) -> tuple[StressTest, ...]:
@@ -220,6 +225,60 @@ def weights(words: Sequence[str]) -> dict[str, float]:
     return told
 
 
+def with_constants(tests: Sequence[StressTest], words: Sequence[str]) -> list[StressTest]:
+    """The loadings with the constant fields of their specimens.
+
+    Args:
+        tests: All of them.
+        words: Such as fibre=1,0,0, or fibre@UT=1,0,0 of one loading, which goes before.
+
+    Raises:
+        ValueError: A word cannot be read, or there is no such loading.
+    """
+    from rheograd.engine.suggestion import did_you_mean
+
+    told = {key.partition("@")[::2]: row for key, row in laws.constant_values(words).items()}
+    names = [t.name for t in tests]
+    for _, loading in told:
+        if loading and loading not in names:
+            raise ValueError(
+                f"--constant: got the loading {loading!r}{did_you_mean(loading, names)}, expected"
+                f" one of {', '.join(names)}"
+            )
+    general, own = ([pair for pair in told.items() if bool(pair[0][1]) is k] for k in (False, True))
+    return [
+        replace(t, fields={
+            name: tuple(row) for (name, loading), row in general + own if loading in ("", t.name)
+        }) for t in tests
+    ]  # fmt: skip
+
+
+def require_read(words: Sequence[str], rivals: Sequence[Contender], scales: Scales) -> None:
+    """Refuse constant fields that no law reads.
+
+    Raises:
+        ValueError: Names the first.
+    """
+    from rheograd.engine.suggestion import did_you_mean
+
+    read = sorted({name for rival in rivals for name in rival.fields(scales)})
+    for key in laws.constant_values(words):
+        name = key.partition("@")[0]
+        if name not in read:
+            raise ValueError(
+                f"--constant: got {name!r}{did_you_mean(name, read)}, which none of"
+                f" {', '.join(r.name for r in rivals)} reads:"
+                f" {'expected ' + ', '.join(read) if read else 'leave it out'}"
+            )
+
+
+def taken_as_incompressible(found: argparse.Namespace) -> bool | None:
+    """As --volume says; fibres narrow a specimen unevenly, so that with them its sides are free."""
+    if found.volume is None:
+        return False if found.constant else None
+    return bool(found.volume == "incompressible")
+
+
 def fitted(found: argparse.Namespace, tests: Sequence[StressTest]) -> Comparison:
     """Fit and judge every law."""
     import torch
@@ -228,7 +287,7 @@ def fitted(found: argparse.Namespace, tests: Sequence[StressTest]) -> Comparison
     from rheograd.engine.fit.stress.task import Task
 
     torch.set_num_threads(1)
-    incompressible = None if found.volume is None else found.volume == "incompressible"
+    incompressible = taken_as_incompressible(found)
     task = Task(
         chosen(found.train, tests), weights(found.weight), found.error == "relative",
         incompressible,
@@ -247,6 +306,7 @@ def fitted(found: argparse.Namespace, tests: Sequence[StressTest]) -> Comparison
             f" {scales.shear:.3g} Pa: give it in Pa, or leave it out"
         )
     rivals = contenders(found, scales)
+    require_read(found.constant, rivals, scales)
     order = {rival.name: k for k, rival in enumerate(rivals)}
     with Progress("stress tests", len(rivals), unit="laws") as progress:
         return compare(
@@ -313,9 +373,8 @@ def assumed(
 ) -> tuple[str, ...]:
     """What was taken for granted, as sentences."""
     said = [*unit_notes([file.unit for file in files if file.assumed])]
-    isochoric = found.volume == "incompressible" or (
-        found.volume is None and all(t.isochoric for t in chosen(found.train, tests))
-    )
+    told = taken_as_incompressible(found)
+    isochoric = told or (told is None and all(t.isochoric for t in chosen(found.train, tests)))
     held = "1000 times the shear modulus"
     if isinstance(found.bulk, float):
         held = f"{found.bulk:g} Pa"
@@ -328,6 +387,11 @@ def assumed(
         said.append(
             "the volume is free, so that the bulk modulus is felt in the tests, but it is held at"
             f" {held} (--bulk fit fits it)"
+        )
+    if found.constant and found.volume is None:
+        said.append(
+            "fibres narrow a specimen more one way than the other, so that the stretch of each side"
+            " is solved for (--volume incompressible takes the sides as the file has them)"
         )
     if any(t.times is not None for t in tests):
         if found.bulk is None and any("viscoelastic" in word for word in found.law or ()):
@@ -356,6 +420,7 @@ def settings(found: argparse.Namespace, comparison: Comparison) -> dict[str, obj
         "error": found.error,
         "weights": ", ".join(found.weight) or "1",
         "volume": found.volume or "as the tests",
+        "constant fields": ", ".join(found.constant) or "–",
         "bulk": "1000 shear moduli" if found.bulk is None else found.bulk,
         "start": found.start or "–",
         "seed": found.seed,

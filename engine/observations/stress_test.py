@@ -9,7 +9,7 @@ simulated specimen by what was recorded of its particles.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from rheograd.materials.elastic import det3
 from rheograd.materials.law import ConstitutiveLaw
 
+from ..constant_fields import at_rest, row_of
 from ..material_point import drive, is_isochoric
 from ..suggestion import did_you_mean
 from ..trajectory import Trajectory
@@ -95,6 +96,8 @@ class StressTest(Observation):
     """Standard deviation of a stress [Pa]."""
     kind: str = ""
     """Which of `KINDS` it is; "" for none."""
+    fields: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Constant fields of the specimen that a law may read, such as the direction of its fibres."""
     unit: ClassVar[str] = "Pa"
     components: ClassVar[int] = 1
 
@@ -204,7 +207,23 @@ class StressTest(Observation):
                 the test's own F.
         """
         F = self.F.to(next(iter(law.parameters()), self.F).device)
-        return drive(law, F, self.free, time=self.times, incompressible=incompressible).P
+        return drive(
+            law, F, self.free, time=self.times, incompressible=incompressible,
+            fields=self.row(law),
+        ).P  # fmt: skip
+
+    def row(self, law: ConstitutiveLaw) -> Tensor | None:
+        """Those of the specimen's fields that a law reads, shape (w,); None if it reads none.
+
+        Raises:
+            ValueError: One has another number of values than the law reads.
+        """
+        own = {name: self.fields[name] for name in law.fields if name in self.fields}
+        return row_of(law, own) if law.fields else None
+
+    def at_rest(self, law: ConstitutiveLaw) -> Tensor:
+        """History of a law at each point before anything moves, shape (n, n_internal)."""
+        return at_rest(law, len(self.F), self.F, self.row(law))
 
     def seen(self) -> Tensor:
         """See `Observation.seen`, shape (n, 9)."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,15 +164,7 @@ def constants(words: Sequence[str], law: ConstitutiveLaw) -> Tensor | None:
     """
     from rheograd.engine.constant_fields import row_of
 
-    values: dict[str, list[float]] = {}
-    for word in words:
-        name, equals, numbers = word.partition("=")
-        try:
-            values[name] = [float(x) for x in numbers.split(",")]
-        except ValueError:
-            equals = ""
-        if not equals or not all(map(math.isfinite, values[name])):
-            raise ValueError(f"--constant: got {word!r}, expected NAME=X,Y,... such as fibre=1,0,0")
+    values = laws.constant_values(words)
     try:
         row = row_of(law, values)
     except ValueError as error:

@@ -84,6 +84,7 @@ def compare(
         tell(contender.name, 0.0)
         started = time.perf_counter()
         try:
+            _require_fields(contender, scales, tests)
             answer = _fitted(contender, task, scales, seed, members, epochs, tell)
         except ValueError as error:
             raise ValueError(f"{contender.name}: {error}") from None
@@ -93,6 +94,23 @@ def compare(
     trained = {test.name for test in task.tests}
     order = sorted(tests, key=lambda test: test.name not in trained)
     return Comparison(tuple(found), tuple(order), task, scales)
+
+
+def _require_fields(contender: Contender, scales: Scales, tests: Sequence[StressTest]) -> None:
+    """Refuse a law that reads what nobody says of a specimen.
+
+    Raises:
+        ValueError: Names the field.
+    """
+    for test in tests:
+        for name, width in contender.fields(scales).items():
+            if name not in test.fields:
+                like = ",".join(["1"] + ["0"] * (width - 1))
+                raise ValueError(
+                    f"the law reads the constant field {name}, and nothing says it of the specimen"
+                    f" {test.name}: give --constant {name}={like}, or"
+                    f" '{name}@{test.name}={like}' of this one alone"
+                )
 
 
 def _rank(law: FittedLaw) -> tuple[bool, float]:

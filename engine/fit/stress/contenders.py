@@ -17,6 +17,7 @@ from rheograd.materials.law import ConstitutiveLaw
 
 from ...suggestion import did_you_mean
 from .families import FEW, Bulk, Family, Free, Scales, families
+from .fibred import fibred
 from .relaxing import relaxing
 from .terms import Terms, pieces_of
 
@@ -50,6 +51,22 @@ class Contender:
         """Whether it is a network."""
         return self.family is None and not self.sought
 
+    def fields(self, scales: Scales) -> Mapping[str, int]:
+        """Constant fields that the law reads, with the numbers of each."""
+        if self.family is not None:
+            first = self.family.starts(scales)[0]
+            return self.family.make({name: p.start for name, p in first.items()}).fields
+        return {} if self.make is None else self.make(0).fields
+
+
+def every_family(bulk: Bulk = None) -> dict[str, Family]:
+    """All families by the names of the command line.
+
+    Args:
+        bulk: Of their laws.
+    """
+    return families(bulk) | relaxing(bulk) | fibred(bulk)
+
 
 def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
     """By the name of a family or of a law.
@@ -63,7 +80,7 @@ def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
     Raises:
         ValueError: There is no such law, or it cannot be made without more.
     """
-    known = families(bulk) | relaxing(bulk)
+    known = every_family(bulk)
     name = {"ogden": "ogden-3"}.get(name, name)
     if name in known:
         return Contender(name, known[name])
@@ -88,7 +105,7 @@ def contender(name: str, scales: Scales, bulk: Bulk = None) -> Contender:
 
 def of_law(name: str, law: ConstitutiveLaw, scales: Scales, bulk: Bulk = None) -> Contender:
     """A law that is there already, where its fit starts."""
-    for family_name, family in (families(bulk) | relaxing(bulk)).items():
+    for family_name, family in every_family(bulk).items():
         if family.fits(law):
             return Contender(f"{family_name} from {name}", family, own=family.read(law))
     if isinstance(law, CANN) and (pieces := pieces_of(law)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -173,7 +173,7 @@ def fine(test: StressTest, law: ConstitutiveLaw) -> StressTest:
     ends = (min(rest, float(test.amount.min())), max(rest, float(test.amount.max())))
     amount = torch.linspace(*ends, FINE, dtype=torch.float64)
     F = deformation(test.kind, amount)
-    return StressTest(test.name, F, torch.zeros_like(F), test.free, None, None, test.kind)
+    return replace(test, F=F, stress=torch.zeros_like(F), times=None, noise=None)
 
 
 def line(answer: Answer, task: Task, test: StressTest, misfit: float, count: int) -> Line:
