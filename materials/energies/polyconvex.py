@@ -32,10 +32,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
+from ..invariants import Invariants, equibiaxial, uniaxial
 from ..learned.perceptron import DEEPEST, WIDEST
-from ..rubber import volume_energy
+from ..rubber import volume_energy, volume_pressure
 from ..scales import above_zero
-from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
+from .invariant_energy import InvariantEnergy, Slopes
 
 KINKS = 2.0
 """Units of the first layer bend at 0 to this many times the strain scale at first."""
@@ -193,7 +194,7 @@ class Polyconvex(InvariantEnergy):
         one, two = self._by_invariants(slope[:-1], at)
         three = self.gain / self.spans[2] * (slope[:-1, 2] - slope[-1, 2])
         share = 0.5 * self.log_share.exp().to(one)
-        pressure = 0.5 * self.bulk_modulus().to(one) * (at.J - 1) * (at.J + 1)
+        pressure = volume_pressure(self.bulk_modulus().to(one), at.J)
         E = self.energy_scale
         return Slopes(E * (share + one), E * two, E * at.J * three + pressure)
 
