@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from ..invariants import Invariants, equibiaxial, uniaxial
-from ..learned.perceptron import DEEPEST, WIDEST
+from ..learned.perceptron import hidden_widths
 from ..rubber import volume_energy, volume_pressure
 from ..scales import above_zero
 from .invariant_energy import InvariantEnergy, Slopes
@@ -59,12 +59,7 @@ class ConvexNetwork(nn.Module):
 
     def __init__(self, widths: Sequence[int], seed: int | None = None) -> None:
         super().__init__()
-        possible = all(isinstance(w, int) and 1 <= w <= WIDEST for w in widths)
-        if not possible or not 1 <= len(widths) <= DEEPEST:
-            raise ValueError(
-                f"got widths = {str(list(widths))[:80]}, expected 1 to {DEEPEST} hidden layers of"
-                f" widths from 1 to {WIDEST}: give for example widths=(16, 16)"
-            )
+        widths = hidden_widths(widths)
         generator = None if seed is None else torch.Generator().manual_seed(seed)
 
         def drawn(*shape: int) -> nn.Parameter:
