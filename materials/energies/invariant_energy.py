@@ -75,7 +75,8 @@ class InvariantEnergy(Elasticity, ABC):
         first = (slope.I1 + at.I1 * slope.I2)[:, None, None]
         inner = 2 * (first * b - slope.I2[:, None, None] * (b @ b))
         pressure = slope.log_J - inner.diagonal(dim1=1, dim2=2).sum(1) / 3
-        found, terms = inner + torch.diag_embed(pressure[:, None].expand(-1, 3)), self.ogden_terms()
+        found = inner + torch.diag_embed(pressure[:, None].expand(-1, 3))
+        terms = self.ogden_terms()
         return found if terms is None else found + terms.stress(F_elastic)
 
     @torch.no_grad()
