@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rheograd.kernels.laws.analytic import ELASTICITIES
+from rheograd.kernels.laws.hencky import SMALLEST_STRETCH
 
 from . import bridge
 from .law import Elasticity, Response, Twin
@@ -157,7 +158,7 @@ class Hencky(YoungPoissonElasticity):
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ = μ |ε|² + λ/2 (tr ε)²."""
         mu, lam = self.coefficients().to(F_elastic)
-        strain = torch.linalg.svdvals(F_elastic).clamp(min=0.05).log()
+        strain = hencky_strains(F_elastic)
         return mu * strain.square().sum(1) + 0.5 * lam * strain.sum(1).square()
 
     @classmethod
@@ -197,6 +198,11 @@ class Volumetric(YoungPoissonElasticity):
 def det3(F: Tensor) -> Tensor:
     """Determinants, shape (q,), of matrices (q, 3, 3); their derivatives are those of a product."""
     return (F[:, 0] * torch.linalg.cross(F[:, 1], F[:, 2])).sum(1)
+
+
+def hencky_strains(F: Tensor) -> Tensor:
+    """Principal Hencky strains ε = log max(σ, 0.05) [-], shape (q, 3), of F (q, 3, 3)."""
+    return torch.linalg.svdvals(F).clamp(min=SMALLEST_STRETCH).log()
 
 
 def positive(value: float, name: str, meaning: str, *, zero: bool = False) -> nn.Parameter:

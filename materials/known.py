@@ -103,7 +103,8 @@ KNOWN: Mapping[str, Known] = {
         lambda: neo_hookean(263.8e3 / 3),
         "Young's modulus 263.8 kPa, of a clamped beam at ν = 0.499",
         "Dubied, Michelis, Spielberg and Katzschmann 2022, Sim-to-real for soft robots using"
-        " differentiable FEM, IEEE Robot. Autom. Lett. 7, 5015–5022; program: diffPD_sim2real",
+        " differentiable FEM: recipes for meshing, damping, and actuation, IEEE Robot. Autom. Lett."
+        " 7, 5015–5022; program: diffPD_sim2real",
     ),
     "ecoflex-00-30": Known(
         "silicone Smooth-On Ecoflex 00-30, to twice its length",

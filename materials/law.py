@@ -380,6 +380,12 @@ def with_frozen(module: nn.Module, found: Sequence[Tensor]) -> tuple[Tensor, ...
     return tuple(next(own) if p.requires_grad else torch.zeros_like(p) for p in module.parameters())
 
 
+def without_frozen(module: nn.Module, found: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of all parameters, with zeros in place of those of frozen ones."""
+    pairs = zip(module.parameters(), found, strict=True)
+    return tuple(bar if p.requires_grad else torch.zeros_like(p) for p, bar in pairs)
+
+
 def carried(F_bar: Tensor, out: Tensor | None) -> Tensor:
     """Memory for the gradient by F_trial of a `pullback`, which holds that by F_elastic at first.
 

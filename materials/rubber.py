@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from .elastic import AnalyticElasticity, det3, positive
+from . import bridge
+from .elastic import AnalyticElasticity, hencky_strains, positive
+from .invariants import invariants
+from .law import Twin
 
 MOST_TERMS = 3
 """Of Ogden's sum."""
@@ -60,10 +63,7 @@ class Rubber(AnalyticElasticity, ABC):
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
-        J = det3(F_elastic)
-        b = J.pow(-2 / 3)[:, None, None] * (F_elastic @ F_elastic.mT)
-        I1 = b.diagonal(dim1=1, dim2=2).sum(1)
-        I2 = 0.5 * (I1.square() - b.square().sum((1, 2)))
+        (I1, I2, J), _ = invariants(F_elastic)
         return self.distortion(I1, I2) + volume_energy(self.bulk.to(J), J)
 
     def extra_repr(self) -> str:
@@ -245,6 +245,42 @@ class ArrudaBoyce(Rubber):
         return cls(0.3e6, 26.5, 20e6)
 
 
+class OgdenTerms(NamedTuple):
+    """Σ μ_p/α_p (s₁^α_p + s₂^α_p + s₃^α_p − 3), s = J^(−1/3) σ, without an energy of the volume."""
+
+    moduli: Tensor
+    """μ_p [Pa], shape (n,)."""
+    exponents: Tensor
+    """α_p [-], shape (n,)."""
+
+    @property
+    def device_name(self) -> str:
+        """Which entry of ELASTICITIES they are; there are those of one to three terms."""
+        return f"ogden-{len(self.moduli)}"
+
+    def coefficients(self, mu: Tensor, lam: Tensor) -> Tensor:
+        """What the device form is given, shape (2 + 2 n,), with moduli of Lamé [Pa], scalars."""
+        pairs = torch.stack([self.moduli, self.exponents], 1).flatten()
+        return torch.cat([torch.stack([mu, lam]), pairs])
+
+    def energies(self, strain: Tensor) -> Tensor:
+        """Of each term [J/m³], shape (q, n), at principal Hencky strains, shape (q, 3)."""
+        mu, alpha = self.moduli.to(strain), self.exponents.to(strain)
+        dev = strain - strain.mean(1, keepdim=True)
+        return mu / alpha * (alpha * dev[..., None]).expm1().sum(1)
+
+    def stress(self, F: Tensor) -> Tensor:
+        """Kirchhoff stress [Pa], shape (q, 3, 3), of any number of terms at F, (q, 3, 3)."""
+        tau, zero = torch.zeros_like(F), self.moduli.new_zeros(())
+        for first in range(0, len(self.moduli), MOST_TERMS):
+            some = OgdenTerms(*(numbers[first : first + MOST_TERMS] for numbers in self))
+            coefficients = some.coefficients(zero, zero)  # no pressure
+            tau = tau + bridge.stress(
+                Twin(some.device_name), coefficients, F, F.new_empty(len(F), 0)
+            )
+        return tau
+
+
 class Ogden(AnalyticElasticity):
     """ψ = Σ μ_p/α_p (Σᵢ sᵢ^α_p − 3) + K/4 (J² − 1 − 2 log J), sᵢ = J^(−1/3) σᵢ (Ogden 1972).
 
@@ -282,7 +318,11 @@ class Ogden(AnalyticElasticity):
     @property
     def device_name(self) -> str:
         """Which entry of ELASTICITIES it is, by its number of terms."""
-        return f"ogden-{len(self.moduli)}"
+        return self.terms().device_name
+
+    def terms(self) -> OgdenTerms:
+        """The energy of the distortion."""
+        return OgdenTerms(self.moduli, self.exponents)
 
     def shear_modulus(self) -> Tensor:
         """½ Σ μ_p α_p [Pa], scalar."""
@@ -291,17 +331,13 @@ class Ogden(AnalyticElasticity):
     def coefficients(self) -> Tensor:
         """See `AnalyticElasticity.coefficients`."""
         mu = self.shear_modulus()
-        terms = torch.stack([self.moduli, self.exponents], 1).flatten()
-        return torch.cat([torch.stack([mu, self.bulk - 2 / 3 * mu]), terms])
+        return self.terms().coefficients(mu, self.bulk - 2 / 3 * mu)
 
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
-        strain = torch.linalg.svdvals(F_elastic).clamp(min=0.05).log()
-        volume = strain.sum(1)
-        distortion = strain - volume[:, None] / 3
-        mu, alpha = self.moduli.to(strain), self.exponents.to(strain)
-        sums = (alpha * distortion[..., None]).expm1().sum(1)
-        return (mu / alpha * sums).sum(1) + volume_energy(self.bulk.to(strain), volume.exp())
+        strain = hencky_strains(F_elastic)
+        volume = volume_energy(self.bulk.to(strain), strain.sum(1).exp())
+        return self.terms().energies(strain).sum(1) + volume
 
     @classmethod
     def example(cls) -> Self:
@@ -319,3 +355,8 @@ class Ogden(AnalyticElasticity):
 def volume_energy(bulk: Tensor, J: Tensor) -> Tensor:
     """U = K/4 (J² − 1 − 2 log J) [J/m³] of K, scalar [Pa], and J, shape (q,)."""
     return 0.25 * bulk * (J.square() - 1 - 2 * J.log())
+
+
+def volume_pressure(bulk: Tensor, J: Tensor) -> Tensor:
+    """J ∂U/∂J = K/2 (J² − 1) [Pa], shape (q,), without a difference of squares near rest."""
+    return 0.5 * bulk * (J - 1) * (J + 1)

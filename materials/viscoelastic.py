@@ -17,7 +17,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from .elastic import AnalyticElasticity, NeoHookean
+from .elastic import AnalyticElasticity, NeoHookean, hencky_strains
 
 MOST_BRANCHES = 3
 """One a decade covers what a test of days can tell from the next."""
@@ -87,7 +87,7 @@ class Viscoelastic(AnalyticElasticity):
             return None
         for b, G in enumerate(self.moduli.to(F_elastic)):
             H = internal[:, own + 9 * b : own + 9 * (b + 1)].unflatten(1, (3, 3))
-            strain = torch.linalg.svdvals(F_elastic + F_elastic @ H).clamp(min=0.05).log()
+            strain = hencky_strains(F_elastic + F_elastic @ H)
             dev = strain - strain.mean(1, keepdim=True)
             energy = energy + G * dev.square().sum(1)
         return energy

@@ -443,7 +443,7 @@ def test_a_material_is_found_by_its_code_alone(
         (lambda: Isotropic(0.0), r"got stress_scale = 0.0, expected a positive .*\[Pa\]"),
         (lambda: Isotropic(1e5, -1.0), "got flow_scale = -1.0, expected a positive"),
         (lambda: Isotropic(elastic_strain=0.0), "got strain_scale = 0.0"),
-        (lambda: Isotropic(widths=()), r"widths from 1 to 4096; got \[\]"),
+        (lambda: Isotropic(widths=()), r"got widths = \[\], expected 1 to 16"),
         (lambda: Isotropic(widths=(7, 7)), "even widths of at least 8"),
         (lambda: ConditionalIsotropic(0), "got code = 0, expected at least 1 number"),
         (lambda: ConditionalIsotropic(4), "even widths of at least 40"),

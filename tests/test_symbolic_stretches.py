@@ -78,6 +78,15 @@ def test_even_exponents_are_polynomials_of_the_invariants(alpha: float, gap: flo
     torch.testing.assert_close(got.parameters[0], want.parameters[0], rtol=1e-9, atol=1e-9 * size)
 
 
+def test_more_sums_than_ogdens_law_has() -> None:
+    F, parts = states(0.3), [f"{n + 1}e4*stretch({alpha:g})" for n, alpha in enumerate(SUMS)]
+    polynomials = [f"{n + 1}e4*{text}" for n, text in enumerate(SUMS.values())]
+    one, other = (Symbolic(" + ".join(texts) + VOLUME) for texts in (parts, polynomials))
+    for name in ("energy", "stress"):
+        found, expected = (getattr(x, name)(F, nothing(F)).detach() for x in (one, other))
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-5)
+
+
 @pytest.mark.parametrize("gap", GAPS)
 @pytest.mark.parametrize("alpha", EXPONENTS)
 def test_stress_is_the_slope_of_the_energy(alpha: float, gap: float) -> None:

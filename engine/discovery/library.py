@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from rheograd.materials.energies.expression import Program, compiled
-from rheograd.materials.energies.invariant_energy import invariants
+from rheograd.materials.invariants import invariants
 
 EXPONENTS = (
     -4.0, -3.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0,

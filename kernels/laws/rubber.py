@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rubbers as Warp functions: energies of the distortion, and one energy of the volume for all.
 
-    psi = W(I1, I2) + U(J),    I1 = tr b,  I2 = (I1^2 - tr b^2) / 2  of  b = J^(-2/3) F F^T,
-    tau = 2 W1 dev b + 2 W2 dev(I1 b - b^2) + J U' I,    J U' = K/2 (J^2 - 1)
+    psi = W(I1, I2) + U(J),    J U' = K/2 (J^2 - 1),    K = lambda + 2/3 mu
 
-with W1 = dW/dI1 and so on, and K = lambda + 2/3 mu (Simo and Taylor 1982, "Penalty function
+with the invariants and the stress of distortion.py (U: Simo and Taylor 1982, "Penalty function
 formulations for incompressible nonlinear elastostatics"). k begins with mu and lambda at rest, so
-that flows and damping find them there:
+that flows and damping find them there; W1 = dW/dI1:
 
     mooney-rivlin   W = c1 (I1 - 3) + c2 (I2 - 3),  c1 = k0/2 - c2,  c2 = k2
     yeoh            W = k0/2 e + k2 e^2 + k3 e^3,  e = I1 - 3
@@ -25,8 +24,8 @@ from typing import Any, NamedTuple
 
 import warp as wp
 
-from ..decompose import decompositions
 from ..dtypes import types
+from .distortion import distortion_functions
 from .hencky import principal_elastic, quotient_functions
 from .parts import Elastic, PrincipalStress, elasticity, numbers, pair
 
@@ -49,58 +48,43 @@ def isochoric(dtype: Any, law: Distortional) -> Elastic:
     t = types(dtype)
     scalar, vec2, vec3, mat33 = t.scalar, pair(dtype), t.vec3, t.mat33
     veck = numbers(law.columns, dtype)
-    half, one, two, three = scalar(0.5), scalar(1.0), scalar(2.0), scalar(3.0)
-    two_thirds = scalar(2.0 / 3.0)
-    cofactor = decompositions(dtype).cofactor
+    half, one, two_thirds = scalar(0.5), scalar(1.0), scalar(2.0 / 3.0)
+    functions = distortion_functions(dtype)
+    distortion, invariants = functions.distortion, functions.invariants
+    tau_of, slopes_bar_of, pull_of = functions.stress, functions.slopes_bar, functions.pull
     slopes, curvature, coefficients_bar = law.slopes, law.curvature, law.coefficients_bar
 
     @wp.func
-    def diagonal(a: scalar):
-        return wp.diag(vec3(a, a, a))
-
-    @wp.func
-    def deviator(A: mat33):
-        return A - diagonal(wp.trace(A) / three)
-
-    @wp.func
-    def invariants(b: mat33):
-        I1 = wp.trace(b)
-        return vec2(I1, half * (I1 * I1 - wp.ddot(b, b)))
+    def pressure(J: scalar):
+        """J U' of a bulk modulus of 1."""
+        return half * (J - one) * (J + one)
 
     @wp.func
     def stress(F: mat33, k: veck):
-        J = wp.determinant(F)
-        b = wp.pow(J, -two_thirds) * (F * wp.transpose(F))
-        I = invariants(b)
-        W = slopes(I, k)
-        p = half * (k[1] + two_thirds * k[0]) * (J - one) * (J + one)
-        return two * deviator(W[0] * b + W[1] * (I[0] * b - b * b)) + diagonal(p)
+        J, b = distortion(F)
+        W = slopes(invariants(b), k)
+        bulk = k[1] + two_thirds * k[0]
+        return tau_of(b, vec3(W[0], W[1], bulk * pressure(J)))
 
     @wp.func
     def pullback(F: mat33, k: veck, tau_bar: mat33):
-        C = cofactor(F)
-        J = F[0, 0] * C[0, 0] + F[0, 1] * C[0, 1] + F[0, 2] * C[0, 2]
-        shrunk = wp.pow(J, -two_thirds)
-        b = shrunk * (F * wp.transpose(F))
+        J, b = distortion(F)
         I = invariants(b)
-        second = I[0] * b - b * b
         W = slopes(I, k)
         H = curvature(I, k)
-        T = deviator(half * (tau_bar + wp.transpose(tau_bar)))
-        W_bar = vec2(two * wp.ddot(T, b), two * wp.ddot(T, second))
-        I1_bar = H[0] * W_bar[0] + H[1] * W_bar[1] + two * W[1] * wp.ddot(T, b)
-        I2_bar = H[1] * W_bar[0] + H[2] * W_bar[1]
-        b_bar = (two * (W[0] + W[1] * I[0])) * T - (two * W[1]) * (T * b + b * T)
-        b_bar += diagonal(I1_bar) + I2_bar * (diagonal(I[0]) - b)
         bulk = k[1] + two_thirds * k[0]
-        trace = wp.trace(tau_bar)
-        J_bar = bulk * J * trace - two_thirds * wp.ddot(b_bar, b) / J
-        F_bar = (two * shrunk) * (b_bar * F) + J_bar * C
-        k_bar = coefficients_bar(I, k, W_bar)
-        bulk_bar = half * (J - one) * (J + one) * trace
+        s = vec3(W[0], W[1], bulk * pressure(J))
+        s_bar = slopes_bar_of(b, tau_bar)
+        at_bar = vec3(
+            H[0] * s_bar[0] + H[1] * s_bar[1],
+            H[1] * s_bar[0] + H[2] * s_bar[1],
+            bulk * J * s_bar[2],
+        )
+        k_bar = coefficients_bar(I, k, vec2(s_bar[0], s_bar[1]))
+        bulk_bar = pressure(J) * s_bar[2]
         k_bar[0] += two_thirds * bulk_bar
         k_bar[1] += bulk_bar
-        return F_bar, k_bar
+        return pull_of(F, J, b, s, at_bar, tau_bar), k_bar
 
     return elasticity(dtype, stress, pullback, law.columns)
 

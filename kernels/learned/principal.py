@@ -38,6 +38,9 @@ from ..dtypes import factory, types
 INPUTS = 4
 """Numbers of x_a."""
 
+NEAR = {wp.float32: 5.0e-3, wp.float64: 6.0e-6}
+"""eps^(1/3), where rounding of a divided difference and the error of its limit are alike."""
+
 
 class PrincipalKernels(NamedTuple):
     """Kernels of one precision.
@@ -276,7 +279,7 @@ def _frame_gradient(dtype: Any) -> wp.Function:
     t = types(dtype)
     scalar, vec3, vec4, mat33 = t.scalar, t.vec3, t.vec4, t.mat33
     zero, half, one, two = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
-    near = scalar(5.0e-3 if dtype is wp.float32 else 6.0e-6)
+    near = scalar(NEAR[dtype])
     _write, pull_rows, axes = _rows(dtype)
     _by_stress, by_strain = _gradients(dtype)
 

@@ -18,7 +18,7 @@ Pierre, Linka and Kuhl 2023, "Principal-stretch-based constitutive neural networ
 w is a stress times the square of a parameter, so never negative: ψ >= 0, ψ(I) = 0 and P(I) = 0
 whatever the parameters. What is set to 0 stays so in training, which makes a formula sparse. A
 logarithm beyond its limit, b y >= 1, is answered with a NaN, as by Gent's law, which is such a one.
-Without the terms of Ī₂ and with |α| >= 3/2, or α <= -3, it is polyconvex; Ī₂ − 3 itself is not,
+Without the terms of Ī₂, and with every α >= 3/2 or <= -3, it is polyconvex; Ī₂ − 3 itself is not,
 only its power 3/2 (Hartmann and Neff 2003).
 """
 
@@ -31,12 +31,11 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from .. import bridge
-from ..law import Twin
-from ..rubber import MOST_TERMS, volume_energy
+from ..invariants import Invariants, equibiaxial, uniaxial
+from ..rubber import MOST_TERMS, OgdenTerms, volume_energy, volume_pressure
 from ..scales import above_zero
 from .formula_text import LEAST_RATE, cann_formula
-from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
+from .invariant_energy import InvariantEnergy, Slopes
 
 SMALL = 0.02
 """Of the shear modulus at rest that each term but the first has at first."""
@@ -189,7 +188,9 @@ class CANN(InvariantEnergy):
         s = 1 + self.strain_scale if stretch is None else stretch
         x = torch.tensor([uniaxial(s), equibiaxial(s)]).to(self.roots) - 3
         sigma = torch.tensor([[s, s**-0.5, s**-0.5], [s, s, s**-2]]).to(self.roots)
-        energies = torch.cat([self._energies(x).flatten(1), self._stretched(sigma.log())], 1)
+        terms, energies = self.ogden_terms(), self._energies(x).flatten(1)
+        if terms is not None:
+            energies = torch.cat([energies, terms.energies(sigma.log())], 1)
         found = (energies / energies.sum(1, keepdim=True)).amax(0).tolist()
         names = [name for *_, name in _names()]
         names += [STRETCHES.format(alpha=alpha) for alpha in self.exponents]
@@ -233,7 +234,7 @@ class CANN(InvariantEnergy):
         return cann_formula(kept, float(self.bulk_modulus()), latex=latex, digits=digits)
 
     def density(self, at: Invariants) -> Tensor:
-        """ψ [J/m³], shape (q,), but for the terms of stretches, which `energy` adds."""
+        """See `InvariantEnergy.density`."""
         x = torch.stack([at.I1, at.I2], 1) - 3
         volume = volume_energy(self.bulk_modulus().to(x), at.J)
         return self._energies(x).sum((1, 2, 3)) + volume
@@ -248,33 +249,15 @@ class CANN(InvariantEnergy):
             weights[..., 0] + (weights[..., 1:] * bent).sum(3)
         )  # by the powers, shape (q, 2, 2)
         one, two = (slope[..., 0] + 2 * x * slope[..., 1]).unbind(1)
-        pressure = 0.5 * self.bulk_modulus().to(x) * (at.J - 1) * (at.J + 1)
-        return Slopes(one, two, pressure)
+        return Slopes(one, two, volume_pressure(self.bulk_modulus().to(x), at.J))
 
-    @property
-    def of_invariants(self) -> bool:
-        """Not with terms of the stretches."""
-        return not self.exponents
-
-    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """ψ [J/m³], shape (q,)."""
-        found = super().energy(F_elastic, internal)
+    def ogden_terms(self) -> OgdenTerms | None:
+        """See `InvariantEnergy.ogden_terms`."""
         if not self.exponents:
-            return found
-        strain = torch.linalg.svdvals(F_elastic).clamp(min=0.05).log()
-        return found + self._stretched(strain - strain.mean(1, keepdim=True)).sum(1)
-
-    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """Kirchhoff stress [Pa], shape (q, 3, 3)."""
-        found = super().stress(F_elastic, internal)
-        if not self.exponents:
-            return found
+            return None
         alpha = self.alpha
-        moduli = 2 * self.stress_scale * self.stretch_roots.square().to(alpha) / alpha
-        pairs = torch.stack([moduli, alpha], 1).flatten()
-        coefficients = nn.functional.pad(pairs, (2, 0))  # without moduli of Lamé: no pressure
-        return found + bridge.stress(
-            Twin(f"ogden-{len(alpha)}"), coefficients, F_elastic, internal[:, :0]
+        return OgdenTerms(
+            2 * self.stress_scale * self.stretch_roots.square().to(alpha) / alpha, alpha
         )
 
     def _numbers(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -292,12 +275,6 @@ class CANN(InvariantEnergy):
         straight = rates < LEAST_RATE
         by_rate = torch.where(straight, y, bent / torch.where(straight, 1.0, rates))
         return self.stress_scale * weights * torch.cat([y, by_rate], 3)
-
-    def _stretched(self, strain: Tensor) -> Tensor:
-        """Of the terms of stretches [J/m³], shape (q, n), at log s, shape (q, 3)."""
-        alpha = self.alpha.to(strain)
-        weights = 2 * self.stress_scale * self.stretch_roots.square().to(strain) / alpha.square()
-        return weights * (alpha * strain[..., None]).expm1().sum(1)
 
     @classmethod
     def example(cls) -> Self:

@@ -11,7 +11,8 @@ stress τ = ∂ψ/∂F Fᵀ is (Holzapfel 2000, "Nonlinear Solid Mechanics", ch.
 so first derivatives of ψ give it without a decomposition of F, and one pass of automatic
 differentiation over them gives tangent and gradients. No energy can be made on a closed path; τ is
 symmetric, turns with the body and knows no direction of the material, whatever ψ is. In a solver
-only ∂ψ/∂Ī₁ and so on are torch's; what is before and after is kernels/learned/invariants.py.
+only ∂ψ/∂Ī₁ and so on are torch's; what is before and after is kernels/learned/invariants.py. Terms
+of the principal stretches can be added (Ogden 1972): all is then torch's, and the graph's.
 
 J ≤ 0 is answered with a NaN, as by neo-Hookean: J^(−2/3) is no real number there.
 """
@@ -28,19 +29,10 @@ from rheograd.kernels.dtypes import building
 from rheograd.kernels.learned.invariants import invariant_kernels
 
 from ..arrays import Launcher, matrices, plain, precision, view
-from ..elastic import det3
+from ..elastic import hencky_strains
+from ..invariants import Invariants, invariants
 from ..law import Elasticity, Pullback, Response, carried, free, with_frozen
-
-
-class Invariants(NamedTuple):
-    """Of deformation gradients, shape (q,) each."""
-
-    I1: Tensor
-    """Ī₁ [-], 3 at rest and nowhere less."""
-    I2: Tensor
-    """Ī₂ [-], 3 at rest and nowhere less."""
-    J: Tensor
-    """Volume by that at rest [-]."""
+from ..rubber import OgdenTerms
 
 
 class Slopes(NamedTuple):
@@ -59,11 +51,6 @@ class InvariantEnergy(Elasticity, ABC):
 
     symmetric = True
 
-    @property
-    def of_invariants(self) -> bool:
-        """Whether `slopes` are all of it; else its class adds to `stress`."""
-        return True
-
     @abstractmethod
     def density(self, at: Invariants) -> Tensor:
         """ψ [J/m³], shape (q,)."""
@@ -72,9 +59,14 @@ class InvariantEnergy(Elasticity, ABC):
     def slopes(self, at: Invariants) -> Slopes:
         """Derivatives of `density`, written out: they are differentiated once more."""
 
+    def ogden_terms(self) -> OgdenTerms | None:
+        """What ψ has beside `density`, of the principal stretches; None: nothing."""
+        return None
+
     def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """ψ [J/m³], shape (q,)."""
-        return self.density(invariants(F_elastic)[0])
+        found, terms = self.density(invariants(F_elastic)[0]), self.ogden_terms()
+        return found if terms is None else found + terms.energies(hencky_strains(F_elastic)).sum(1)
 
     def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
         """Kirchhoff stress [Pa], shape (q, 3, 3)."""
@@ -83,14 +75,16 @@ class InvariantEnergy(Elasticity, ABC):
         first = (slope.I1 + at.I1 * slope.I2)[:, None, None]
         inner = 2 * (first * b - slope.I2[:, None, None] * (b @ b))
         pressure = slope.log_J - inner.diagonal(dim1=1, dim2=2).sum(1) / 3
-        return inner + torch.diag_embed(pressure[:, None].expand(-1, 3))
+        found = inner + torch.diag_embed(pressure[:, None].expand(-1, 3))
+        terms = self.ogden_terms()
+        return found if terms is None else found + terms.stress(F_elastic)
 
     @torch.no_grad()
     def update_into(
         self, F_trial: Tensor, internal: Tensor, dt: float, out: Response, kept: Any = None
     ) -> None:
         """See `ConstitutiveLaw.update_into`."""
-        if not self.of_invariants:
+        if self.ogden_terms() is not None:
             return super().update_into(F_trial, internal, dt, out, kept)
         points = _Points(F_trial)
         points.stress(torch.stack(self.slopes(Invariants(*points.at))), out.tau)
@@ -112,7 +106,7 @@ class InvariantEnergy(Elasticity, ABC):
         out: Tensor | None = None,
     ) -> Pullback:
         """See `ConstitutiveLaw.pullback`: autograd over `slopes` alone."""
-        if not self.of_invariants:
+        if self.ogden_terms() is not None:
             return super().pullback(
                 F_trial, internal, dt, tau_bar, F_bar, internal_bar,
                 kept=kept, F_elastic=F_elastic, out=out,
@@ -181,22 +175,3 @@ class _Points:
         scalar = precision(self.F)
         given = [view(a, scalar) if isinstance(a, Tensor) else a for a in arguments]
         self.launch(kernel, len(self.F), given)
-
-
-def invariants(F: Tensor) -> tuple[Invariants, Tensor]:
-    """Invariants and b̄, shape (q, 3, 3), of deformation gradients of the same shape."""
-    J = det3(F)
-    b = J.pow(-2 / 3)[:, None, None] * (F @ F.mT)
-    I1 = b.diagonal(dim1=1, dim2=2).sum(1)
-    I2 = 0.5 * (I1.square() - b.square().sum((1, 2)))
-    return Invariants(I1, I2, J), b
-
-
-def uniaxial(stretch: float) -> tuple[float, float]:
-    """Ī₁ and Ī₂ of a pull along one axis by a stretch [-], at constant volume."""
-    return stretch**2 + 2 / stretch, 2 * stretch + stretch**-2
-
-
-def equibiaxial(stretch: float) -> tuple[float, float]:
-    """Ī₁ and Ī₂ of a pull along two axes by a stretch [-], at constant volume."""
-    return 2 * stretch**2 + stretch**-4, stretch**4 + 2 * stretch**-2

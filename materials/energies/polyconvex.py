@@ -32,10 +32,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
-from ..learned.perceptron import DEEPEST, WIDEST
-from ..rubber import volume_energy
+from ..invariants import Invariants, equibiaxial, uniaxial
+from ..learned.perceptron import hidden_widths
+from ..rubber import volume_energy, volume_pressure
 from ..scales import above_zero
-from .invariant_energy import InvariantEnergy, Invariants, Slopes, equibiaxial, uniaxial
+from .invariant_energy import InvariantEnergy, Slopes
 
 KINKS = 2.0
 """Units of the first layer bend at 0 to this many times the strain scale at first."""
@@ -58,12 +59,7 @@ class ConvexNetwork(nn.Module):
 
     def __init__(self, widths: Sequence[int], seed: int | None = None) -> None:
         super().__init__()
-        possible = all(isinstance(w, int) and 1 <= w <= WIDEST for w in widths)
-        if not possible or not 1 <= len(widths) <= DEEPEST:
-            raise ValueError(
-                f"got widths = {str(list(widths))[:80]}, expected 1 to {DEEPEST} hidden layers of"
-                f" widths from 1 to {WIDEST}: give for example widths=(16, 16)"
-            )
+        widths = hidden_widths(widths)
         generator = None if seed is None else torch.Generator().manual_seed(seed)
 
         def drawn(*shape: int) -> nn.Parameter:
@@ -193,7 +189,7 @@ class Polyconvex(InvariantEnergy):
         one, two = self._by_invariants(slope[:-1], at)
         three = self.gain / self.spans[2] * (slope[:-1, 2] - slope[-1, 2])
         share = 0.5 * self.log_share.exp().to(one)
-        pressure = 0.5 * self.bulk_modulus().to(one) * (at.J - 1) * (at.J + 1)
+        pressure = volume_pressure(self.bulk_modulus().to(one), at.J)
         E = self.energy_scale
         return Slopes(E * (share + one), E * two, E * at.J * three + pressure)
 

@@ -29,11 +29,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from .. import bridge
-from ..law import Twin
+from ..invariants import Invariants
+from ..rubber import OgdenTerms
 from . import formula_text
 from .expression import FUNCTIONS, NAME, Program, compiled
-from .invariant_energy import InvariantEnergy, Invariants, Slopes
+from .invariant_energy import InvariantEnergy, Slopes
 
 INVARIANTS = ("I1", "I2", "I3", "J", "I1bar", "I2bar")
 """Names of a text, all positive."""
@@ -123,43 +123,19 @@ class Symbolic(InvariantEnergy):
         pressure = at.J * J + 2 / 3 * at.I1 * one + 4 / 3 * at.I2 * two
         return Slopes(I1bar + one, I2bar + two, pressure)
 
-    @property
-    def of_invariants(self) -> bool:
-        """Not with terms of the stretches."""
-        return not self.exponents
-
-    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """ψ [J/m³], shape (q,)."""
-        found = super().energy(F_elastic, internal)
+    def ogden_terms(self) -> OgdenTerms | None:
+        """See `InvariantEnergy.ogden_terms`: what each stretch(alpha) is, with its factor."""
         if not self.exponents:
-            return found
-        strain = torch.linalg.svdvals(F_elastic).clamp(min=0.05).log()
-        strain = strain - strain.mean(1, keepdim=True)
-        for factor, alpha in self._sums(strain):
-            found = found + factor * (alpha * strain).expm1().sum(1)
-        return found
-
-    def stress(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
-        """Kirchhoff stress [Pa], shape (q, 3, 3)."""
-        found = super().stress(F_elastic, internal)
-        for factor, alpha in self._sums(F_elastic):
-            zero = torch.zeros_like(alpha)  # without moduli of Lamé: no pressure
-            coefficients = torch.stack([zero, zero, factor * alpha, alpha])
-            found = found + bridge.stress(Twin("ogden-1"), coefficients, F_elastic, internal)
-        return found
-
-    def _sums(self, like: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Factor [Pa] and exponent [-] of each stretch(alpha), scalars."""
-        if not self.exponents:
-            return []
-        values = self.values()
+            return None
+        values, like = self.values(), self.shifts
         rest = Invariants(*(like.new_tensor([v]) for v in (3.0, 3.0, 1.0)))
-        factors = self._outputs(rest)[6:]
-        found = []
-        for factor, word in zip(factors, self.exponents, strict=True):
-            alpha = values[word].to(like) if word in values else like.new_tensor(float(word))
-            found.append((factor.reshape(()), alpha))
-        return found
+        alpha = torch.stack(
+            [
+                values[w].to(like) if w in values else like.new_tensor(float(w))
+                for w in self.exponents
+            ]
+        )
+        return OgdenTerms(torch.cat(self._outputs(rest)[6:]) * alpha, alpha)
 
     def formula(self, *, latex: bool = False, digits: int = 4) -> str:
         """ψ as text or as LaTeX, and the constants with their values and units."""

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from ..law import ConstitutiveLaw, Pullback, Response
+from ..law import ConstitutiveLaw, Pullback, Response, without_frozen
 from .isotropic import ConditionalIsotropic, IsotropicPlasticity
 
 
@@ -121,7 +121,7 @@ class CodeBook(ConstitutiveLaw):
         )  # fmt: skip
         own = (internal.mT @ back.internal).to(self.codes)
         whole = internal_bar + back.internal @ codes.mT
-        return Pullback(back.F_trial, whole, (own, *back.parameters))
+        return Pullback(back.F_trial, whole, without_frozen(self, (own, *back.parameters)))
 
     def linearize(
         self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None

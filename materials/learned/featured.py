@@ -47,29 +47,35 @@ def empty_measured(features: str, q: int, like: Tensor) -> Measured:
     return Measured(frame, like.new_empty(q, WIDTH[features]), V)
 
 
+def measured(features: str, F: Tensor) -> Measured:
+    """Of a contiguous batch of F, shape (q, 3, 3), at once and without a graph."""
+    found, kernels = empty_measured(features, len(F), F), kernels_of(features, F)
+    threads = -(-len(F) // kernels.lanes)
+    Launcher(F)(kernels.measure, threads, [0, 0, len(F), matrices(F), *found.views()])
+    return found
+
+
 class _Features(torch.autograd.Function):
     """Features and rotation of F, with the exact adjoint of the kernels."""
 
     @staticmethod
     def forward(ctx: Any, F: Tensor, features: str) -> tuple[Tensor, Tensor]:
         F = F.detach().contiguous()
-        m = empty_measured(features, len(F), F)
-        kernels = kernels_of(features, F)
-        threads = -(-len(F) // kernels.lanes)
-        Launcher(F)(kernels.measure, threads, [0, 0, len(F), matrices(F), *m.views()])
+        m = measured(features, F)
         ctx.save_for_backward(F, *m)
-        ctx.kernels = kernels
+        ctx.features = features
         return m.x, m.R
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, x_bar: Tensor, R_bar: Tensor) -> tuple[Tensor, None]:
-        F, *measured = ctx.saved_tensors
-        R, _x, V = Measured(*measured).views()
+        F, *saved = ctx.saved_tensors
+        R, _x, V = Measured(*saved).views()
         F_bar = torch.zeros_like(F)
         x_bar, R_bar = x_bar.contiguous(), R_bar.contiguous()
         bars = [view(x_bar, precision(F)), matrices(R_bar), matrices(F_bar)]
-        Launcher(F)(ctx.kernels.measure_adjoint, len(F), [0, 0, matrices(F), R, V, *bars])
+        kernel = kernels_of(ctx.features, F).measure_adjoint
+        Launcher(F)(kernel, len(F), [0, 0, matrices(F), R, V, *bars])
         return F_bar, None
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from rheograd.kernels.learned.features import WIDTH
 
 from ..arrays import matrices, plain
-from ..law import Pullback, Response, carried
+from ..law import Pullback, Response, carried, without_frozen
 from .blockwise import BlockwiseLaw, blocks, traced
 from .featured import FeaturedNetwork, FlowPass, StressPass
 from .two_parts import (
@@ -141,7 +141,8 @@ class InvariantElasticity(LearnedElasticity):
             stress.measure(start, points, known)
             stress.evaluate(start, points)
             stress.pull(start, points, known, bar, out)
-        return Pullback(total, internal_bar, stress.parameter_gradients())
+        gradients = without_frozen(self, stress.parameter_gradients())
+        return Pullback(total, internal_bar, gradients)
 
 
 class InvariantPlasticity(LearnedPlasticity):
@@ -363,7 +364,7 @@ class InvariantLaw(BlockwiseLaw, TwoParts):
                 flow.evaluate(start, points, known=True)
             flow.pull(start, points, trial, grad)
         gradients = (*stress.parameter_gradients(), *flow.parameter_gradients())
-        return Pullback(total, internal_bar, gradients)
+        return Pullback(total, internal_bar, without_frozen(self, gradients))
 
 
 class InvariantFull(InvariantLaw):

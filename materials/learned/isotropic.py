@@ -33,7 +33,15 @@ import torch
 from torch import Tensor
 
 from ..arrays import plain
-from ..law import ConstitutiveLaw, Elasticity, Plasticity, Pullback, Response, carried
+from ..law import (
+    ConstitutiveLaw,
+    Elasticity,
+    Plasticity,
+    Pullback,
+    Response,
+    carried,
+    without_frozen,
+)
 from ..scales import above_zero
 from . import principal
 from .blockwise import BlockwiseLaw, traced
@@ -113,7 +121,7 @@ class PrincipalLaw(BlockwiseLaw):
         parts = (self.plastic_part, self.elastic_part)
         codes_bar, gradients = principal.pull(*parts, F_trial, codes, tau_bar, total, R=kept)
         history_bar = internal_bar + codes_bar if self.codes else internal_bar
-        return Pullback(total, history_bar, gradients)
+        return Pullback(total, history_bar, without_frozen(self, gradients))
 
     def linearize(
         self, F_trial: Tensor, internal: Tensor, dt: float, guess: Tensor | None = None
@@ -249,8 +257,7 @@ class IsotropicPlasticity(Plasticity):
         total, none = carried(F_bar, out), F_trial.new_empty(len(F_trial), 0)
         tau_bar = torch.zeros_like(total)
         _, found = principal.pull(self.part, None, F_trial, none, tau_bar, total)
-        own = zip(self.parameters(), found, strict=True)
-        return total, tuple(g if p.requires_grad else torch.zeros_like(p) for p, g in own)
+        return total, without_frozen(self, found)
 
 
 class Isotropic(PrincipalLaw, TwoParts):

@@ -20,6 +20,21 @@ WIDEST = 4096
 DEEPEST = 16
 
 
+def hidden_widths(widths: Sequence[int]) -> tuple[int, ...]:
+    """The widths of hidden layers, if a network can have them.
+
+    Raises:
+        ValueError: There are not 1 to 16, or one is not between 1 and 4096.
+    """
+    possible = all(isinstance(w, int) and 1 <= w <= WIDEST for w in widths)
+    if not possible or not 1 <= len(widths) <= DEEPEST:
+        raise ValueError(
+            f"got widths = {str(list(widths))[:80]}, expected 1 to {DEEPEST} hidden layers of"
+            f" widths from 1 to {WIDEST}: give for example widths=(16, 16)"
+        )
+    return tuple(widths)
+
+
 class Perceptron(nn.Module):
     """Linear layers without biases, GELU between them: zero is mapped to zero.
 
@@ -39,13 +54,7 @@ class Perceptron(nn.Module):
             ValueError: There are not 1 to 16 widths, or one is not between 1 and 4096.
         """
         super().__init__()
-        possible = all(isinstance(w, int) and 1 <= w <= WIDEST for w in widths)
-        if not possible or not 1 <= len(widths) <= DEEPEST:
-            raise ValueError(
-                f"1 to {DEEPEST} hidden layers need widths from 1 to {WIDEST}; got "
-                f"{str(list(widths))[:80]}: give for example widths=(64, 64)"
-            )
-        self.n_in, self.n_out, self.widths = n_in, n_out, tuple(widths)
+        self.n_in, self.n_out, self.widths = n_in, n_out, hidden_widths(widths)
         sizes = [n_in, *widths, n_out]
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         self.weights = nn.ParameterList(

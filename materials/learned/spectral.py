@@ -3,7 +3,9 @@
 
 With F = U diag(1 + e) V^T, f and b numbers that were computed of e by any differentiable means.
 Gradients reach F through e (de_i = u_i^T dF v_i) and through the axes, by the divided differences
-of Daleckii and Krein (kernels/decompose.py), never through U and V alone.
+of Daleckii and Krein (kernels/decompose.py), never through U and V alone. Stretches s_i and s_j are
+tied that differ by no more than `NEAR` times |s_i| + |s_j|. Functions without a limit tie only
+strains that differ by no more than `NEAR` times the sum of all strains.
 """
 
 from __future__ import annotations
@@ -13,13 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..arrays import Launcher, matrices
-from .featured import empty_measured, kernels_of
+from rheograd.kernels.learned.principal import NEAR
 
-NEAR = {torch.float32: 5e-3, torch.float64: 6e-6}
-"""Stretches s_i and s_j are tied that differ by no more than this times |s_i| + |s_j|: eps^(1/3),
-where rounding and the error of the limit are alike. Functions without a limit tie only strains that
-differ by no more than this times the sum of all strains."""
+from ..arrays import precision
+from .featured import measured
 
 
 class Stretches(NamedTuple):
@@ -73,11 +72,7 @@ def kirchhoff(F: Tensor, at: Stretches, f: Tensor, slopes: Tensor | None = None)
 class _Decompose(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        F = F.detach().contiguous()
-        m = empty_measured("full", len(F), F)
-        kernels = kernels_of("full", F)
-        threads = -(-len(F) // kernels.lanes)
-        Launcher(F)(kernels.measure, threads, [0, 0, len(F), matrices(F), *m.views()])
+        m = measured("full", F.detach().contiguous())
         assert m.V is not None
         ctx.save_for_backward(m.R, m.V)
         ctx.mark_non_differentiable(m.R, m.V)
@@ -111,7 +106,7 @@ class _Compose(torch.autograd.Function):
         apart = e[:, None] - e[:, :, None]
         size = (1.0 + e).abs() if slopes is not None else e.abs().sum(1, keepdim=True)
         reach = size[:, None] + size[:, :, None] if slopes is not None else size[:, None]
-        tied = apart.abs() <= NEAR[e.dtype] * reach
+        tied = apart.abs() <= NEAR[precision(e)] * reach
         rise = f[:, None] - f[:, :, None]
         limit = torch.zeros_like(rise) if slopes is None else slopes
         p = torch.where(tied, limit, rise / torch.where(tied, 1.0, apart))
