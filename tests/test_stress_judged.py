@@ -118,6 +118,47 @@ def test_one_number_has_the_error_bar_and_the_band_of_linear_regression() -> Non
     assert torch.allclose(band, t * variance**0.5 * (S - S**-5), rtol=1e-3)
 
 
+class Bounded(MooneyRivlin):
+    name = "test-bounded-rubber"
+    bounds = {"c1": (0.0, math.inf), "c2": (0.0, math.inf)}  # noqa: RUF012
+
+
+def test_a_number_at_its_bound_is_known_and_the_other_as_if_alone() -> None:
+    """c₂ ends at 0: var c₁ = s²/Σ (2 g)², s² = Σ e²/(m − 2), as of a law without c₂."""
+    y = 4e5 * PULL - 9e4 * PULL / S + ERRORS
+    task = Task((pulled(y),))
+    family = Free(Bounded(1.5e5, 1e4, 1e8), 1e8)
+    found = fit_numbers(family, task, family.starts(task.scales()))
+    g, e = 2 * PULL.numpy(), (found.residual * task.size)
+    c1, c2 = found.values["c1"], found.values["c2"]
+    assert c2 == pytest.approx(0.0, abs=1.0) and any("c2" in words for words in found.warnings)
+    assert c1 == pytest.approx(float(g @ y.numpy() / (g @ g)), rel=1e-4)
+    variance = found.inflation * float(e @ e) / 4 / float(g @ g)
+    scale = [p.scale for p in found.numbers.values()]
+    told = found.covariance * np.outer(scale, scale)
+    assert told[0, 0] == pytest.approx(variance, rel=1e-3)
+    assert told[0, 1] == told[1, 0] == told[1, 1] == 0.0
+    known = [p.determined for p in found.parameters]
+    assert known == [True, False]
+
+
+def test_what_is_not_told_is_open_by_a_factor_of_e_squared() -> None:
+    """In pure shear c₁ + c₂ alone is seen: across that log c has the standard deviation 2."""
+    blank = StressTest.of_kind("PS", S, S)
+    y = 2 * 1.2e5 * (S - S**-3) + ERRORS
+    task = Task((StressTest.of_kind("PS", blank.amount, y),))
+    family = families()["mooney-rivlin"]
+    found = fit_numbers(family, task, family.starts(task.scales()))
+    c = np.array([found.values["c1"], found.values["c2"]])
+    across, along_it = np.array([c[1], -c[0]]), c
+    across, along_it = (v / np.linalg.norm(v) for v in (across, along_it))
+    assert across @ found.covariance @ across == pytest.approx(4.0, rel=1e-4)
+    g, e = 2 * (S - S**-3).numpy(), found.residual * task.size
+    variance = found.inflation * float(e @ e) / 4 / float(g @ g) / float(c @ c)
+    assert along_it @ found.covariance @ along_it == pytest.approx(variance, rel=1e-3)
+    assert not any(p.determined for p in found.parameters)
+
+
 def test_a_score_by_hand() -> None:
     """R² about the mean, errors over stresses of at least 5 %, and the share within the band."""
     mu = 2e5
