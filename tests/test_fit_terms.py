@@ -213,6 +213,8 @@ def test_the_ensemble_is_what_is_not_out_of_the_question(
     law = formula(found[0].pieces, scales.shear, 1000 * scales.shear, scales.strain)
     with torch.no_grad():
         factor = along(task, task.residual(law).numpy())
+    seen = {p.name for s in found for p in s.pieces}
+    assert {n for n in seen if "I2" in n} == {"I2", "I2^2"}, "no exponential of what nothing tells"
     found, delta, best = chosen_of(found, factor, True)
     assert best >= 1, "the least is of Ī₂, and one loading does not tell that"
     close = [k for k, d in enumerate(delta) if d <= 10.0]

@@ -270,6 +270,23 @@ def test_what_is_no_test() -> None:
         StressTest.of_kind("UT", s[:1], s[:1])
 
 
+def test_equal_stresses_of_unequal_pulls_both_count() -> None:
+    """Of an equibiaxial test one of two equal ones does."""
+    P = torch.full((2, 3, 3), torch.nan, dtype=torch.float64)
+    P[:, 0, 0] = P[:, 1, 1] = torch.tensor([0.0, 5e3], dtype=torch.float64)
+    for side, counted in ((1.2, 1), (1.1, 2)):
+        F = torch.diag_embed(torch.tensor([[1.0, 1.0, 1.0], [1.2, side, 0.7]]).double())
+        test = StressTest("two", F, P, (False, False, True))
+        assert test.rows.flatten(1).sum(1).tolist() == [1, counted]
+
+
+def test_a_part_of_a_test_without_times_keeps_its_shares() -> None:
+    s = torch.linspace(1.0, 2.0, 5, dtype=torch.float64)
+    part = StressTest.of_kind("UT", s, s).window(1, 4)
+    assert part.time.tolist() == [0.25, 0.5, 0.75]
+    assert torch.equal(part.amount, s[1:4])
+
+
 class TestFiles:
     def table(self, tmp_path: Path, text: str, name: str = "a.csv", **more: object) -> StressFile:
         path = tmp_path / name
