@@ -161,22 +161,36 @@ def test_stiffness_is_the_slope_of_the_forces(pulled: Trajectory) -> None:
     np.testing.assert_allclose(slopes @ along.numpy(), expected, atol=1e-7 * abs(expected).max())
 
 
-def test_rows_are_whitened_by_the_inverse_of_the_covariance(pulled: Trajectory) -> None:
-    """Against dense algebra: |row|² = cᵀ S⁻¹ c, and a step ends in linear equilibrium."""
-    measured = MeasuredMotion(noisy(pulled, 1e-3, 0), gripped(pulled), held_by(pulled))
+@pytest.mark.parametrize("hidden", [0.0, 0.2])
+def test_rows_are_whitened_by_the_inverse_of_the_covariance(
+    pulled: Trajectory, hidden: float
+) -> None:
+    """Against dense algebra: |row|² = cᵀ S⁻¹ c, and a step ends in linear equilibrium.
+
+    What was not seen has a hundred times the error, about the guess of it.
+    """
+    draw = torch.Generator().manual_seed(1)
+    seen = torch.rand(pulled.x.shape[:2], generator=draw) >= hidden
+    measured = MeasuredMotion(noisy(pulled, 1e-3, 0), gripped(pulled), held_by(pulled), seen)
     parts = candidates(library(0.5, ["volume"]))[:1] + candidates(library(0.5))[:1]
     chosen = Chosen(tuple(parts), np.array([4e5, 3e5]), 0.0)
     equations = CorrectedEquations(measured, pulled.x, law_of(chosen), 2e-4, 50.0)
     C = equations.slopes.toarray()
-    S = 2e-4**2 * C @ C.T + np.diag(np.where(measured.gripped, 50.0**2, 0.0))
+    sure = seen[1:, :, None].expand(-1, -1, 3)[:, measured.moving].flatten().numpy()
+    assert sure.all() == (hidden == 0.0)
+    D = 2e-4 * np.where(sure, 1.0, 100.0)
+    S = C @ np.diag(D**2) @ C.T + np.diag(np.where(measured.gripped, 50.0**2, 0.0))
+    assert equations.freedom == len(S) - int((~sure).sum())
+    third = equations._factor.whitened(np.where(measured.frame == 2, 1.0, 0.0))
+    assert np.array_equal(third != 0.0, equations.groups == 2), "frames have nothing in common"
     for part in parts:
         row, white = measured.rows(part), equations.column(part)
         assert white @ white == pytest.approx(row @ np.linalg.solve(S, row), rel=1e-6)
     u0 = measured.motion.x[1:, measured.moving].flatten().numpy()
-    gap = pulled.x[1:, measured.moving].flatten().numpy() - u0
+    gap = np.where(sure, pulled.x[1:, measured.moving].flatten().numpy() - u0, 0.0)
     forces = chosen.weights @ np.stack([measured.rows(p) for p in parts])
     balance = np.linalg.solve(S, forces - measured.loads + C @ gap)
-    expected = u0 + gap - 2e-4**2 * C.T @ balance
+    expected = u0 + gap - D**2 * (C.T @ balance)
     x = equations.corrected(chosen)
     np.testing.assert_allclose(x[1:, measured.moving].flatten().numpy(), expected, atol=1e-9)
     left = forces + C @ (expected - u0) - measured.loads

@@ -16,7 +16,7 @@ from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.volume import parts, rest_bulk, rest_shear, set_bulk
 from rheograd.engine.observations.stress_test import StressTest
 from rheograd.materials.composition import Damped
-from rheograd.materials.elastic import NeoHookean, det3
+from rheograd.materials.elastic import NeoHookean, Volumetric, det3
 from rheograd.materials.fibres import Active, FibreReinforced
 from rheograd.materials.law import ConstitutiveLaw, Elasticity
 from rheograd.materials.rubber import MooneyRivlin
