@@ -73,10 +73,16 @@ def weights(one: FoundInMotion) -> dict[str, float]:
 
 
 def test_exact_displacements_give_back_the_law(pulled: Trajectory) -> None:
-    told = weights(found(pulled, pulled))
+    one = found(pulled, pulled)
+    told = weights(one)
     assert told.keys() == TRUE.keys()
     for name, weight in TRUE.items():
         assert told[name] == pytest.approx(weight, rel=1e-4)
+    reach = float((pulled.x[-1] - pulled.x[0]).norm(dim=1).max())
+    assert reach == pytest.approx(PULL, rel=0.1)
+    measured = one.equations.about
+    assert measured.reach == pytest.approx(reach, rel=1e-6)
+    assert one.noise >= 0.999e-7 * reach, "recorded positions are rounded"
 
 
 @pytest.mark.parametrize(("noise", "seed"), [(1e-4, 0), (1e-3, 0), (1e-3, 1)])
@@ -262,7 +268,9 @@ def test_only_what_is_meant_goes_on(pulled: Trajectory, monkeypatch: pytest.Monk
     mirrored = pulled.x.clone()
     mirrored[1:, :, 0] *= -1
     part = motion_search._moved(measured, mirrored)
-    assert not part.inverted and not torch.equal(part.motion.x, pulled.x)
+    assert not part.inverted
+    quarter = pulled.x + 0.25 * (mirrored - pulled.x)  # half the way there all is in one plane
+    torch.testing.assert_close(part.motion.x, quarter, rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="not finite"):
         motion_search._moved(measured, torch.full_like(pulled.x, torch.nan))
     (square,) = (t for t in library(0.5) if t.name == "(I1bar - 3)**2")
