@@ -96,8 +96,9 @@ class Bounded(MooneyRivlin):
 def test_gradient_steps_stay_within_bounds() -> None:
     """Tests that a c₂ below 0 would tell best are met at 0, whatever the length of a step."""
     task = Task((pulled(2e5 * PULL - 8e4 * PULL / S),))
-    law = Bounded(8e4, 1e3, 1e8).double()
-    losses = weights._train(law, task, 80, 1e8, silent, rate=0.1)
+    law = Bounded(1e5, 1e3, 1e8).double()
+    law.c1.requires_grad_(False)
+    losses = weights._train(law, task, 20, 1e8, silent, rate=2.0)
     c2 = float(law.c2.detach())
     assert 0.0 <= c2 < 1e3 and min(losses) < losses[0]
     with torch.no_grad():
