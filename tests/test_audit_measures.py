@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rheograd.engine.audit import invariance, loadings, stiffness, work
 from rheograd.engine.audit.audit import audit, extrapolation
-from rheograd.engine.audit.probe import Probe
+from rheograd.engine.audit.probe import Path, Probe
 from rheograd.engine.audit.stiffness import Moduli, moduli_at_rest
 from rheograd.engine.audit.strain_box import StrainBox, suited
 from rheograd.materials.elastic import NeoHookean, det3
@@ -232,6 +232,48 @@ def test_energy_that_nobody_worked_for_is_seen() -> None:
     least = -float((300.0 / found.stored).max())
     assert finding.value == pytest.approx(least, rel=0.2)
     assert "second law" in finding.sentence
+
+
+class Lent(Double):
+    """Its energy, of which it bears no stress, is 5 J/m³ by a strain along x from 20 at rest on."""
+
+    name = "test-lent"
+
+    def energy(self, F_elastic: Tensor, internal: Tensor) -> Tensor:
+        return 20.0 + 5.0 * (F_elastic[:, 0, 0] - 1.0)
+
+
+@pytest.mark.parametrize(
+    ("strain", "done", "value"),
+    [
+        ([1.0, -0.4], [5.0, -2.0], -0.4),  # work that the cycle itself makes, all of it told
+        ([1.0, 0.0], [5.0, 3.0], 0.0),  # 3 J/m³ of heat
+        ([1.0, 0.0], [3.0, 5.0], -0.4),  # 2 J/m³ that nobody paid for, from rest on
+        ([1.0, 0.8], [5.0, 3.0], -0.2),  # of the 4 J/m³ kept, 1 was not paid for
+    ],
+)
+def test_work_and_heat_of_a_cycle_that_flows(
+    strain: list[float], done: list[float], value: float
+) -> None:
+    """The lesser of the net work and of how far the work less the energy falls, by the largest."""
+    F = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1, 1)
+    F[:, 0, 0, 0] += torch.tensor(strain, dtype=torch.float64)
+    spent = torch.tensor(done, dtype=torch.float64)[:, None]
+    path = Path(torch.zeros_like(F), F, F.new_zeros(2, 1, 0), True)
+    found = work.Cycles(F, path, spent, spent[-1], torch.zeros(1, dtype=torch.float64))
+    finding = work.closed_cycles(Probe(Lent(), DT), found)
+    assert finding.value == pytest.approx(value, abs=1e-12)
+    assert finding.verdict == ("pass" if value == 0.0 else "fail")
+
+
+def test_volumes_of_cycles_leave_room_for_shapes() -> None:
+    """Half of what the stretches of the box allow, however wide its volumes are."""
+    probe = Probe(NeoHookean(YOUNG, POISSON), DT)
+    F = work.cycles(probe, StrainBox((0.8, 1.25), (0.2, 5.0)), 1).F
+    log = det3(F.flatten(0, 1)).log()
+    most = 1.5 * math.log(1.25)
+    assert float(log.abs().max()) <= most * (1 + 1e-9)
+    assert float(log.max()) > 0.9 * most and float(log.min()) < -0.9 * most
 
 
 def test_cycles_of_a_law_of_plane_strain_stay_in_the_plane() -> None:

@@ -62,6 +62,22 @@ def test_a_member_is_the_law_with_its_code() -> None:
         assert torch.equal(tau.internal, own)
 
 
+def test_what_is_linearized_has_no_graph() -> None:
+    book = trained()
+    F, own = strained(3).requires_grad_(), memberships(3).requires_grad_()
+    found, tangent = book.linearize(F, own, DT)
+    outs = found.tau, found.F_elastic, found.internal, tangent
+    assert not any(out.requires_grad for out in outs)
+
+
+def test_codes_are_drawn_by_their_seed() -> None:
+    law = ConditionalIsotropic(2, seed=1)
+    one, same, other = (CodeBook(law, 300, 0.3, seed=seed).codes.detach() for seed in (5, 5, 6))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert float(one.std()) == pytest.approx(0.3, rel=0.1), "1/√1200 is 0.03"
+    assert abs(float(one.mean())) < 0.05
+
+
 def test_gradients_against_differences() -> None:
     """By F, by memberships, and by codes and weights, each along a random direction."""
     book, F, own = trained(), strained(6), memberships(6)

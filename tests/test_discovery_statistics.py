@@ -13,27 +13,30 @@ from torch import Tensor
 
 from rheograd.engine.cells import Cells
 from rheograd.engine.discovery.discover import (
+    Discovery,
     Step,
     chosen_size,
     discover,
+    doubts,
     ebic,
     inflation,
     jacobian,
+    ladder,
     prices_of,
 )
-from rheograd.engine.discovery.formula import formula
+from rheograd.engine.discovery.formula import filled, formula, parameter
 from rheograd.engine.discovery.from_motion import MeasuredMotion
 from rheograd.engine.discovery.from_stress import StressEquations
 from rheograd.engine.discovery.judged import Answered, found_in_tests
 from rheograd.engine.discovery.library import Candidate, Term, candidates, library
-from rheograd.engine.discovery.selection import Chosen
+from rheograd.engine.discovery.selection import Chosen, Columns
 from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.material_point import drive
 from rheograd.engine.mesh.generators import box
 from rheograd.engine.observations.force_curve import ForceCurve
 from rheograd.engine.observations.stress_test import FREE, StressTest, deformation
 from rheograd.engine.trajectory import Trajectory
-from rheograd.materials.energies.symbolic import Symbolic
+from rheograd.materials.energies.symbolic import Constant, Symbolic
 
 I1, I2 = "(I1bar - 3)", "(I2bar - 3)"
 S = torch.tensor([1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.3], dtype=torch.float64)
@@ -124,6 +127,40 @@ def test_points_and_loadings_that_are_held_back() -> None:
     assert two.inclusion == {"1": 1.0}
 
 
+def test_terms_at_an_end_of_their_range_give_way() -> None:
+    """exp(b x) tells exp(0.05 x) best, but b ends at 0.1; the constant beside it has no end."""
+    x = np.linspace(0.0, 1.0, 12)
+    equations = Made(x, np.exp(0.05 * x), np.zeros(12, dtype=np.int64))
+    bent = Term("bent", "{0}", "exp", "b", (1.0, 2.0))
+    assert bent.bounds(1.0) == (0.1, 4.0)
+    parts = [Candidate(bent, 1.0), Candidate(bent, 2.0), power(0)]
+    for given, names in ((parts, ["0"]), (parts[:2], ["bent"])):
+        columns = Columns.of(equations, given)
+        (best,) = ladder(equations, columns, None, 1, prices_of(given), None, 20)
+        assert [p.term.name for p in best.parts] == names
+    assert best.at_an_end, "and of nothing else it is taken"
+    constant = Chosen((power(0),), np.array([1.0]), 0.0)
+    assert not constant.at_an_end and replace(constant, weights=np.zeros(1)).at_an_end
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(4, 1), (7, 1), (8, 2), (10, 2), (11, 3), (30, 4)])
+def test_a_term_takes_three_points(count: int, sizes: int) -> None:
+    """No more terms are tried than (m − 2)/3."""
+    x = np.linspace(0.1, 2.0, count)
+    seen = 1.0 + x + x**2 + x**3
+    equations = Made(x, seen, np.zeros(count, dtype=np.int64))
+    found = discover(equations, [power(k) for k in range(4)], draws=0, hold_back=False)
+    assert len(found.path) == sizes
+
+
+def test_up_to_five_loadings_are_held_back() -> None:
+    for count in (2, 5, 6):
+        groups = np.repeat(np.arange(count), 3)
+        seen = 1.0 + 0.1 * np.arange(3 * count) % 0.7
+        found = discover(Made(np.ones(3 * count), seen, groups), [power(1)], most=1, draws=0)
+        assert math.isnan(found.path[0].left_out) == (count == 6)
+
+
 class Apart(Made):
     """Two points, each of which one of two terms tells."""
 
@@ -206,6 +243,61 @@ def test_numbers_of_a_formula_keep_their_uncertainties() -> None:
     assert not wide.parameters[0].determined and "not determined" in wide.numbers
     asked = formula(Chosen(parts[1:2], weights[1:2], 0.0), np.eye(1), 2.0, bulk=5e6)
     assert float(asked.law.values()["K"].detach()) == pytest.approx(5e6)
+
+
+def test_numbers_at_the_ends_of_their_range_make_a_law() -> None:
+    stretch = term("stretch(alpha)")
+    for number in (*stretch.bounds(1.0), *stretch.bounds(-1.0)):
+        chosen = Chosen((Candidate(stretch, number),), np.array([1e4]), 0.0)
+        law = formula(chosen, np.zeros((2, 2)), 2.0).law
+        assert float(law.values()["alpha"].detach()) == pytest.approx(number, rel=1e-6)
+
+
+def test_a_band_ends_at_zero_and_a_wide_one_is_none() -> None:
+    """A number ± twice its standard deviation, which has to be below the number itself."""
+    for value, low, high in ((2.0, 0.0, 5.0), (-2.0, -5.0, 0.0)):
+        p = parameter(Constant("c", value), 1.5, 2.0)
+        assert (p.determined, p.std, p.low95, p.high95) == (True, 1.5, low, high)
+        narrow = parameter(Constant("c", value), 0.5, 2.0)
+        assert (narrow.low95, narrow.high95) == (value - 1.0, value + 1.0)
+        for std in (2.0, math.inf, math.nan):
+            wide = parameter(Constant("c", value), std, 2.0)
+            assert (wide.determined, wide.std, wide.low95, wide.high95) == (False, *[None] * 3)
+
+
+def test_numbers_in_place_of_names() -> None:
+    """Those below 0 in brackets, but for the whole of an argument."""
+    text = "c1*(I1bar - 3) + log(a) + a*(a - 1)"
+    assert (
+        filled(text, {"c1": 2.00001, "a": -1.5})
+        == "2*(I1bar - 3) + log(-1.5) + (-1.5)*((-1.5) - 1)"
+    )
+
+
+def test_terms_that_seldom_came_back_are_doubted() -> None:
+    path = (step(1, 0.0, 0.1, 0.0), step(2, 0.0, 0.1, 0.0))
+    found = Discovery(path, 2, np.zeros(2), np.zeros((2, 2)), {"0": 0.49, "7": 0.9, "1": 0.51}, 9)
+    (said,) = doubts(found)
+    assert said.startswith("0 came back in 49 % of the bootstrap only")
+    (missed,) = doubts(replace(found, inclusion={"0": 0.6}))
+    assert missed.startswith("1 came back in 0 %")
+    assert doubts(replace(found, inclusion={})) == [], "nothing was drawn"
+
+
+def test_nominal_stress_of_a_sheared_and_swollen_body() -> None:
+    """P = τ F⁻ᵀ of ψ = Ī₁: rows are those of the law, in units of the task."""
+    F = torch.eye(3, dtype=torch.float64).repeat(4, 1, 1)
+    F[:, 0, 1] = torch.tensor([0.1, 0.3, 0.5, 0.9])
+    F[:, 2, 2] = 1.2
+    law = Symbolic(f"2e5*{I1} + 4e5*(J - 1)**2")
+    with torch.no_grad():
+        P = law.stress(F, torch.zeros(4, 0, dtype=torch.float64)) @ torch.linalg.inv(F).mT
+    test = StressTest("sheared", F, P, (False, False, False))
+    equations = StressEquations(Task((test,)))
+    parts = [Candidate(term(name), None) for name in (I1, "(J - 1)**2")]
+    told = 2e5 * equations.column(parts[0]) + 4e5 * equations.column(parts[1])
+    np.testing.assert_allclose(told, equations.seen, rtol=1e-9, atol=1e-12)
+    assert float((P[:, 0, 1] - P[:, 1, 0]).abs().min()) > 1e3, "so that F⁻ᵀ is no F⁻¹"
 
 
 def measured(law: Symbolic, noise: float = 0.0) -> list[StressTest]:

@@ -7,17 +7,27 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rheograd.engine.audit.audit import audit
 from rheograd.engine.audit.strain_box import suited
+from rheograd.engine.fit.stress import selection
 from rheograd.engine.fit.stress.compare import Comparison, compare
 from rheograd.engine.fit.stress.contenders import contender, of_law
 from rheograd.engine.fit.stress.files import write_stress_fit
 from rheograd.engine.fit.stress.judge import FittedLaw
-from rheograd.engine.fit.stress.selection import TermsFit, fit_terms, single_loading, subsets
+from rheograd.engine.fit.stress.numbers import along
+from rheograd.engine.fit.stress.selection import (
+    Subset,
+    TermsFit,
+    chosen_of,
+    fit_terms,
+    single_loading,
+    subsets,
+)
 from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.terms import Piece, Terms, biaxial, formula, pieces_of, rates
 from rheograd.engine.observations.stress_files import Reading, read_stress
@@ -153,6 +163,90 @@ def test_what_the_choice_of_terms_costs() -> None:
     for s in found:
         chance = 2 * math.log(math.comb(14, len(s.pieces)))
         assert s.price(2.0) == pytest.approx(0.5 * s.criterion + chance)
+        assert any("^2" not in p.name for p in s.pieces), "else nothing is stiff at rest"
+
+
+def choice(names: str, criterion: float, rates: int = 0) -> Subset:
+    """A subset of terms, of which the first ones have a rate each."""
+    pieces = (Piece(n, 1.0, 1.0 if k < rates else None) for k, n in enumerate(names.split()))
+    return Subset(tuple(pieces), 1.0, criterion)
+
+
+def test_of_choices_too_close_to_call_the_plainest_is_taken() -> None:
+    """Within 2 of the least: the fewest terms beyond Ī₁, of these the fewest numbers, the least."""
+    least = choice("I1 I2", 10.0)
+    longer, other = choice("exp(I1) I1^2", 10.5, 1), choice("I1 I1^2", 11.8)
+    same, short = choice("exp(I1)", 11.6, 1), choice("I1", 12.5)
+    given = [short, other, same, longer, least]
+
+    def taken(inflation: float, one: bool, some: list[Subset] = given) -> Subset:
+        found, delta, best = chosen_of(some, inflation, one)
+        assert [s.criterion for s in found] == sorted(s.criterion for s in some)
+        expected = [(s.criterion - found[0].criterion) / inflation for s in found]
+        assert delta == pytest.approx(expected)
+        return found[best]
+
+    assert taken(1.0, False) is same
+    assert taken(1.0, False, [least, longer, other, short]) is other
+    assert taken(1.0, False, [least, choice("stretch+", 10.4, 1), longer]) is longer
+    assert taken(1.0, False, [least, short]) is least, "2.5 is beyond what is too close"
+    assert taken(2.0, False) is short, "and 1.25 is not"
+    far = [least, choice("I1 I1^2", 20.0), choice("exp(I1) I1^2", 19.0, 1), short]
+    assert taken(1.0, True, far) is short
+    assert taken(1.0, True, far[:3]) is far[1], "close to the least of Ī₁ alone"
+    assert taken(1.0, False, far[:3]) is least
+    chance = [least._replace(rivals=91), choice("I1 I1^2", 17.0)._replace(rivals=1)]
+    found, delta, best = chosen_of(chance, 1.0, False)
+    assert found[best] is chance[1], "2 log 91 is 9.02"
+    assert delta[1] == pytest.approx(10.0 + 2 * math.log(91) - 17.0)
+
+
+@pytest.mark.parametrize("most", [30, 3, 1])
+def test_the_ensemble_is_what_is_not_out_of_the_question(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choices within 10 of the least, the best of them, and the chosen one; shares sum up to 1."""
+    monkeypatch.setattr(selection, "MEMBERS", most)
+    task = Task(made(MooneyRivlin(1.2e5, 3e4, 1e8), "UT", noise=1e4))
+    scales = task.scales()
+    found = subsets(task, scales, True)
+    law = formula(found[0].pieces, scales.shear, 1000 * scales.shear, scales.strain)
+    with torch.no_grad():
+        factor = along(task, task.residual(law).numpy())
+    seen = {p.name for s in found for p in s.pieces}
+    assert {n for n in seen if "I2" in n} == {"I2", "I2^2"}, "no exponential of what nothing tells"
+    found, delta, best = chosen_of(found, factor, True)
+    assert best >= 1, "the least is of Ī₂, and one loading does not tell that"
+    assert delta[best] < 10.0, "so that its share matters"
+    close = [k for k, d in enumerate(delta) if d <= 10.0]
+    assert 3 < len(close) < len(delta), "so that it matters"
+    members = {*close[:most], best}
+    weights = {k: math.exp(-delta[k] / 2) for k in members}
+    expected = [w / sum(weights.values()) for k, w in sorted(weights.items()) if k != best]
+    assert fit_terms(task, scales).shares == pytest.approx(expected)
+
+
+class Ended:
+    """A chosen law that has no stress at the last point, and no doubt of its numbers."""
+
+    quantile, incompressible = 2.0, True
+
+    def predicted(self, test: StressTest) -> torch.Tensor:
+        P = torch.zeros_like(test.F)
+        P[-1] = torch.nan
+        return P
+
+    def band(self, test: StressTest) -> torch.Tensor:
+        return torch.zeros_like(test.F)
+
+
+def test_where_the_chosen_terms_end_others_count_before() -> None:
+    """The band is t √(p P²/1) up to the end, P of the other law and p its share."""
+    (UT,) = made(Yeoh(1e5, 0.0, 0.0, 1e8), "UT")
+    chosen: Any = Ended()
+    found = TermsFit(chosen, (Yeoh(1e5, 0.0, 0.0, 1e8),), (0.25,), ()).band(UT)[:, 0, 0]
+    assert torch.allclose(found[:-1], 2.0 * 0.5 * UT.stress[:-1, 0, 0], rtol=1e-9)
+    assert bool(found[-1].isnan())
 
 
 def test_a_formula_goes_on_with_its_terms() -> None:

@@ -16,7 +16,7 @@ from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.volume import parts, rest_bulk, rest_shear, set_bulk
 from rheograd.engine.observations.stress_test import StressTest
 from rheograd.materials.composition import Damped
-from rheograd.materials.elastic import NeoHookean, det3
+from rheograd.materials.elastic import NeoHookean, Volumetric, det3
 from rheograd.materials.fibres import Active, FibreReinforced
 from rheograd.materials.law import ConstitutiveLaw, Elasticity
 from rheograd.materials.rubber import MooneyRivlin
@@ -107,3 +107,11 @@ def test_a_law_without_such_a_number_is_told() -> None:
     task = Task((test,))
     fitted = compare([of_law("own", Own(), task.scales())], task, [test]).best
     assert any("--bulk does not set" in words for words in fitted.warnings)
+
+
+def test_a_fluid_keeps_its_bulk_modulus() -> None:
+    """A thousand times no shear modulus would be none."""
+    law = Volumetric(1e5, 0.3)
+    kept = Free(law).law.state_dict()
+    assert rest_bulk(Free(law).law) == pytest.approx(1e5 * 0.3 / (1.3 * 0.4), rel=1e-6)
+    assert all(torch.equal(kept[n], t.double()) for n, t in law.state_dict().items())

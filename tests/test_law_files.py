@@ -117,6 +117,14 @@ def described(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str,
     return apply
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """Damping of damping of ... a law."""
+    inner: dict[str, Any] = {"name": "corotated", "arguments": {}}
+    for _ in range(depth):
+        inner = {"name": "damped", "arguments": {"law": inner, "time": 1e-3}}
+    return inner
+
+
 KEY = "elasticity.network.perceptron.weights.1"
 
 
@@ -148,6 +156,8 @@ def test_metadata_say_what_the_file_is(saved: Path) -> None:
         (lambda m: m.update(law="{"), "no readable architecture"),
         (lambda m: m.update(law="[" * 100000), "no readable architecture"),
         (lambda m: m.update(law="[1]"), "no readable architecture"),
+        (lambda m: m.update(format="rheograd-operator"), "is an operator of rheograd reduce, exp"),
+        (described(lambda s: s.update(nested(9))), "no readable architecture"),
         (described(lambda s: s.update(name="os.system")), "architecture 'os.system', expected one"),
         (described(lambda s: s["arguments"].update(depth=3)), "lacking no depth"),
         (described(lambda s: s["arguments"].update(widths=[10**12])), "widths from 1 to 4096"),
@@ -186,6 +196,13 @@ def test_numbers_of_another_formula_are_refused(law: ConstitutiveLaw, tmp_path: 
 
     rewritten(path, metadata=described(forget))
     refused(path, "of revision 1, whose formula is not that .*expected revision 2: fit the law aga")
+
+    def later(spec: dict[str, Any]) -> None:
+        part = spec if law.revision > 1 else spec["arguments"]["plasticity"]
+        part["revision"] = 3
+
+    rewritten(path, metadata=described(later))
+    refused(path, "of revision 3, whose formula is not that .*expected revision 2")
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,22 @@ def test_on_the_device_where_bicgstab_breaks_down(device: str) -> None:
 
 
 @DEVICES
+def test_on_the_device_where_bicgstab_divides_by_zero(device: str) -> None:
+    """b · K b = 0 leaves no number in x; GMRES starts anew from zero.
+
+    The first two nodes of x + N x = b, N = −2 from the second to the first, have 3 b and b.
+    """
+    K = torch.eye(3 * NODES, dtype=torch.float64)
+    K[:3, 3:6] = -2.0 * torch.eye(3)
+    b = torch.zeros(NODES, 3, dtype=torch.float64)
+    b[:2] = 1.0
+    assert float(b.flatten() @ K @ b.flatten()) == 0.0
+    x = factor(K.to(device), "warp", False).solve(b.to(device), 1e-12).cpu()
+    expected = torch.cat([3.0 * b[:1], b[1:]])
+    assert torch.allclose(x, expected, rtol=1e-9, atol=1e-9)
+
+
+@DEVICES
 @pytest.mark.usefixtures("impatient")
 def test_on_the_device_a_singular_matrix_is_refused(device: str) -> None:
     """One whose end nodes nothing holds: b is no combination of its columns."""

@@ -6,13 +6,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
 from rheograd.engine.discovery.propose import Attempt, constants_of, search, tried
+from rheograd.engine.discovery.proposed import covariance_of
 from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.material_point import drive
 from rheograd.engine.observations.stress_test import FREE, StressTest, deformation
+from rheograd.materials.energies.symbolic import Constant, Symbolic
 from rheograd.materials.rubber import Gent
 
 
@@ -85,3 +88,27 @@ def test_it_stops_at_the_budget_or_the_target(task: Task) -> None:
 def test_constants_are_the_other_names() -> None:
     text = "a*(I1bar - 3)**n + b*log(J)**2 + c*stretch(alpha)"
     assert constants_of(text) == ["a", "n", "b", "c", "alpha"]
+
+
+def test_covariance_of_a_proposed_law_is_that_of_regression(task: Task) -> None:
+    """P = c 2 (…) + d 2 (…) g: s² (AᵀA)⁻¹ at the least squares, by s² (1 + ρ)/(1 − ρ)."""
+    by, seen = [], []
+    for test in task.tests:
+        s = test.amount
+        over = s**2 if test.kind == "ET" else 1 / s
+        one = 2 * (s - s**-5) if test.kind == "ET" else 2 * (s - s**-2)
+        by.append(torch.stack([one, one * over], 1).numpy() / task.size)
+        seen.append(test.stress[:, 0, 0].numpy() / task.size)
+    A, y = np.concatenate(by), np.concatenate(seen)
+    weights, *_ = np.linalg.lstsq(A, y, rcond=None)
+    law = Symbolic("c*(I1bar - 3) + d*(I2bar - 3) + K*(J - 1)**2", [
+        Constant("c", float(weights[0]), "Pa"), Constant("d", float(weights[1]), "Pa"),
+        Constant("K", 1e8, "Pa"),
+    ])  # fmt: skip
+    e = A @ weights - y
+    parts = e[:10], e[10:]
+    rho = max(sum(float(p[1:] @ p[:-1]) for p in parts) / float(e @ e), 0.0)
+    assert rho > 0.2, "so that residuals that go together are felt"
+    expected = np.linalg.inv(A.T @ A) * float(e @ e) / 18 * (1 + rho) / (1 - rho)
+    np.testing.assert_allclose(covariance_of(law, 2, task), expected, rtol=1e-6)
+    assert covariance_of(law, 0, task).shape == (0, 0)

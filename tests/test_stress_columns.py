@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rheograd.engine.observations.stress_columns import LOADINGS, loading_of
 from rheograd.engine.observations.stress_files import Reading, read_stress
 
 ROWS = ((0.0, 0.0), (10.0, 0.11), (25.0, 0.2))
@@ -48,11 +49,15 @@ def test_true_stress_and_true_strain(tmp_path: Path) -> None:
     assert float(test.stress[1, 0, 0]) == pytest.approx(30e3 / math.exp(0.5))
 
 
-def test_times_have_units(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("unit", "seconds"),
+    [(" [s]", 0.5), (" [ms]", 5e-4), (" [min]", 30.0), (" [h]", 1800.0), ("", 0.5)],
+)
+def test_times_have_units(tmp_path: Path, unit: str, seconds: float) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("time [min],stretch,stress [kPa]\n0,1,0\n0.5,1.1,30\n")
+    path.write_text(f"time{unit},stretch,stress [kPa]\n0,1,0\n0.5,1.1,30\n")
     (test,) = read_stress(path).tests
-    assert test.times is not None and test.times.tolist() == [0.0, 30.0]
+    assert test.times is not None and test.times.tolist() == pytest.approx([0.0, seconds])
 
 
 def test_loadings_in_words(tmp_path: Path) -> None:
@@ -68,11 +73,20 @@ def test_loadings_in_words(tmp_path: Path) -> None:
     assert float(tests["simple shear"].F[1, 0, 0]) == 1.0
 
 
-def test_a_column_of_shear_is_simple_shear(tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", ["shear [%]", "shear strain [%]"])
+def test_a_column_of_shear_is_simple_shear(tmp_path: Path, head: str) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("shear [%],stress [kPa]\n0,0\n20,1\n")
+    path.write_text(f"{head},stress [kPa]\n0,0\n20,1\n")
     (test,) = read_stress(path).tests
     assert test.kind == "SS" and float(test.F[1, 0, 1]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("words", LOADINGS)
+def test_words_for_loadings(words: str) -> None:
+    """Two axes are equibiaxial, a held width is planar; the rest is along one axis."""
+    two, held = "biaxial" in words, words.startswith("planar") or words == "pure shear"
+    expected = "ET" if two else "PS" if held else "SS" if "shear" in words else "UT"
+    assert loading_of(words) == loading_of(words.upper()) == expected
 
 
 @pytest.mark.parametrize(

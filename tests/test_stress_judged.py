@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,18 +14,21 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from rheograd.engine.fit.parameter import Parameter
 from rheograd.engine.fit.stress.compare import Comparison
 from rheograd.engine.fit.stress.contenders import newborn
-from rheograd.engine.fit.stress.families import Free, Scales, families, rest_shear
+from rheograd.engine.fit.stress.families import Family, Free, Scales, families, rest_shear
 from rheograd.engine.fit.stress.files import fitted_over
-from rheograd.engine.fit.stress.judge import FittedLaw, criteria, line, score
+from rheograd.engine.fit.stress.judge import FittedLaw, criteria, line, score, spread
 from rheograd.engine.fit.stress.numbers import (
     NumbersFit,
     _by_autograd,
     _jacobian,
+    _runaways,
     along,
     fit_numbers,
 )
+from rheograd.engine.fit.stress.relaxing import relaxing
 from rheograd.engine.fit.stress.selection import TermsFit, fit_terms, subsets
 from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.terms import Piece, Terms, formula, pieces_of
@@ -34,7 +38,7 @@ from rheograd.materials.energies.cann import CANN
 from rheograd.materials.energies.polyconvex import Polyconvex
 from rheograd.materials.energies.symbolic import Symbolic
 from rheograd.materials.law import ConstitutiveLaw
-from rheograd.materials.rubber import MooneyRivlin
+from rheograd.materials.rubber import Gent, MooneyRivlin
 from rheograd.scenes.stress_fit import assumed
 
 S = torch.tensor([1.1, 1.4, 1.9, 2.3, 2.8, 3.2], dtype=torch.float64)
@@ -96,6 +100,92 @@ def test_invariants_that_were_seen() -> None:
     assert scales.excess == pytest.approx(float(one[-1]))
 
 
+def test_a_change_of_volume_is_no_excess() -> None:
+    """Ī of a pull that swells, the same as without; I₁ − 3 = J^(2/3) Ī₁ − 3 counts that."""
+    swollen = 1.3 * pulled(PULL).F
+    free = torch.full_like(swollen, torch.nan)
+    free[:, 0, 0] = PULL
+    task = Task((StressTest("UT", swollen, free, (False, True, True)),), incompressible=False)
+    one, two = task.excess()
+    assert torch.allclose(one, S**2 + 2 / S - 3, rtol=1e-11)
+    assert torch.allclose(two, 2 * S + S**-2 - 3, rtol=1e-11)
+    largest = 1.3**2 * float(S[-1] ** 2 + 2 / S[-1]) - 3
+    assert task.scales().excess == pytest.approx(largest)
+
+
+@pytest.mark.parametrize("branches", [1, 2, 3])
+def test_fits_of_relaxing_laws_start_at_half_of_the_stiffness(branches: int) -> None:
+    """The equilibrium has the other half; times are shares of the longest test."""
+    name = "viscoelastic" + (f"-{branches}" if branches > 1 else "")
+    numbers = range(1, branches + 1)
+    for start in relaxing()[name].starts(Scales(3e4, 1.0, duration=20.0)):
+        values = {n: p.start for n, p in start.items()}
+        assert values["shear"] == pytest.approx(1.5e4)
+        assert sum(values[f"G{b}"] for b in numbers) == pytest.approx(1.5e4)
+        times = [values[f"T{b}"] for b in numbers]
+        assert times == sorted(times) and 0.0 < times[0] and times[-1] <= 10.0
+
+
+def test_limits_lie_beyond_what_was_seen() -> None:
+    """Of I₁ − 3 = 9: Gent's limit above 9, and chains of 4 links at least, whose I₁ is 3 N."""
+    for name, number, least in (("gent", "limit", 9.0), ("arruda-boyce", "links", 4.0)):
+        for start in families()[name].starts(Scales(1e5, 9.0)):
+            p = start[number]
+            assert least < p.lower < 1.01 * least < p.start
+
+
+def test_numbers_that_run_away() -> None:
+    """By more than e¹⁰ up or down, or to the end of their range."""
+    number = Parameter(2.0, 0.0, math.inf)
+    ended = Parameter(2.0, 1.0, 3.0)
+    for free, held, words in (
+        (math.log(2.0) + 11.0, False, "x grows without end"),
+        (math.log(2.0) - 11.0, False, "x vanishes"),
+        (math.log(2.0) + 9.0, False, ""),
+        (math.log(2.0), True, "x went to the end of its range, 2:"),
+    ):
+        said = _runaways({"x": number}, np.array([free]), np.array([held]))
+        assert said[0].startswith(words) if words else not said
+    at_end = _runaways({"x": ended}, np.array([ended.free(3.0 - 1e-7)]), np.array([False]))
+    assert at_end[0].startswith("x went to the end of its range, 3:")
+
+
+class Nowhere(Family):
+    """Laws whose limit was passed, whatever their stiffness."""
+
+    def starts(self, scales: Scales) -> list[dict[str, Parameter]]:
+        return [{"shear": Parameter(scales.shear, 0.0, math.inf, "Pa")}]
+
+    def make(self, values: Mapping[str, float]) -> ConstitutiveLaw:
+        return Gent(values["shear"], 0.5, 1e8)
+
+    def read(self, law: ConstitutiveLaw) -> dict[str, float]:
+        return {}
+
+    def fits(self, law: ConstitutiveLaw) -> bool:
+        return False
+
+
+def test_a_law_without_an_answer_anywhere_is_refused() -> None:
+    task = Task((pulled(1e5 * PULL),))
+    family = Nowhere()
+    with pytest.raises(ValueError, match="no stress at some stretch of the tests for any numbers"):
+        fit_numbers(family, task, family.starts(task.scales()))
+
+
+def test_what_the_tests_do_not_tell_stays_where_it_was() -> None:
+    """Of a law without a family: in pure shear c₁ + c₂ is told, and by their sizes the least moves.
+
+    Σ (Δc/c₀)² is least at a given Σ Δc where Δc goes with c₀².
+    """
+    task = Task((StressTest.of_kind("PS", S, 2 * 2e5 * (S - S**-3)),))
+    family = Free(MooneyRivlin(1e5, 5e4, 1e8), 1e8)
+    found = fit_numbers(family, task, family.starts(task.scales()))
+    move = 2e5 - 1.5e5
+    assert found.values["c1"] == pytest.approx(1e5 + move * 0.8, rel=1e-3)
+    assert found.values["c2"] == pytest.approx(5e4 + move * 0.2, rel=1e-3)
+
+
 def test_one_number_has_the_error_bar_and_the_band_of_linear_regression() -> None:
     """P = μ g: var μ = s²/Σ g², s² = Σ e²/(m − 1), times (1 + ρ)/(1 − ρ) of e along the curve."""
     y = 4e5 * PULL + ERRORS
@@ -116,6 +206,47 @@ def test_one_number_has_the_error_bar_and_the_band_of_linear_regression() -> Non
     other = StressTest.of_kind("ET", S, S)
     band = found.band(other)[:, 0, 0]
     assert torch.allclose(band, t * variance**0.5 * (S - S**-5), rtol=1e-3)
+
+
+class Bounded(MooneyRivlin):
+    name = "test-bounded-rubber"
+    bounds = {"c1": (0.0, math.inf), "c2": (0.0, math.inf)}  # noqa: RUF012
+
+
+def test_a_number_at_its_bound_is_known_and_the_other_as_if_alone() -> None:
+    """c₂ ends at 0: var c₁ = s²/Σ (2 g)², s² = Σ e²/(m − 2), as of a law without c₂."""
+    y = 4e5 * PULL - 9e4 * PULL / S + ERRORS
+    task = Task((pulled(y),))
+    family = Free(Bounded(1.5e5, 1e4, 1e8), 1e8)
+    found = fit_numbers(family, task, family.starts(task.scales()))
+    g, e = 2 * PULL.numpy(), (found.residual * task.size)
+    c1, c2 = found.values["c1"], found.values["c2"]
+    assert c2 == pytest.approx(0.0, abs=1.0) and any("c2" in words for words in found.warnings)
+    assert c1 == pytest.approx(float(g @ y.numpy() / (g @ g)), rel=1e-4)
+    variance = found.inflation * float(e @ e) / 4 / float(g @ g)
+    scale = [p.scale for p in found.numbers.values()]
+    told = found.covariance * np.outer(scale, scale)
+    assert told[0, 0] == pytest.approx(variance, rel=1e-3)
+    assert told[0, 1] == told[1, 0] == told[1, 1] == 0.0
+    known = [p.determined for p in found.parameters]
+    assert known == [True, False]
+
+
+def test_what_is_not_told_is_open_by_a_factor_of_e_squared() -> None:
+    """In pure shear c₁ + c₂ alone is seen: across that log c has the standard deviation 2."""
+    blank = StressTest.of_kind("PS", S, S)
+    y = 2 * 1.2e5 * (S - S**-3) + ERRORS
+    task = Task((StressTest.of_kind("PS", blank.amount, y),))
+    family = families()["mooney-rivlin"]
+    found = fit_numbers(family, task, family.starts(task.scales()))
+    c = np.array([found.values["c1"], found.values["c2"]])
+    across, along_it = np.array([c[1], -c[0]]), c
+    across, along_it = (v / np.linalg.norm(v) for v in (across, along_it))
+    assert across @ found.covariance @ across == pytest.approx(4.0, rel=1e-4)
+    g, e = 2 * (S - S**-3).numpy(), found.residual * task.size
+    variance = found.inflation * float(e @ e) / 4 / float(g @ g) / float(c @ c)
+    assert along_it @ found.covariance @ along_it == pytest.approx(variance, rel=1e-3)
+    assert not any(p.determined for p in found.parameters)
 
 
 def test_a_score_by_hand() -> None:
@@ -157,6 +288,34 @@ def test_what_is_drawn_is_what_points_are_judged_by(relative: bool) -> None:
     unit = level.clamp(min=0.05 * largest) if relative else torch.full_like(level, 3 * largest)
     noise = float(stats.t.ppf(0.975, 9)) * math.sqrt(misfit * 12 / 9) * (unit / 2.0)
     assert torch.allclose(drawn.band, (noise**2 + 5e3**2).sqrt(), rtol=1e-9)
+
+
+class Torn(Answered):
+    """Without a stress at the last two points."""
+
+    def predicted(self, test: StressTest) -> Tensor:
+        P = super().predicted(test)
+        P[-2:] = torch.nan
+        return P
+
+
+def test_points_without_an_answer_are_counted_and_not_judged() -> None:
+    """Of the other four one is beyond twice the noise: a share of 3/4 is inside."""
+    stress = 0.75 * 2e5 * PULL
+    stress[0] *= 3.0
+    UT = pulled(stress)
+    found = score(Torn(), Task((UT,)), UT, 1e-10, 1)
+    assert (found.points, found.unanswered, found.inside) == (6, 2, 0.75)
+    assert math.isnan(found.r2) and math.isnan(found.rms)
+
+
+def test_a_network_leaves_half_of_the_points_free() -> None:
+    """s² = Σ e²/(m − min(p, m/2)) of p numbers and m residuals; five of eleven for a network."""
+    one, more = pulled(PULL), StressTest.of_kind("PS", S[:5], S[:5])
+    for tests, count, freedom in (((one,), 2, 4), ((one,), 999, 3), ((one, more), 999, 6)):
+        points = sum(len(t.F) for t in tests)
+        expected = math.sqrt(0.04 * points / freedom)
+        assert spread(Task(tests), 0.04, count) == pytest.approx(expected, rel=1e-12)
 
 
 def test_errors_of_several_loadings_count_by_points() -> None:

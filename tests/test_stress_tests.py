@@ -270,6 +270,23 @@ def test_what_is_no_test() -> None:
         StressTest.of_kind("UT", s[:1], s[:1])
 
 
+def test_equal_stresses_of_unequal_pulls_both_count() -> None:
+    """Of an equibiaxial test one of two equal ones does."""
+    P = torch.full((2, 3, 3), torch.nan, dtype=torch.float64)
+    P[:, 0, 0] = P[:, 1, 1] = torch.tensor([0.0, 5e3], dtype=torch.float64)
+    for side, counted in ((1.2, 1), (1.1, 2)):
+        F = torch.diag_embed(torch.tensor([[1.0, 1.0, 1.0], [1.2, side, 0.7]]).double())
+        test = StressTest("two", F, P, (False, False, True))
+        assert test.rows.flatten(1).sum(1).tolist() == [1, counted]
+
+
+def test_a_part_of_a_test_without_times_keeps_its_shares() -> None:
+    s = torch.linspace(1.0, 2.0, 5, dtype=torch.float64)
+    part = StressTest.of_kind("UT", s, s).window(1, 4)
+    assert part.time.tolist() == [0.25, 0.5, 0.75]
+    assert torch.equal(part.amount, s[1:4])
+
+
 class TestFiles:
     def table(self, tmp_path: Path, text: str, name: str = "a.csv", **more: object) -> StressFile:
         path = tmp_path / name
@@ -335,6 +352,13 @@ class TestFiles:
         assert test.free == (False, False, True) and not test.isochoric
         assert test.mask[:, [0, 1, 2], [0, 1, 2]].sum(0).tolist() == [2, 3, 0]
         assert float(test.stress[2, 1, 1]) == 4.0
+
+    def test_a_side_that_moves_at_all_is_free_where_its_stress_is_not_told(
+        self, tmp_path: Path
+    ) -> None:
+        """It is at rest in the first row, as every side is; one that stays there is held."""
+        text = "F11,F22,F33,P11 [Pa]\n1,1,1,0\n1.2,0.9,1,5\n"
+        assert self.table(tmp_path, text).tests[0].free == (False, True, False)
 
     def test_two_columns_at_a_rate(self, tmp_path: Path) -> None:
         """Times are path lengths over the rate; a point that repeats the one before is left out."""
@@ -404,6 +428,15 @@ class TestFiles:
         for measure, P in ((None, told / 2), ("nominal", told), ("cauchy", told / 2)):
             UT = read_stress(pressed, Reading(measure=measure)).tests[2]  # type: ignore[arg-type]
             assert float(UT.stress[2, 0, 0]) == pytest.approx(P, rel=1e-12), "σ/λ of a pull"
+        asked = read_stress(pressed, Reading(unit="Pa", measure="nominal"))
+        assert (asked.unit, asked.assumed) == ("Pa", False), "what is asked for is believed"
+        assert float(asked.tests[2].stress[2, 0, 0]) == pytest.approx(told / 1e3, rel=1e-12)
+        with h5py.File(pressed, "a") as file:  # the nearest attribute counts, loading by loading
+            file.attrs["unit"] = file["made"].attrs["unit"] = "Pa"
+            file["made/UT/stress"].attrs["stress_type"] = "PK1"
+        near = read_stress(pressed)
+        assert (near.unit, near.tests[2].name) == ("kPa", "UT")
+        assert float(near.tests[2].stress[2, 0, 0]) == pytest.approx(told, rel=1e-12)
         with pytest.raises(ValueError, match="of the type 'pk2'"):
             read_stress(self.hdf5(tmp_path / "b.h5", stress_type="PK2"))
         with h5py.File(tmp_path / "a.h5", "a") as file:

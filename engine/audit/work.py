@@ -198,7 +198,7 @@ def _dissipation(probe: Probe, found: Cycles) -> Finding:
     lost = None
     if energy is not None:
         heat = found.work - energy
-        fall = (heat.cummax(0).values - heat).amax(0)
+        fall = (heat.cummax(0).values.clamp_min(0.0) - heat).amax(0)  # it is 0 at rest
         lost = ((found.unsure - fall).clamp_max(0) / found.stored)[known]
         gained = torch.minimum(gained, lost)
     k = int(gained.argmin())

@@ -15,6 +15,9 @@ from rheograd.materials.arrays import as_warp, current_stream, precision
 from .assembler import Pattern
 from .linear import MOST_ITERATIONS, Factor, LinearFailure
 
+DRIFT = 10.0
+"""Residual of what BiCGSTAB found, by its goal, from which on it is not believed."""
+
 
 class DeviceFactor(Factor):
     """Conjugate gradients, or BiCGSTAB and GMRES for a matrix that is not symmetric.
@@ -70,10 +73,18 @@ class DeviceFactor(Factor):
             out = cg(matrix, b, x, **settings)
             return out
         out = bicgstab(matrix, b, x, **settings)
-        if not float(out[1]) <= 1.01 * float(out[2]):
+        if not self._left(matrix, x, b) <= DRIFT * float(out[2]):
             x.zero_()
             out = gmres(matrix, b, x, restart=100, **settings)
         return out
+
+    def _left(self, matrix: Any, x: wp.array, b: wp.array) -> float:
+        """Norm of b − K x: that of BiCGSTAB's recurrence is not, once it divided by nearly 0."""
+        from warp.sparse import bsr_mv
+
+        left: Any = wp.clone(b)
+        bsr_mv(matrix, x, left, alpha=-1.0, beta=1.0)
+        return float(wp.to_torch(left).norm())
 
     def _matrix(self) -> Any:
         from warp.sparse import bsr_zeros

@@ -46,8 +46,9 @@ RIDGE = 1e-3
 where they were those that the tests do not tell."""
 MIXED = 0.1
 """Share of a combination that the tests do not tell, from which on a number is not determined."""
-EDGE = 1e-6
-"""A free coordinate no farther from its bound is at it."""
+EDGE, NEARLY = 1e-6, 1e-3
+"""A free coordinate no farther from its bound is at it, or by its standard deviation, all others
+known: a search within bounds ends just inside."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +256,9 @@ def _known(family: Family, task: Task, numbers: Numbers, found: Any) -> NumbersF
     free, residual = np.asarray(found.x), np.asarray(found.fun)[: task.count]
     low, high = _bounds(family, numbers)
     J = _slopes(family, task, numbers)(free)
-    held = (free - low < EDGE) | (high - free < EDGE)
+    noise = math.sqrt(float(residual @ residual) / max(len(residual) - len(free), 1))
+    near = np.maximum(EDGE, NEARLY * noise / np.maximum(np.linalg.norm(J, axis=0), 1e-300))
+    held = (free - low < near) | (high - free < near)
     J = np.where(held, 0.0, J)
     inflation = along(task, residual)
     m, p = J.shape
