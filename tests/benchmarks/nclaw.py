@@ -64,6 +64,9 @@ RATES = {
 """Rates of Adam at the start in the recipe "segments", for the stress and for the flow."""
 FLOW = {"jelly": 1e-3, "plasticine": 1e-2, "sand": 1e-2, "water": 1e-2}
 """Unit of the flow of laws in principal stretches [-]."""
+SHEAR = {"jelly": 0.4, "plasticine": 0.4, "sand": 0.4, "water": 0.004}
+"""Shear modulus by that stiffness at which a polyconvex energy starts, with a bulk modulus of two
+thirds: Poisson's ratio 0.25, and a fluid, which has next to no shear stiffness."""
 LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex", "spline")
 RECIPES = ("rheograd", "published", "polish", "segments")
 
@@ -88,7 +91,7 @@ def new_law(kind: str, material: str) -> ConstitutiveLaw:
     if kind in ("polyconvex", "spline"):
         energy = (
             SplineElasticity(scale) if kind == "spline"
-            else Polyconvex(0.4 * scale, strain_scale=elastic, seed=0)  # μ of Poisson's ratio 0.25
+            else Polyconvex(SHEAR[material] * scale, 2 / 3 * scale, strain_scale=elastic, seed=0)
         )  # fmt: skip
         return ElastoPlastic(energy, IsotropicPlasticity(flow, strain_scale=plastic, seed=1))
     return InvariantSmooth(STRESS[material], elastic_strain=elastic, plastic_strain=plastic, seed=0)
