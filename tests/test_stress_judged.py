@@ -224,7 +224,7 @@ def test_a_number_at_its_bound_is_known_and_the_other_as_if_alone() -> None:
     assert c2 == pytest.approx(0.0, abs=1.0) and any("c2" in words for words in found.warnings)
     assert c1 == pytest.approx(float(g @ y.numpy() / (g @ g)), rel=1e-4)
     variance = found.inflation * float(e @ e) / 4 / float(g @ g)
-    scale = [p.scale for p in found.numbers.values()]
+    scale = np.array([p.scale for p in found.numbers.values()], float)
     told = found.covariance * np.outer(scale, scale)
     assert told[0, 0] == pytest.approx(variance, rel=1e-3)
     assert told[0, 1] == told[1, 0] == told[1, 1] == 0.0
