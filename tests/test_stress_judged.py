@@ -456,6 +456,6 @@ def test_what_is_said_of_the_bulk_modulus(
     volume: str | None, bulk: float | str | None, said: str | None
 ) -> None:
     """Where the volume is free it enters the fit, and a value that is held has to be told."""
-    found = argparse.Namespace(volume=volume, bulk=bulk, train=None)
+    found = argparse.Namespace(volume=volume, bulk=bulk, train=None, constant=[])
     notes = assumed(found, [], [pulled(PULL)])
     assert [said in note for note in notes] == [True] if said else notes == ()
