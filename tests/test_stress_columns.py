@@ -121,6 +121,7 @@ def test_words_for_loadings(words: str) -> None:
         ("stretch;stress [kPa]\n1;0\n1,5;a\n", "line 3: got 'a' in column stress"),
         ("stretch,stress [kPa]\n1,0\n1.5\n", "line 3: got 'nothing' in column stress"),
         ("shear,stress [kPa],loading\n0,0,UT\n1,1,UT\n", "expected stretch or strain of it"),
+        ("true strain [-],stress [Pa],loading\n0,0,SS\n1,1,SS\n", "true strain .* of simple shear"),
         (
             "strain [%],stress [kPa],loading\n0,0,compression\n10,1,compression\n",
             "shortening is a strain below 0",

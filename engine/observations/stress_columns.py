@@ -146,6 +146,11 @@ class Columns:
                 f" {column.head} [-] where 1 is 100 %"
             )
         strain = values * self._unit(column, PURE, "-")
+        if shear and column.quantity == "true strain":
+            raise ValueError(
+                f"{self.path}: got {column.head} of simple shear, expected its shear γ, a"
+                " displacement over a height: name that column shear"
+            )
         if shear:
             return strain
         return np.exp(strain) if column.quantity == "true strain" else 1.0 + strain

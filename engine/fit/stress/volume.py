@@ -32,7 +32,7 @@ def parts(law: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         own = dict(part.named_parameters(recurse=False))
         if isinstance(part, YoungPoissonElasticity):
             yield f"{before}poisson", part
-        elif not isinstance(part, Damped):  # its number of that name is a share
+        else:
             yield from ((before + name, part) for name in OWN if name in own)
 
 
