@@ -15,6 +15,7 @@ from rheograd.engine.fit.stress.compare import compare
 from rheograd.engine.fit.stress.contenders import contender, of_law
 from rheograd.engine.fit.stress.families import families
 from rheograd.engine.fit.stress.fibred import fibred
+from rheograd.engine.fit.stress.numbers import started_at
 from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.observations.stress_test import StressTest
 from rheograd.materials.energies.cann import CANN
@@ -99,6 +100,10 @@ def test_a_saved_law_goes_on_as_its_family() -> None:
     task = Task((specimen("along", ALONG, law),))
     found = of_law("mine", law, task.scales())
     assert found.name == "fibre-reinforced(gent) from mine"
+    begun = started_at(family.starts(task.scales())[0], {**values, "dispersion": 0.0, "bulk": 7e5})
+    assert 0.0 < begun["dispersion"].start < 1e-3 and begun["stiffness"].start == K1
+    with pytest.raises(ValueError, match=r"dispersion: got a start of -0\.1"):
+        started_at(begun, {**values, "dispersion": -0.1})
     other = FibreReinforced(law.matrix, K1, K2, 0.1, field="second")  # type: ignore[arg-type]
     assert not family.fits(other), "the family's fibres are in the field of the usual name"
     assert fibred()["fibre-reinforced"].fits(tissue())

@@ -46,6 +46,8 @@ RIDGE = 1e-3
 where they were those that the tests do not tell."""
 MIXED = 0.1
 """Share of a combination that the tests do not tell, from which on a number is not determined."""
+INSIDE = 1e-3
+"""Share of the way from a bound to the usual start."""
 EDGE, NEARLY = 1e-6, 1e-3
 """A free coordinate no farther from its bound is at it, or by its standard deviation, all others
 known: a search within bounds ends just inside."""
@@ -335,13 +337,19 @@ def _rows(numbers: Numbers, free: np.ndarray, found: Uncertainty) -> list[Fitted
 def started_at(numbers: Numbers, values: Mapping[str, float]) -> Numbers:
     """Coordinates that start at the values of a law of the same family.
 
+    One that is at its bound, where the coordinate is infinite, starts `INSIDE` of the way from
+    there to the usual start.
+
     Raises:
         ValueError: A value is out of bounds.
     """
     found: Numbers = {}
     for name, parameter in numbers.items():
+        value = values[name]
+        if value in (parameter.lower, parameter.upper):
+            value += INSIDE * (parameter.start - value)
         try:
-            found[name] = replace(parameter, start=values[name])
+            found[name] = replace(parameter, start=value)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return found
