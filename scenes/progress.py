@@ -92,7 +92,8 @@ class Progress:
         elif now - self._printed >= INTERVAL:
             self._printed = now
             share = 100 * done / max(self.total, 1)
-            line = f"{self.title}: {done} of {self.total} {self.unit}, {share:.0f} %"
+            counted = "" if self.unit == "%" else f" {done} of {self.total} {self.unit},"
+            line = f"{self.title}:{counted} {share:.0f} %"
             print(", ".join(filter(None, [line, self._note(now)])), file=sys.stderr, flush=True)
 
     def _note(self, now: float) -> str:

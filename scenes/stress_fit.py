@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 PROGRAM = "rheograd fit stress"
 NOTE = "exit codes: 0 done, 1 failed, 2 bad input; --debug shows where an error came from"
+FITTING = (
+    "fitting: of a law of few numbers nothing is shown until it is done, in seconds to minutes; the"
+    " first on a machine compiles its kernels"
+)
 WRITTEN = ("config.json", "law.safetensors", "report.json", "report.html")
 
 
@@ -308,7 +312,7 @@ def fitted(found: argparse.Namespace, tests: Sequence[StressTest]) -> Comparison
     rivals = contenders(found, scales)
     require_read(found.constant, rivals, scales)
     order = {rival.name: k for k, rival in enumerate(rivals)}
-    with Progress("stress tests", len(rivals), unit="laws") as progress:
+    with Progress("stress tests", len(rivals), unit="laws", reason=FITTING) as progress:
         return compare(
             rivals, task, tests, seed=found.seed, members=found.members, epochs=found.epochs,
             tell=lambda name, share: progress.to(order[name], f"{name} {100 * share:.0f} %"),

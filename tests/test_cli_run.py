@@ -175,6 +175,16 @@ class TestProgress:
             "a: 4 of 8 steps, 50 %, 1 steps/s, 4 s left",
         ]  # fmt: skip
 
+    def test_percents_are_not_told_twice(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from rheograd.scenes import progress
+
+        monkeypatch.setattr(progress, "INTERVAL", 0.0)
+        with progress.Progress("a", 100, unit="%") as shown:
+            shown.to(15)
+        assert capsys.readouterr().err == "a: 15 %\n"
+
     def test_the_reason_for_a_wait_is_told(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

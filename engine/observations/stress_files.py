@@ -77,7 +77,7 @@ def read_stress(path: Path | str, reading: Reading | None = None) -> StressFile:
     """
     path, reading = Path(path), reading or Reading()
     if not path.is_file():
-        raise FileNotFoundError(f"no stress tests {path}: check the path")
+        raise FileNotFoundError(f"there are no stress tests at {path}: check the path")
     if reading.rate is not None and not reading.rate > 0.0:
         raise ValueError(f"got a rate of {reading.rate:g} 1/s, expected it above 0")
     if reading.unit is not None:
