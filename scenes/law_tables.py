@@ -41,7 +41,7 @@ def about(law: ConstitutiveLaw, described: Mapping[str, Any]) -> list[tuple[str,
         rows.append(("energy ψ", f"{formula} [J/m³]"))
     if law.fields:
         listed = ", ".join(f"{n} ({k} number{'s'[: k > 1]})" for n, k in law.fields.items())
-        rows.append(("fields", f"{listed}, which a body gives; zero in what follows"))
+        rows.append(("fields", f"{listed}, which a body gives; here --constant, else zero"))
     history = law.n_internal - sum(law.fields.values())
     rest = law.rest_internal(1, next(law.parameters(), _zero()))
     with_energy = law.energy(_identity(rest), rest) is not None

@@ -310,4 +310,5 @@ def test_a_material_and_the_fields_of_a_law_are_told(capsys: pytest.CaptureFixtu
     assert main(["law", "active"]) == 0
     said = capsys.readouterr().out
     assert "fibre (3 numbers), activation (1 number), which a body gives" in said
+    assert "here --constant, else zero" in " ".join(said.split())
     assert "no history" in said and "neo-hookean(young=" in said

@@ -143,4 +143,4 @@ def _largest(gap: Tensor, tau: Tensor, F: Tensor) -> tuple[float, Tensor | None]
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.2g} %"
+    return f"{100 * value:.0f} %" if value >= 1.0 else f"{100 * value:.2g} %"
