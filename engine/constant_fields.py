@@ -41,7 +41,7 @@ def columns(body: Body, x: Tensor, *, share: int = 1) -> Tensor | None:
 
 
 def at_rest(law: ConstitutiveLaw, q: int, like: Tensor, fields: Tensor | None) -> Tensor:
-    """History of points at rest, shape (q, n_internal), with constant fields (w,), else zeros."""
+    """History of points at rest, (q, n_internal), with constant fields (w,) or (q, w), or zeros."""
     internal = law.rest_internal(q, like)
     if fields is None:
         return internal

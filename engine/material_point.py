@@ -35,7 +35,7 @@ LONGEST = 0.2
 """Largest change of a logarithmic stretch in one iteration."""
 EXACT = 1e-12
 """A change of a logarithmic stretch that ends the iteration."""
-ROUNDS, ITERATIONS = 8, 6
+ROUNDS, ITERATIONS = 12, 4
 """Iterations are looked at after so many, so many times at most."""
 
 
@@ -72,8 +72,8 @@ def drive(
         time: Of each point, from rest at 0 [s], shape (n,), increasing; a law with history
             needs it.
         incompressible: See above; by default as F is.
-        fields: Constant fields of the law, shape (w,), such as the direction of its fibres; None:
-            zeros.
+        fields: Constant fields of the law, such as the direction of its fibres, shape (w,), or
+            (n, w) of an elasticity without history; None: zeros.
 
     Raises:
         ValueError: The law is of small strains, needs times, or no direction is free to set the

@@ -92,6 +92,19 @@ def test_a_pull_across_dispersed_fibres() -> None:
     assert float(found[-1]) > 1.01 * SHEAR * (1.5 - 1.5**-2), "the fibres bear a part"
 
 
+def test_loadings_are_solved_for_together() -> None:
+    """In their order, each with its own direction and its own free sides."""
+    law = tissue()
+    s = STRETCH[:5]
+    both = StressTest.of_kind("ET", s, torch.ones_like(s))
+    both = StressTest("ET", both.F, both.stress, both.free, kind="ET", fields=ACROSS)
+    tests = (specimen("across", ACROSS), both, specimen("along", ALONG))
+    found = Task(tests, incompressible=False).predicted(law)
+    alone = [test.predicted(law, incompressible=False) for test in tests]
+    assert torch.allclose(found, torch.cat(alone), rtol=1e-9, atol=1e-6)
+    assert not torch.allclose(alone[0][-1], alone[2][-1], rtol=0.1)
+
+
 def test_a_saved_law_goes_on_as_its_family() -> None:
     family = fibred(7e5)["fibre-reinforced(gent)"]
     values = {"shear": 1e4, "limit": 40.0, "stiffness": K1, "exponential": K2, "dispersion": 0.1}

@@ -15,12 +15,13 @@ from rheograd.engine.fit.stress.contenders import of_law
 from rheograd.engine.fit.stress.families import Free
 from rheograd.engine.fit.stress.task import Task
 from rheograd.engine.fit.stress.volume import parts, rest_bulk, rest_shear, set_bulk
-from rheograd.engine.observations.stress_test import StressTest
+from rheograd.engine.material_point import drive
+from rheograd.engine.observations.stress_test import FREE, StressTest, deformation
 from rheograd.materials.composition import Damped
 from rheograd.materials.elastic import NeoHookean, Volumetric, det3
 from rheograd.materials.fibres import Active, FibreReinforced
 from rheograd.materials.law import ConstitutiveLaw, Elasticity
-from rheograd.materials.rubber import MooneyRivlin
+from rheograd.materials.rubber import Gent, MooneyRivlin
 from rheograd.materials.viscoelastic import Viscoelastic
 
 SHEAR = 0.4e6
@@ -89,6 +90,27 @@ def test_a_pull_makes_a_law_that_keeps_its_volume(name: str, bulk: float | None)
     assert not any("poisson" in p.name or "bulk" in p.name for p in fitted.parameters)
     assert fitted.scores["UT"].r2 > 0.9999
     assert not any("bulk modulus" in words for words in fitted.warnings)
+
+
+def test_a_volume_that_gives_way_is_told() -> None:
+    """Of Gent's law near its limit, where the stress is far beyond the shear modulus at rest."""
+    s = torch.linspace(1.0, 3.0, 15, dtype=torch.float64)
+    tests = []
+    for kind in ("UT", "ET"):
+        P = drive(Gent(SHEAR, 30.0, 1e9), deformation(kind, s), FREE[kind]).P[:, 0, 0].detach()
+        tests.append(StressTest.of_kind(kind, s, P))
+    task, law = Task(tuple(tests)), Gent(SHEAR, 30.0, 1e7)
+    size = max(float(t.stress[t.mask].max()) for t in tests)
+    gaps = [
+        (t.predicted(law, incompressible=False) - t.predicted(law, incompressible=True))[:, 0, 0]
+        for t in tests
+    ]
+    off = max(float(gap.detach().abs().max()) for gap in gaps) / size
+    assert task.given_way(law) == pytest.approx(off, rel=1e-9) and off > 0.05
+    for bulk, said in ((1e7, True), (1e9, False)):
+        rival = of_law("law", law, task.scales(), bulk)
+        warnings = compare([rival], task, tests).best.warnings
+        assert any("its volume gives way" in words for words in warnings) is said
 
 
 def test_numbers_of_parts_have_units_and_bounds() -> None:

@@ -28,6 +28,8 @@ MANY = 64
 """Most numbers whose correlations are told."""
 SOFT = 10.0
 """Bulk over shear modulus up to which a law is far from incompressible: ν below 0.452."""
+YIELDING = 0.02
+"""Share of the largest stress by which a law may be off as its volume gives way."""
 Tell = Callable[[str, float], None]
 """Is told what is fitted and which share of it is done."""
 
@@ -151,6 +153,19 @@ def _unset(law: ConstitutiveLaw) -> str:
     )
 
 
+def _yielding(law: ConstitutiveLaw, task: Task) -> str:
+    """A warning if a law that was fitted as incompressible is much softer with its bulk modulus."""
+    off, bulk = task.given_way(law), rest_bulk(law)
+    if off <= YIELDING or not bulk > 0.0:
+        return ""
+    return (
+        f"in a scene its volume gives way, by its bulk modulus of {bulk:.3g} Pa: there it is off by"
+        f" up to {100 * off:.2g} % of the largest stress, as these tests go far; --bulk"
+        f" {bulk * off / (0.5 * YIELDING):.1g} would make that about {50 * YIELDING:.2g} %, at the"
+        " price of shorter steps"
+    )
+
+
 def _judged(
     name: str, answer: NumbersFit | TermsFit | WeightsFit, task: Task, tests: Sequence[StressTest],
     seconds: float,
@@ -168,7 +183,7 @@ def _judged(
             f"it has no stress at points of {', '.join(beyond)}: they are beyond the stretch that"
             " it allows"
         )
-    if task.isochoric and (told := _unset(answer.law)):
+    if task.isochoric and (told := _unset(answer.law) or _yielding(answer.law, task)):
         warnings.append(told)
     return FittedLaw(
         name, answer.law, count, answer.parameters if numbers else (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from rheograd.materials.elastic import NeoHookean
 from rheograd.materials.law import ConstitutiveLaw, Elasticity
 
-from ...material_point import released
+from ...material_point import drive, released
 from ...observations.stress_test import StressTest
 from .families import Scales
 
@@ -89,15 +89,40 @@ class Task:
 
     def predicted(self, law: ConstitutiveLaw) -> Tensor:
         """Stress of all tests one after another [Pa], shape (n, 3, 3), differentiable."""
-        at_once = self.isochoric and isinstance(law, Elasticity) and law.conservative
-        if at_once and law.kinematics == "finite":
+        elastic = isinstance(law, Elasticity) and law.conservative and law.kinematics == "finite"
+        if elastic and self.incompressible is False:
+            return self._with_free_sides(law)
+        if elastic and self.isochoric:
             tau = law.stress(self._F, torch.cat([t.at_rest(law) for t in self.tests]))
             return released(tau, self._F, self._free)
         return torch.cat([t.predicted(law, incompressible=self.incompressible) for t in self.tests])
 
+    def _with_free_sides(self, law: ConstitutiveLaw) -> Tensor:
+        """Tests whose sides are free alike are solved for together; see `predicted`."""
+        found = {}
+        for free in dict.fromkeys(test.free for test in self.tests):
+            alike = [test for test in self.tests if test.free == free]
+            F = torch.cat([test.F for test in alike])
+            rows = [row.expand(len(t.F), -1) for t in alike if (row := t.row(law)) is not None]
+            fields = torch.cat(rows) if rows else None
+            P = drive(law, F, free, incompressible=False, fields=fields).P
+            sizes = [len(test.F) for test in alike]
+            found |= dict(zip([t.name for t in alike], P.split(sizes), strict=True))
+        return torch.cat([found[test.name] for test in self.tests])
+
     def residual(self, law: ConstitutiveLaw) -> Tensor:
         """Of all that a fit compares, in its units, shape (m,), differentiable."""
         return (self.predicted(law)[self._rows] - self._seen) / self._units
+
+    def given_way(self, law: ConstitutiveLaw) -> float:
+        """How far a law that was taken as incompressible is off with its own bulk modulus [-].
+
+        The largest difference of stress by the largest stress, of points where it has an answer.
+        """
+        with torch.no_grad():
+            held = self.predicted(law)[self._rows]
+            off = (replace(self, incompressible=False).predicted(law)[self._rows] - held).abs()
+        return max(off[torch.isfinite(off)].tolist(), default=0.0) / self.size
 
     @property
     def measured(self) -> Tensor:
