@@ -68,10 +68,10 @@ POLYCONVEX = {
     "jelly": (0.4, 2 / 3, 0.3),
     "plasticine": (0.4, 2 / 3, 0.03),
     "sand": (0.4, 2 / 3, 0.03),
-    "water": (0.04, 0.2, 0.3),
+    "water": (0.004, 2 / 3, 0.3),
 }
 """Shear and bulk modulus by that stiffness, and strain scale, of polyconvex energies at the start:
-of Poisson's ratio 0.25, and of a fluid, which has little shear stiffness."""
+of Poisson's ratio 0.25, and of a fluid, which has next to no shear stiffness."""
 LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex", "spline")
 RECIPES = ("rheograd", "published", "polish", "segments")
 
