@@ -157,6 +157,12 @@ def test_refusals(table: Path, tmp_path: Path, refused: Callable[..., str]) -> N
     assert not (tmp_path / "fit").exists()
 
 
+def test_a_word_that_is_nearly_stress(capsys: pytest.CaptureFixture[str]) -> None:
+    for word, said in (("stres", "did you mean stress?"), ("drops", "unknown scene 'drops'")):
+        assert main(["fit", word, "a.csv"]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_help_is_of_the_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "stress", "--help"]) == 0
     said = capsys.readouterr().out

@@ -24,7 +24,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import laws, reduced, selection, stress_fit
+from rheograd.engine.suggestion import did_you_mean
+
+from .. import catalog, laws, reduced, selection, stress_fit
 from ..experiments import judged, named, observed
 from ..fit_progress import FitProgress, sum_up
 from ..options import Parser, converter, count, number
@@ -60,6 +62,12 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     """Run the command."""
     if tokens[:1] == ["stress"]:
         return stress_fit.main(tokens[1:])
+    word = next(iter(tokens), "")
+    if (guess := did_you_mean(word, ["stress"])) and word not in catalog.scene_files():
+        raise ValueError(
+            f"got {word!r}{guess}, expected a scene, or fit stress FILE, which fits laws to stress"
+            " tests"
+        )
     parser.epilog = f"{selection.scene_list()}\n\n{parser.epilog}"
     add_arguments(parser)
     add_watching(parser)
