@@ -29,7 +29,7 @@ def test_all_laws_are_tried(page: dict) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("way", ["thrown", "hung"])
+@pytest.mark.parametrize("way", ["thrown", "held"])
 def test_it_moves_and_stays_whole(page: dict, name: str, way: str) -> None:
     x = page[way](name).x
     moved = (x[-1] - x[0]).norm(dim=-1).max()
