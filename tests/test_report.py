@@ -19,7 +19,7 @@ import torch
 
 from rheograd.engine.curves import Curve
 from rheograd.engine.fit import report_files
-from rheograd.engine.fit.page import headline, page, verdict
+from rheograd.engine.fit.page import headline, page, verdict, went_through
 from rheograd.engine.fit.plots import limits, log_marks, loss_plot
 from rheograd.engine.fit.quantity import duration, number, quantity
 from rheograd.engine.fit.report import FitReport, FittedParameter
@@ -474,3 +474,14 @@ def test_quantities(said: str, expected: str) -> None:
 def test_matplotlib_is_loaded_for_plots_only() -> None:
     code = "import sys, rheograd.engine.fit.page; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_what_of_a_loading_the_motion_went_through() -> None:
+    """A shear reaches as far as its principal stretches, singular values of F, stay in the range."""
+    for range_ in ((0.8, 1.5), (0.5, 1.25)):
+        rest, shear = went_through("simple shear", range_) or (1.0, 0.0)
+        s = torch.linalg.svdvals(torch.tensor([[1.0, shear], [0.0, 1.0]], dtype=torch.float64))
+        assert rest == 0.0 and s.tolist() == pytest.approx([1.25, 0.8], rel=1e-12)
+    assert went_through("simple shear", (0.9, 0.95)) == (0.0, 0.0), "nothing was stretched"
+    assert went_through("uniaxial", (0.8, 1.5)) == (0.8, 1.5)
+    assert went_through("sheared under pressure", (0.8, 1.5)) is None

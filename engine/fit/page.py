@@ -279,8 +279,9 @@ def _curves(
         _curve_figure({label: group[k] for label, group in curves.items()}, least, report)
         for k in range(count)
     )
-    shaded = " Shaded: the stretches that the observed motion went through." * (
-        report.stretches is not None
+    shaded = (
+        " Shaded: the stretches that the observed motion went through, and shears that stretch no"
+        " further." * (report.stretches is not None)
     )
     caution = ""
     if report.kind == "law":
@@ -297,16 +298,34 @@ def _curves(
 
 def _curve_figure(curves: Mapping[str, Curve], least: float, report: FitReport) -> str:
     one = next(iter(curves.values()))
-    stretches = report.stretches if one.name == "uniaxial" else None
+    seen = None if report.stretches is None else went_through(one.name, report.stretches)
     broken = [LEGEND[label] for label, curve in curves.items() if not curve.complete]
     said = f" Without an answer at some point: {', '.join(broken)}." if broken else ""
     finite = [curve.y[curve.y.isfinite()].abs() for curve in curves.values()]
     if all(y.numel() == 0 or float(y.max()) < least for y in finite):
         said += " Practically no stress: nothing resists this."
     return (
-        f"<figure><h3>{escape(one.name.capitalize())}</h3>{curve_plot(curves, least, stretches)}"
+        f"<figure><h3>{escape(one.name.capitalize())}</h3>{curve_plot(curves, least, seen)}"
         f"<figcaption>{escape(one.loading + said)}</figcaption></figure>"
     )
+
+
+def went_through(loading: str, stretches: tuple[float, float]) -> tuple[float, float] | None:
+    """The part of a loading within a range of principal stretches; None where they do not tell it.
+
+    A shear γ at constant volume has the principal stretches s and 1/s with γ = s − 1/s.
+
+    Args:
+        loading: Name of the curve.
+        stretches: Smallest and largest principal stretch of the motion [-].
+    """
+    low, high = stretches
+    if loading == "uniaxial":
+        return stretches
+    if loading != "simple shear":
+        return None
+    s = max(1.0, min(high, 1 / low))
+    return 0.0, s - 1 / s
 
 
 def _swatch(label: str) -> str:

@@ -136,14 +136,14 @@ def _exact(value: float, digits: int) -> bool:
 
 
 def curve_plot(
-    curves: Mapping[str, Curve], least: float, stretches: tuple[float, float] | None = None
+    curves: Mapping[str, Curve], least: float, seen: tuple[float, float] | None = None
 ) -> str:
     """One kind of loading, the laws over each other.
 
     Args:
         curves: By "fitted", "start" and "truth", as far as known.
         least: Height of the picture at least [Pa], so that rounding does not fill it.
-        stretches: Range of deformation to be shaded, or None.
+        seen: Range of deformation to be shaded, or None.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -154,8 +154,8 @@ def curve_plot(
     with rc_context(STYLE):
         figure = Figure(figsize=(4.5, 3.1), layout="constrained")
         axes = figure.subplots()
-        if stretches is not None:
-            axes.axvspan(*stretches, color="#eaf3f9", linewidth=0, zorder=0)
+        if seen is not None:
+            axes.axvspan(*seen, color="#eaf3f9", linewidth=0, zorder=0)
         axes.axhline(0.0, color=MUTED, linewidth=0.8)
         for label, style in LINES.items():
             if label in curves:
