@@ -477,7 +477,7 @@ def test_matplotlib_is_loaded_for_plots_only() -> None:
 
 
 def test_what_of_a_loading_the_motion_went_through() -> None:
-    """A shear reaches as far as its principal stretches, singular values of F, stay in the range."""
+    """A shear reaches as far as its principal stretches, singular values of F, stay inside."""
     for range_ in ((0.8, 1.5), (0.5, 1.25)):
         rest, shear = went_through("simple shear", range_) or (1.0, 0.0)
         s = torch.linalg.svdvals(torch.tensor([[1.0, shear], [0.0, 1.0]], dtype=torch.float64))
