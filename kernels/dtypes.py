@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import warp as wp
 
+from .start import start
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-wp.config.log_level = wp.LOG_ERROR  # a machine without a GPU is no news
-wp.init()  # here, in the thread that imports: later two threads could do it at once
-wp.config.log_level = wp.LOG_WARNING
+start()  # in the thread that imports: later two threads could do it at once
 
 building = threading.RLock()
 """Held while kernels are made, and while one is launched or recorded for the first time: Warp then
