@@ -65,13 +65,14 @@ RATES = {
 FLOW = {"jelly": 1e-3, "plasticine": 1e-2, "sand": 1e-2, "water": 1e-2}
 """Unit of the flow of laws in principal stretches [-]."""
 POLYCONVEX = {
-    "jelly": (0.4, 2 / 3, 0.3),
-    "plasticine": (0.4, 2 / 3, 0.03),
-    "sand": (0.4, 2 / 3, 0.03),
-    "water": (0.004, 2 / 3, 0.3),
+    "jelly": (0.4, 2 / 3, 0.3, 0.02),
+    "plasticine": (0.4, 2 / 3, 0.03, 0.02),
+    "sand": (0.4, 2 / 3, 0.03, 0.02),
+    "water": (0.4, 0.01, 0.3, 0.9),
 }
-"""Shear and bulk modulus by that stiffness, and strain scale, of polyconvex energies at the start:
-of Poisson's ratio 0.25, and of a fluid, which has next to no shear stiffness."""
+"""Shear and bulk modulus by that stiffness, strain scale, and share of the network of polyconvex
+energies at the start: of Poisson's ratio 0.25; of a fluid, whose squeezed points bear little, nearly
+all by the network."""
 LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex", "spline")
 RECIPES = ("rheograd", "published", "polish", "segments")
 
@@ -94,10 +95,10 @@ def new_law(kind: str, material: str) -> ConstitutiveLaw:
     if kind == "isotropic":
         return Isotropic(scale, flow, elastic_strain=elastic, plastic_strain=plastic, seed=0)
     if kind in ("polyconvex", "spline"):
-        shear, bulk, bends = POLYCONVEX[material]
+        shear, bulk, bends, share = POLYCONVEX[material]
         energy = (
             SplineElasticity(scale) if kind == "spline"
-            else Polyconvex(shear * scale, bulk * scale, strain_scale=bends, seed=0)
+            else Polyconvex(shear * scale, bulk * scale, strain_scale=bends, share=share, seed=0)
         )  # fmt: skip
         return ElastoPlastic(energy, IsotropicPlasticity(flow, strain_scale=plastic, seed=1))
     return InvariantSmooth(STRESS[material], elastic_strain=elastic, plastic_strain=plastic, seed=0)
