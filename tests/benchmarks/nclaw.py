@@ -71,8 +71,8 @@ POLYCONVEX = {
     "water": (0.4, 0.01, 0.3, 0.9),
 }
 """Shear and bulk modulus by that stiffness, strain scale, and share of the network of polyconvex
-energies at the start: of Poisson's ratio 0.25; of a fluid, whose squeezed points bear little, nearly
-all by the network."""
+energies at the start: of Poisson's ratio 0.25; of a fluid, whose squeezed points bear little,
+nearly all by the network."""
 LAWS = ("invariant-smooth", "invariant-full", "isotropic", "polyconvex", "spline")
 RECIPES = ("rheograd", "published", "polish", "segments")
 
