@@ -68,7 +68,7 @@ POLYCONVEX = {
     "jelly": (0.4, 2 / 3, 0.3, 0.02),
     "plasticine": (0.4, 2 / 3, 0.03, 0.02),
     "sand": (0.4, 2 / 3, 0.03, 0.02),
-    "water": (0.4, 0.01, 0.3, 0.9),
+    "water": (0.4, 0.01, 0.3, 0.995),
 }
 """Shear and bulk modulus by that stiffness, strain scale, and share of the network of polyconvex
 energies at the start: of Poisson's ratio 0.25; of a fluid, whose squeezed points bear little,
