@@ -13,6 +13,8 @@ from torch import Tensor
 from rheograd.engine.fem import FESolver
 from rheograd.engine.scene import Body, Scene
 from rheograd.engine.shapes import Box
+from rheograd.kernels.learned.principal import NEAR
+from rheograd.materials.arrays import precision
 from rheograd.materials.elastic import Corotated
 from rheograd.materials.law import ConstitutiveLaw
 from rheograd.materials.learned.invariant_only import Invariant, InvariantOnlyElasticity
@@ -23,7 +25,7 @@ from rheograd.materials.learned.singular import (
     SingularElasticity,
     SingularPlasticity,
 )
-from rheograd.materials.learned.spectral import NEAR, decompose, kirchhoff, left, mixed
+from rheograd.materials.learned.spectral import decompose, kirchhoff, left, mixed
 from rheograd.materials.learned.spline import Curve, Spline, SplineElasticity
 
 DT = 1e-3
@@ -270,7 +272,7 @@ def test_spectral_functions_against_their_matrices() -> None:
         (b,) = torch.autograd.grad(expected, F, bar, retain_graph=True)
         assert relative(found, expected) < 1e-13
         assert relative(a, b) < 1e-9
-    assert NEAR[torch.float64] == pytest.approx(2.2e-16 ** (1 / 3), rel=0.02)
+    assert NEAR[precision(F)] == pytest.approx(2.2e-16 ** (1 / 3), rel=0.02)
 
 
 def test_plain_is_linear_elasticity_until_it_is_trained() -> None:
