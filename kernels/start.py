@@ -25,7 +25,13 @@ def without_line(words: bytes) -> Iterator[None]:
     except OSError:  # it is closed
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    try:
+        held = tempfile.TemporaryFile()
+    except OSError:  # there is no place for it, which is no reason not to start
+        os.close(kept)
+        yield
+        return
+    with held:
         os.dup2(held.fileno(), STDERR)
         try:
             yield

@@ -423,7 +423,7 @@ def settings(found: argparse.Namespace, comparison: Comparison) -> dict[str, obj
         "laws": ", ".join(law.name for law in comparison.laws),
         "error": found.error,
         "weights": ", ".join(found.weight) or "1",
-        "volume": found.volume or "as the tests",
+        "volume": found.volume or ("free" if found.constant else "as the tests"),
         "constant fields": ", ".join(found.constant) or "–",
         "bulk": "1000 shear moduli" if found.bulk is None else found.bulk,
         "start": found.start or "–",

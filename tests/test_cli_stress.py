@@ -161,6 +161,9 @@ def test_a_word_that_is_nearly_stress(capsys: pytest.CaptureFixture[str]) -> Non
     for word, said in (("stres", "did you mean stress?"), ("drops", "unknown scene 'drops'")):
         assert main(["fit", word, "a.csv"]) == 2
         assert said in capsys.readouterr().err
+    for words in (("--stress-scale", "1e5", "drops", "a.csv"), ("stress_.py", "a.csv")):
+        assert main(["fit", *words]) == 2
+        assert "did you mean stress" not in capsys.readouterr().err
 
 
 def test_help_is_of_the_word(capsys: pytest.CaptureFixture[str]) -> None:

@@ -483,5 +483,6 @@ def test_what_of_a_loading_the_motion_went_through() -> None:
         s = torch.linalg.svdvals(torch.tensor([[1.0, shear], [0.0, 1.0]], dtype=torch.float64))
         assert rest == 0.0 and s.tolist() == pytest.approx([1.25, 0.8], rel=1e-12)
     assert went_through("simple shear", (0.9, 0.95)) == (0.0, 0.0), "nothing was stretched"
+    assert went_through("simple shear", (0.0, 1.25)) == (0.0, pytest.approx(0.45))
     assert went_through("uniaxial", (0.8, 1.5)) == (0.8, 1.5)
     assert went_through("sheared under pressure", (0.8, 1.5)) is None

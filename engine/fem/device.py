@@ -73,7 +73,8 @@ class DeviceFactor(Factor):
             out = cg(matrix, b, x, **settings)
             return out
         out = bicgstab(matrix, b, x, **settings)
-        if not self._left(matrix, x, b) <= DRIFT * float(out[2]):
+        found, goal = float(out[1]), float(out[2])
+        if not (found <= 1.01 * goal and self._left(matrix, x, b) <= DRIFT * goal):
             x.zero_()
             out = gmres(matrix, b, x, restart=100, **settings)
         return out

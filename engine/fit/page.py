@@ -324,7 +324,7 @@ def went_through(loading: str, stretches: tuple[float, float]) -> tuple[float, f
         return stretches
     if loading != "simple shear":
         return None
-    s = max(1.0, min(high, 1 / low))
+    s = max(1.0, high if low * high <= 1.0 else 1 / low)
     return 0.0, s - 1 / s
 
 

@@ -97,7 +97,8 @@ class StressTest(Observation):
     kind: str = ""
     """Which of `KINDS` it is; "" for none."""
     fields: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Constant fields of the specimen that a law may read, such as the direction of its fibres."""
+    """Constant fields of the specimen that a law may read, by name the numbers of each, such as the
+    direction of its fibres at rest."""
     unit: ClassVar[str] = "Pa"
     components: ClassVar[int] = 1
 

@@ -63,7 +63,8 @@ def main(parser: Parser, tokens: Sequence[str]) -> int:
     if tokens[:1] == ["stress"]:
         return stress_fit.main(tokens[1:])
     word = next(iter(tokens), "")
-    if (guess := did_you_mean(word, ["stress"])) and word not in catalog.scene_files():
+    guess = did_you_mean(word, ["stress"]) if word.isalpha() else ""  # not an option, nor a file
+    if guess and word not in catalog.scene_files():
         raise ValueError(
             f"got {word!r}{guess}, expected a scene, or fit stress FILE, which fits laws to stress"
             " tests"

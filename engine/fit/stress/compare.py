@@ -104,8 +104,9 @@ def _require_fields(contender: Contender, scales: Scales, tests: Sequence[Stress
     Raises:
         ValueError: Names the field.
     """
+    fields = contender.fields(scales)
     for test in tests:
-        for name, width in contender.fields(scales).items():
+        for name, width in fields.items():
             if name not in test.fields:
                 like = ",".join(["1"] + ["0"] * (width - 1))
                 raise ValueError(
